@@ -1,0 +1,80 @@
+"""tfnorm: normalize training data for TensorFlow and Keras.
+
+    fitted = tfnorm.fit("train/*.parquet", {"age": "standard", "fare": ["log1p", "standard"]})
+
+These are the user's words. Importing them loads neither TensorFlow nor Keras, and nothing else before it is used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from tfnorm.artefact import load as load
+    from tfnorm.errors import ArtefactError as ArtefactError
+    from tfnorm.errors import ChoiceError as ChoiceError
+    from tfnorm.errors import DataError as DataError
+    from tfnorm.errors import NotInvertibleError as NotInvertibleError
+    from tfnorm.errors import TfnormError as TfnormError
+    from tfnorm.fitted import Fitted as Fitted
+    from tfnorm.fitting import fit as fit
+    from tfnorm.fitting import scan as scan
+    from tfnorm.layer import Normalize as Normalize
+    from tfnorm.profile import Profile as Profile
+    from tfnorm.techniques import TECHNIQUES as TECHNIQUES
+    from tfnorm.techniques import identity as identity
+    from tfnorm.techniques import l1 as l1
+    from tfnorm.techniques import l2 as l2
+    from tfnorm.techniques import linf as linf
+    from tfnorm.techniques import log1p as log1p
+    from tfnorm.techniques import maxabs as maxabs
+    from tfnorm.techniques import mean_range as mean_range
+    from tfnorm.techniques import minmax as minmax
+    from tfnorm.techniques import robust as robust
+    from tfnorm.techniques import standard as standard
+
+_HOME = {
+    "artefact": ("load",),
+    "errors": ("ArtefactError", "ChoiceError", "DataError", "NotInvertibleError", "TfnormError"),
+    "fitted": ("Fitted",),
+    "fitting": ("fit", "scan"),
+    "profile": ("Profile",),
+    "layer": ("Normalize",),
+    "techniques": (
+        "TECHNIQUES",
+        "identity",
+        "l1",
+        "l2",
+        "linf",
+        "log1p",
+        "maxabs",
+        "mean_range",
+        "minmax",
+        "robust",
+        "standard",
+    ),
+}  # fmt: skip
+_MODULE = {word: module for module, words in _HOME.items() for word in words}
+
+__all__ = [*sorted(_MODULE), "__version__"]  # noqa: PLE0604  # all of them are text
+
+
+def __getattr__(name: str) -> Any:
+    """A word's module is loaded when the word is first used (PEP 562)."""
+    if name not in _MODULE:
+        raise AttributeError(f"module 'tfnorm' has no attribute {name!r}")
+    if name == "Normalize":
+        from tfnorm.fitted import keras_part
+
+        value = keras_part().Normalize
+    else:
+        value = getattr(importlib.import_module(f"tfnorm.{_MODULE[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

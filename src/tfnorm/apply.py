@@ -1,0 +1,57 @@
+"""How a map runs on arrays.
+
+The one law: the result is `maps.run`'s, whatever the tiles and threads. Work goes tile by tile, so that a formula's
+intermediate values stay in cache and memory is read once and written once.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from tfnorm.engines.threads import default_workers
+from tfnorm.maps import Map, run, working_dtypes
+
+TILE_VALUES = 1 << 15
+ALONE_BELOW = 1 << 18  # values; fewer are done before a second thread has started
+
+
+def apply(step: Map, x: np.ndarray, *, inverse: bool = False, workers: int | None = None) -> np.ndarray:
+    """Forward or back on an array of any number type, rows first; masked stays masked.
+
+    Computed in float32 for float32 and smaller types, in float64 for others, and cast last.
+    """
+    if isinstance(x, np.ma.MaskedArray):
+        data = apply(step, x.data, inverse=inverse, workers=workers)
+        return np.ma.MaskedArray(data, np.ma.getmaskarray(x))  # type: ignore[no-untyped-call]
+    name = "float64" if x.dtype == np.longdouble else x.dtype.name
+    working, result = working_dtypes(name)
+    if working == "float32" and not step.fits("float32"):
+        working = "float64"
+    step = step.at(working)
+    workers = default_workers() if workers is None else workers
+    if x.size <= TILE_VALUES or not len(x):
+        return _tile(step, x, working, inverse).astype(result, copy=False)
+    out = np.empty(x.shape, result)
+    rows = max(1, TILE_VALUES * len(x) // x.size)
+    edges = list(range(0, len(x), rows))
+
+    def work(first: int, last: int) -> None:
+        for start in edges[first:last]:
+            out[start : start + rows] = _tile(step, x[start : start + rows], working, inverse)
+
+    if workers == 1 or x.size < ALONE_BELOW:
+        work(0, len(edges))
+        return out
+    share = -(-len(edges) // workers)
+    with ThreadPoolExecutor(workers) as pool:
+        for future in [pool.submit(work, first, first + share) for first in range(0, len(edges), share)]:
+            future.result()
+    return out
+
+
+def _tile(step: Map, x: np.ndarray, working: str, inverse: bool) -> np.ndarray:
+    with np.errstate(all="ignore"):  # missing and infinite values pass through; that is no error
+        exact = not inverse and step.subtracts_first and x.dtype in (np.int64, np.uint64)
+        return np.asarray(run(step, x if exact else x.astype(working, copy=False), np, inverse=inverse))

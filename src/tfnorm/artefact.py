@@ -1,0 +1,168 @@
+"""The file format: strict JSON, versioned, checksummed, written atomically.
+
+The one law: `load(save(x)) == x`, and a file that `save` did not write whole is refused before anything is built from it.
+
+    {"format": "tfnorm", "version": 1, "tfnorm": "0.1.0", "kind": "fitted" | "profile", "checksum": "...", "content": {...}}
+
+`content` walks the fields of Profile and Fitted (see `codec`); `checksum` is SHA-256 over its canonical text. Nothing in it is
+a path to open or code to run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import tfnorm
+from tfnorm.codec import decode, encode
+from tfnorm.errors import ArtefactError, ChoiceError
+from tfnorm.fitted import Fitted
+from tfnorm.fitting import fingerprint
+from tfnorm.maps import Map
+from tfnorm.profile import Profile
+from tfnorm.techniques import parse
+
+FORMAT, VERSION = "tfnorm", 1
+MAX_BYTES = 1 << 30
+MAX_DIGITS = 400
+
+
+def save(value: Fitted | Profile, path: Any) -> None:
+    """Write a fit or a profile: beside the target, flushed to the disk, then renamed over it."""
+    if isinstance(value, Profile):
+        kind, content = "profile", {"profile": encode(value)}
+    else:
+        kind = "fitted"
+        content = {"profile": encode(value.profile), "choice": value.choice, "maps": encode(dict(value.maps))}
+    head = {"format": FORMAT, "version": VERSION, "tfnorm": tfnorm.__version__, "kind": kind}
+    whole = {**head, "checksum": _checksum(content), "content": content}
+    text = json.dumps(whole, allow_nan=False, indent=1)
+    # a list of numbers on one line; line breaks stand between values only, in text they are escaped
+    text = re.sub(r"\[\n[^\[\]{}]*\]", lambda match: re.sub(r"\n\s*", " ", match[0]), text)
+    write_atomically(path, (text + "\n").encode())
+
+
+def write_atomically(path: Any, data: bytes) -> None:
+    """A reader of `path` finds the old file or the new one, never a part; where writing fails, the old one stays."""
+    target = Path(os.fspath(path))
+    if target.is_symlink():
+        target = target.resolve()
+    mode = target.stat().st_mode & 0o777 if target.exists() else 0o666 & ~_umask()
+    handle, beside = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(beside).chmod(mode)
+        Path(beside).replace(target)
+    except BaseException:
+        Path(beside).unlink(missing_ok=True)
+        raise
+    if hasattr(os, "O_DIRECTORY"):  # the rename itself is on the disk once the folder is
+        folder = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def load(path: Any) -> Any:
+    """What `save` wrote: a Fitted or a Profile. ArtefactError where the file is not whole, sound and of a known version."""
+    file = Path(os.fspath(path))
+    try:
+        size = file.stat().st_size
+        if size > MAX_BYTES:
+            raise ArtefactError(f"{file}: {size} bytes is too large for an artefact (limit {MAX_BYTES}).")
+        data = file.read_bytes()
+    except OSError as error:
+        raise ArtefactError(f"{file}: cannot be read: {error.strerror or error}.") from error
+    try:
+        return loads(data)
+    except ArtefactError as error:
+        raise ArtefactError(f"{file}: {error}") from None
+
+
+def loads(data: bytes) -> Any:
+    """As `load`, from the bytes of a file."""
+    whole = _strict_json(data)
+    if not isinstance(whole, dict) or whole.get("format") != FORMAT:
+        raise ArtefactError('not a tfnorm artefact: it does not begin with "format": "tfnorm".')
+    version = whole.get("version")
+    if type(version) is not int or version < 1:
+        raise ArtefactError(f"version must be a whole number from 1, got {version!r}.")
+    if version > VERSION:
+        raise ArtefactError(
+            f"format version {version} is newer than this tfnorm {tfnorm.__version__} reads ({VERSION}). "
+            "Update it: pip install -U tfnorm."
+        )
+    if set(whole) != {"format", "version", "tfnorm", "kind", "checksum", "content"}:
+        raise ArtefactError(f"its parts are {sorted(whole)}, not those of an artefact.")
+    content = whole["content"]
+    if whole["checksum"] != _checksum(content):
+        raise ArtefactError("the checksum does not fit the content: the file was damaged or edited. Save it anew.")
+    parts = {"fitted": {"profile", "choice", "maps"}, "profile": {"profile"}}.get(whole["kind"])
+    if parts is None or not isinstance(content, dict) or set(content) != parts:
+        raise ArtefactError(f"kind {whole['kind']!r} with the parts {sorted(content)} is nothing that this tfnorm saves.")
+    profile = decode(Profile, content["profile"], "profile")
+    if flaw := profile.flaw():
+        raise ArtefactError(f"profile: {flaw}.")
+    return profile if whole["kind"] == "profile" else _fitted(profile, content)
+
+
+def _fitted(profile: Profile, content: dict[str, Any]) -> Fitted:
+    choice = decode(dict[str, str], content["choice"], "choice")
+    maps = decode(dict[str, Map], content["maps"], "maps")
+    if not maps or set(choice) != set(maps) or not set(maps) <= set(profile):
+        raise ArtefactError("choice, maps and profile are not of the same columns.")
+    try:
+        stages = {name: parse(text) for name, text in choice.items()}
+    except ChoiceError as error:
+        raise ArtefactError(f"choice: {error}") from None
+    for name, step in maps.items():
+        features = profile[name].column.features
+        if flaw := step.flaw(features):
+            raise ArtefactError(f"maps.{name}: {flaw}.")
+    return Fitted(profile, stages, maps, fingerprint(stages, maps))
+
+
+def _checksum(content: Any) -> str:
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+
+
+def _strict_json(data: bytes) -> Any:
+    """JSON as the standard has it: UTF-8, no NaN, no key twice, no depth or number beyond reason."""
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) != len(pairs):
+            raise ArtefactError("a key is there twice.")
+        return found
+
+    def number(text: str) -> int:
+        if len(text) > MAX_DIGITS:
+            raise ArtefactError("a number has too many digits.")
+        return int(text)
+
+    def constant(text: str) -> Any:
+        raise ArtefactError(f"{text} is not JSON.")
+
+    try:
+        return json.loads(
+            data.decode("utf-8"), object_pairs_hook=once, parse_int=number, parse_constant=constant
+        )
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ArtefactError(f"not JSON: {error}.") from None
+    except RecursionError:
+        raise ArtefactError("it is nested too deeply.") from None

@@ -1,0 +1,180 @@
+"""Frozen dataclasses as JSON values and back.
+
+The one law: `decode(type(value), encode(value)) == value`, bit for bit, and `decode` builds nothing from what does not fit.
+
+Saving walks the fields, so there is no registry to forget. Arrays are flat lists of numbers that people can read; fields
+marked `packed()` are compressed. Numbers that JSON lacks are written "nan", "inf", "-inf".
+"""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import functools
+import math
+import types
+import typing
+import zlib
+from typing import Any
+
+import numpy as np
+
+from tfnorm.errors import ArtefactError
+
+MAX_ITEMS = 1 << 28
+MAX_DEPTH = 32
+_SPECIAL = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
+_PACKED_DTYPES = ("uint64", "int64", "float64", "uint8")
+
+
+def packed(dtype: str) -> Any:
+    """A dataclass field whose array (of `dtype`, one axis) is stored compressed, for arrays too long to be read by people."""
+    return dataclasses.field(metadata={"packed": dtype})
+
+
+def encode(value: Any) -> Any:
+    """A dataclass as a dict that names its class first; arrays, tuples, numbers and text as JSON has them."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = {
+            field.name: _pack(getattr(value, field.name), field.metadata["packed"])
+            if "packed" in field.metadata
+            else encode(getattr(value, field.name))
+            for field in dataclasses.fields(value)
+        }
+        return {"is": type(value).__name__, **fields}
+    if isinstance(value, np.ndarray):
+        return [encode(item) for item in value.tolist()] if value.dtype.kind == "f" else value.tolist()
+    if isinstance(value, tuple | list):
+        return [encode(item) for item in value]
+    if isinstance(value, dict):
+        return {str(key): encode(item) for key, item in value.items()}
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value
+
+
+def decode(kind: Any, data: Any, path: str = "$") -> Any:
+    """The value of type `kind` that `data` describes; ArtefactError, with the path to the place, where it does not."""
+    _expect(path.count(".") + path.count("[") < MAX_DEPTH, path[:80], f"at most {MAX_DEPTH} levels", "more")
+    if kind in (Any, np.ndarray):
+        return _array(data, path)
+    origin = typing.get_origin(kind)
+    if origin in (typing.Union, types.UnionType):
+        return _decode_union(kind, data, path)
+    if origin is tuple:
+        return _decode_tuple(typing.get_args(kind), data, path)
+    if origin is dict:
+        _expect(isinstance(data, dict), path, "an object", data)
+        item = typing.get_args(kind)[1]
+        return {key: decode(item, value, f"{path}.{key}") for key, value in data.items()}
+    if origin is typing.Literal:
+        _expect(data in typing.get_args(kind), path, f"one of {typing.get_args(kind)}", data)
+        return data
+    if dataclasses.is_dataclass(kind):
+        return _decode_dataclass(kind, data, path)
+    if kind is float:
+        return _number(data, path)
+    _expect(type(data) is kind, path, kind.__name__, data)
+    return data
+
+
+def _decode_union(kind: Any, data: Any, path: str) -> Any:
+    options = typing.get_args(kind)
+    if data is None and type(None) in options:
+        return None
+    (inner,) = (option for option in options if option is not type(None))
+    return decode(inner, data, path)
+
+
+def _decode_tuple(items: tuple[Any, ...], data: Any, path: str) -> tuple[Any, ...]:
+    _expect(isinstance(data, list), path, "a list", data)
+    if len(items) == 2 and items[1] is Ellipsis:
+        items = (items[0],) * len(data)
+    _expect(len(items) == len(data), path, f"{len(items)} items", data)
+    return tuple(decode(item, value, f"{path}[{i}]") for i, (item, value) in enumerate(zip(items, data, strict=True)))
+
+
+def _decode_dataclass(kind: Any, data: Any, path: str) -> Any:
+    _expect(isinstance(data, dict), path, f"a {kind.__name__}", data)
+    called = data.get("is")
+    found = _family(kind).get(called) if isinstance(called, str) else None
+    _expect(found is not None, f"{path}.is", f"a kind of {kind.__name__}", called)
+    assert found is not None
+    fields = dataclasses.fields(found)
+    names = {field.name for field in fields}
+    _expect(set(data) == names | {"is"}, path, f"the fields {sorted(names)}", sorted(data))
+    hints = _hints(found)
+    return found(
+        **{
+            field.name: _unpack(data[field.name], field.metadata["packed"], f"{path}.{field.name}")
+            if "packed" in field.metadata
+            else decode(hints[field.name], data[field.name], f"{path}.{field.name}")
+            for field in fields
+        }
+    )
+
+
+@functools.cache
+def _family(kind: type) -> dict[str, type]:
+    """A class and all below it, by name."""
+    children = (family for child in kind.__subclasses__() for family in _family(child).items())
+    return {kind.__name__: kind, **dict(children)}
+
+
+_hints = functools.cache(typing.get_type_hints)
+
+
+def _number(data: Any, path: str) -> float:
+    if isinstance(data, str):
+        _expect(data in _SPECIAL, path, "a number", data)
+        return _SPECIAL[data]
+    _expect(isinstance(data, int | float) and not isinstance(data, bool), path, "a number", data)
+    try:
+        return float(data)
+    except OverflowError:
+        raise ArtefactError(f"{path}: {str(data)[:20]}... is too large for a number") from None
+
+
+def _array(data: Any, path: str) -> np.ndarray:
+    _expect(isinstance(data, list), path, "a list of numbers", data)
+    if data and all(type(item) is int for item in data):
+        try:
+            return np.array(data, np.int64)
+        except OverflowError:
+            raise ArtefactError(f"{path}: an integer beyond 64 bits") from None
+    if data and all(type(item) is bool for item in data):
+        return np.array(data, np.bool_)
+    return np.array([_number(item, f"{path}[{i}]") for i, item in enumerate(data)], np.float64)
+
+
+def _pack(array: np.ndarray, dtype: str) -> dict[str, Any]:
+    data = np.ascontiguousarray(array, np.dtype(dtype).newbyteorder("<"))
+    # bytes of equal weight side by side: the leading ones hardly change from cell to cell, so they all but vanish
+    planes = data.view(np.uint8).reshape(-1, data.itemsize).T.tobytes()
+    return {"items": len(data), "zlib": base64.b64encode(zlib.compress(planes, 6)).decode()}
+
+
+def _unpack(data: Any, dtype: str, path: str) -> np.ndarray:
+    _expect(isinstance(data, dict) and set(data) == {"items", "zlib"}, path, "items and zlib", data)
+    items, text = data["items"], data["zlib"]
+    _expect(type(items) is int and 0 <= items <= MAX_ITEMS, f"{path}.items", f"0 to {MAX_ITEMS}", items)
+    _expect(isinstance(text, str), f"{path}.zlib", "text", text)
+    assert dtype in _PACKED_DTYPES
+    size = items * np.dtype(dtype).itemsize
+    # zlib shrinks at most about 1030 times: a longer claim is a lie, told before any memory is taken for it
+    _expect(size <= 1040 * len(text) + 64, f"{path}.items", "as many as the data can hold", items)
+    try:
+        inflate = zlib.decompressobj()
+        planes = inflate.decompress(base64.b64decode(text, validate=True), size + 1)
+    except (ValueError, zlib.error) as error:
+        raise ArtefactError(f"{path}.zlib: not compressed data ({error})") from None
+    whole = len(planes) == size and (inflate.eof or not size) and not inflate.unused_data
+    _expect(whole, f"{path}.zlib", f"{size} bytes", f"{len(planes)} bytes")
+    columns = np.frombuffer(planes, np.uint8).reshape(-1, max(items, 1)).T if items else np.empty((0, 1), np.uint8)
+    return np.ascontiguousarray(columns).reshape(-1).view(np.dtype(dtype).newbyteorder("<")).astype(dtype)
+
+
+def _expect(condition: bool, path: str, wanted: str, got: Any) -> None:
+    if not condition:
+        text = repr(got)
+        raise ArtefactError(f"{path}: expected {wanted}, got {text if len(text) < 80 else text[:77] + '...'}")

@@ -1,0 +1,23 @@
+"""What goes wrong, said in one form: what came, what was expected, what to do, with file, column and row."""
+
+from __future__ import annotations
+
+
+class TfnormError(ValueError):
+    """Every error that tfnorm raises on purpose. Its message is for the user: catch it, print it."""
+
+
+class DataError(TfnormError):
+    """The data cannot be used as asked: a type, a shape, a value, a file."""
+
+
+class ChoiceError(TfnormError):
+    """The choice of techniques is not one: an unknown name, a wrong argument, a column that is not there."""
+
+
+class ArtefactError(TfnormError):
+    """A saved file is not a whole, sound artefact of a version this tfnorm reads."""
+
+
+class NotInvertibleError(TfnormError):
+    """The way back was asked of a map that has none (a unit norm forgets the length)."""

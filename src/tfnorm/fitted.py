@@ -1,0 +1,247 @@
+"""What the user holds after a fit: it transforms, goes back, becomes a layer, is saved and added.
+
+The one law: every way out (NumPy, tables, the layer, a loaded file) applies the same maps to the same numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tfnorm.apply import apply
+from tfnorm.errors import ChoiceError, DataError, NotInvertibleError
+from tfnorm.gather import as_numbers
+from tfnorm.maps import Map
+from tfnorm.profile import Column, ColumnProfile, Profile
+from tfnorm.sources import BARE
+from tfnorm.sources.columns import did_you_mean, quoted
+from tfnorm.techniques import Stages
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """Profile, choice and solved maps. Made by `tfnorm.fit` and `tfnorm.load`."""
+
+    profile: Profile
+    stages: Mapping[str, Stages]  # column -> its techniques, in turn
+    maps: Mapping[str, Map]  # column -> what is done to its numbers
+    fingerprint: str  # SHA-256 of the choice and the maps: the same numbers, the same fingerprint
+
+    @property
+    def choice(self) -> dict[str, str]:
+        """Column -> its techniques as text, as `fit` takes it."""
+        return {name: ", ".join(map(str, stages)) for name, stages in self.stages.items()}
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names of the fitted columns."""
+        return tuple(self.maps)
+
+    def transform(self, batch: Any) -> Any:
+        """To the normalized scale, as the kind that came: array, mapping or table; other columns are passed through.
+
+        float32 and float16 stay what they are, small integers become float32, everything else float64. Missing values stay
+        missing. Columns of the fit that are absent are not asked for.
+        """
+        return self._apply(batch, inverse=False)
+
+    def inverse(self, batch: Any) -> Any:
+        """Back to real units; of only some of the columns, by name, too.
+
+        NotInvertibleError where a column's technique forgets what it would need (unit norms).
+        """
+        return self._apply(batch, inverse=True)
+
+    def _apply(self, batch: Any, *, inverse: bool) -> Any:
+        from tfnorm.sources import arrays, frames
+
+        if frames.is_frame(batch):
+            came = frames.column_names(batch)
+            names = [name for name in self.columns if name in came]
+            self._some(names, came)
+            columns = frames.read_columns(batch, names)
+            return frames.replace_columns(batch, {name: self[name]._run(columns[name], inverse) for name in names})
+        if isinstance(batch, Mapping):
+            names = [name for name in batch if name in self.maps]
+            self._some(names, list(batch))
+            return {
+                name: self[name]._run(arrays.numbers(value, name), inverse) if name in self.maps else value
+                for name, value in batch.items()
+            }
+        if not self.profile.bare:
+            raise DataError(
+                f"expected a table or a mapping with the columns {quoted(self.columns)}, got {type(batch).__name__}. "
+                'For one column, take it by name: fitted["name"].transform(...).'
+            )
+        return self[BARE]._run(arrays.numbers(batch), inverse)
+
+    def _some(self, names: list[str], came: list[str]) -> None:
+        if not names:
+            hint = "".join(did_you_mean(name, self.columns) for name in came[:3])
+            raise DataError(f"none of the fitted columns {quoted(self.columns)} is among {quoted(came)}.{hint}")
+
+    def __getitem__(self, name: str) -> FittedColumn:
+        """One column of the fit."""
+        if name not in self.maps:
+            raise ChoiceError(f"column {quoted([str(name)])}: not in this fit.{did_you_mean(str(name), self.columns)}")
+        return FittedColumn(self, self.profile[name].column)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.maps
+
+    def __add__(self, other: Fitted) -> Fitted:
+        """The fit on both data sets: the profiles add, the maps are solved again."""
+        from tfnorm.fitting import solved
+
+        if not isinstance(other, Fitted):
+            return NotImplemented
+        if self.choice != other.choice:
+            raise ChoiceError(f"fits add only when made with the same choice, got {self.choice} and {other.choice}.")
+        return solved(self.profile + other.profile, self.stages)
+
+    def __eq__(self, other: object) -> bool:
+        same = isinstance(other, Fitted) and self.fingerprint == other.fingerprint
+        return same and isinstance(other, Fitted) and self.profile == other.profile
+
+    def __hash__(self) -> int:
+        return hash(self.fingerprint)
+
+    def layer(self, *, inverse: bool = False, concatenate: bool = False, **kwargs: Any) -> Any:
+        """One Keras layer with the numbers in it: dict in, dict out, or tensor in, tensor out where the fit was of one array.
+
+        inverse: back to real units, for any of the columns.
+        concatenate: dict in, one tensor out, the columns side by side in the order of the fit: for a Dense layer to follow.
+        Other arguments go to `keras.layers.Layer` (name, dtype).
+
+        Needs TensorFlow: `pip install 'tfnorm[tf]'`.
+        """
+        return keras_part().Normalize(
+            dict(self.maps),
+            bare=self.profile.bare,
+            inverse=inverse,
+            concatenate=concatenate,
+            fingerprint=self.fingerprint,
+            **kwargs,
+        )
+
+    def attach(self, model: Any, target: str | Fitted | FittedColumn) -> Any:
+        """A Keras model that takes raw inputs and predicts in real units, around one trained on normalized ones.
+
+        target: the column of this fit that `model` predicts, or a fit of the target alone.
+        """
+        part = keras_part()
+        if isinstance(target, Fitted):
+            if len(target.columns) != 1:
+                raise ChoiceError(f"target has the columns {quoted(target.columns)}; say which one: fitted[name].")
+            target = target[target.columns[0]]
+        column = self[target] if isinstance(target, str) else target
+        inputs = {name: step for name, step in self.maps.items() if column.fitted is not self or name != column.name}
+        if not inputs:
+            raise ChoiceError("the fit has no column but the target, so there are no inputs to normalize.")
+        normalize = part.Normalize(inputs, bare=self.profile.bare, fingerprint=self.fingerprint)
+        dtypes = {name: self.profile[name].column.dtype for name in inputs}
+        return part.attach(normalize, model, column.layer(inverse=True), dtypes=dtypes)
+
+    def save(self, path: Any) -> None:
+        """Write it as JSON: beside first, then in place, so that a full disk or a kill leaves an old file whole."""
+        from tfnorm.artefact import save
+
+        save(self, path)
+
+    def __repr__(self) -> str:
+        from tfnorm.tables import fitted_text
+
+        return fitted_text(self)
+
+    def _repr_html_(self) -> str:
+        from tfnorm.tables import fitted_html
+
+        return fitted_html(self)
+
+
+@dataclass(frozen=True)
+class FittedColumn:
+    """One column of a fit."""
+
+    fitted: Fitted
+    column: Column
+
+    @property
+    def name(self) -> str:
+        return self.column.name
+
+    @property
+    def map(self) -> Map:
+        return self.fitted.maps[self.name]
+
+    @property
+    def technique(self) -> str:
+        """As text, as `fit` takes it."""
+        return self.fitted.choice[self.name]
+
+    @property
+    def profile(self) -> ColumnProfile:
+        """Its statistics."""
+        return self.fitted.profile[self.name]
+
+    @property
+    def invertible(self) -> bool:
+        return self.map.invertible
+
+    def transform(self, values: Any) -> np.ndarray:
+        """A lone array of this column to the normalized scale."""
+        from tfnorm.sources import arrays
+
+        return self._run(arrays.numbers(values, self.name), inverse=False)
+
+    def inverse(self, values: Any) -> np.ndarray:
+        """A lone array (a model's predictions, say) back to real units.
+
+        >>> import tfnorm
+        >>> fitted = tfnorm.fit({"price": [100.0, 300.0]}, "minmax")
+        >>> fitted["price"].inverse([[0.5], [2.0]])
+        array([[200.],
+               [500.]])
+        """
+        from tfnorm.sources import arrays
+
+        return self._run(arrays.numbers(values, self.name), inverse=True)
+
+    def layer(self, *, inverse: bool = False, **kwargs: Any) -> Any:
+        """A Keras layer for this column alone, tensor in, tensor out; with `inverse=True` back to real units."""
+        return keras_part().Normalize(
+            {self.name: self.map}, bare=True, inverse=inverse, fingerprint=self.fitted.fingerprint, **kwargs
+        )
+
+    def _run(self, array: np.ndarray, inverse: bool) -> np.ndarray:
+        if inverse and not self.invertible:
+            raise NotInvertibleError(f"column {quoted([self.name])}: {self.technique}: {self.map.lost}.")
+        array = as_numbers(array, self.column)
+        if array.dtype.kind not in "biuf":
+            raise DataError(f"column {quoted([self.name])}: expected numbers, got {array.dtype}. Cast it.")
+        wide = self.column.features
+        if wide > 1 and (array.ndim < 2 or array.shape[-1] != wide):
+            raise DataError(
+                f"column {quoted([self.name])}: expected {wide} features on the last axis, got shape {array.shape}."
+            )
+        if self.profile.profile.bare and self.column.shape and array.ndim != len(self.column.shape) + 1:
+            raise DataError(
+                f"expected an array of {len(self.column.shape) + 1} axes with samples first, got shape {array.shape}."
+            )
+        return apply(self.map, array, inverse=inverse)
+
+
+def keras_part() -> Any:
+    """The module with the layer; the one place that loads Keras."""
+    try:
+        import tfnorm.layer
+    except ImportError as error:
+        if (error.name or "").split(".")[0] not in ("keras", "tensorflow"):
+            raise
+        raise ImportError(
+            f"the layer needs TensorFlow and Keras, and {error.name} is not installed: pip install 'tfnorm[tf]'."
+        ) from error
+    return tfnorm.layer

@@ -1,0 +1,339 @@
+"""scan() and fit(): from data to what the user holds.
+
+The one law: a fit is its profile and its choice; `fit(p, choice)` and `load(save(...))` give the same maps, and
+`fit(a, c) + fit(b, c)` those of `fit` on both.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from functools import reduce
+from typing import Any, Literal
+
+import numpy as np
+
+from tfnorm import maps
+from tfnorm.codec import encode
+from tfnorm.errors import ChoiceError
+from tfnorm.fitted import Fitted
+from tfnorm.gather import Progress, Want, gather, threads
+from tfnorm.maps import Affine, Clip, Identity, Map, RowNorm
+from tfnorm.profile import Column, Profile
+from tfnorm.quantiles import Quantiles
+from tfnorm.sources import Source, open_source
+from tfnorm.sources.columns import did_you_mean, quoted
+from tfnorm.statistics import Count, Extremes, Moments, Statistic
+from tfnorm.techniques import Choosable, Stages, parse
+
+ALWAYS: tuple[type[Statistic], ...] = (Count, Extremes)
+EVERYTHING: tuple[type[Statistic], ...] = (Count, Extremes, Moments, Quantiles)
+Axis = Literal[-1] | None
+Unit = str | Mapping[str, str] | None
+_UNITS = ("W", "D", "h", "m", "s", "ms", "us", "ns")
+
+
+def scan(
+    source: Any,
+    *,
+    columns: Any = None,
+    axis: Any = -1,
+    unit: Unit = None,
+    weight: Any = None,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> Profile:
+    """Every marginal statistic of every numeric column, in one pass.
+
+    Counts of finite, missing, NaN, infinite and zero values, exact minimum and maximum, four moments, and a sketch of the
+    distribution. Infinities are counted here and refused by `fit`.
+
+    source: arrays, a mapping of arrays, a table (pandas, polars, pyarrow), a tf.data.Dataset, batches, or Parquet and
+        CSV files, globs and folders.
+    columns: names, where not all numeric ones are wanted.
+    axis: -1 for statistics a position of the last axis (the channels of images), None for one number over all.
+    unit: in which unit times are counted ("s", or by column), which makes numbers of them.
+    weight: a column's name, an array, or True for the third part of (x, y, weight) batches.
+    workers: threads; as many as there are cores by default. The result is the same for any.
+    progress: called with the number of rows measured at each step, and the number in all or None.
+
+    >>> scan({"age": [22.0, 38.0, 26.0, float("nan")]})["age"].count.missing
+    array([1])
+    """
+    opened = open_source(source, weight=weight)
+    named = None if columns is None else [columns] if isinstance(columns, str) else list(columns)
+    chosen = _chosen_columns(opened, named, axis, unit)
+    wants = [Want(column, "", Identity(), EVERYTHING) for column in chosen]
+    return gather(opened, chosen, wants, infinite="count", engine=threads(workers), progress=progress)
+
+
+def fit(
+    source: Any,
+    choice: Choosable | Mapping[str, Choosable] = "standard",
+    *,
+    axis: Any = -1,
+    unit: Unit = None,
+    infinite: Literal["error", "missing"] = "error",
+    weight: Any = None,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> Fitted:
+    """Fit techniques to data in one pass, gathering only what the choice needs.
+
+    source: as for `scan`, or a Profile, which is not read again.
+    choice: one technique for all numeric columns ("standard", "minmax(-1, 1)", `tfnorm.robust(low=5, high=95)`), or a
+        mapping from columns to them; a list is a chain, applied in turn. Columns not named are passed through.
+    infinite: "error" refuses infinite values, "missing" treats them as missing.
+    The other arguments are those of `scan`.
+
+    Fit on the training part only: what is learned from validation or test data leaks into the model.
+
+    >>> fitted = fit({"age": [22.0, 38.0, 26.0], "fare": [7.25, 71.25, 8.0]}, {"age": "minmax", "fare": ["log1p", "standard"]})
+    >>> fitted.transform({"age": [30.0]})
+    {'age': array([0.5])}
+    """
+    if infinite not in ("error", "missing"):
+        raise ChoiceError(f'infinite must be "error" or "missing", got {infinite!r}.')
+    if isinstance(source, Profile):
+        profile = source
+        stages = _stages_of(choice, list(profile), list(profile))
+        _check_shapes([profile[name].column for name in stages], stages)
+        if infinite == "error":
+            _refuse_infinite(profile, stages)
+        return solved(profile, stages)
+    opened = open_source(source, weight=weight)
+    by_name = [column.name for column in opened.columns]
+    units = _units(opened, unit)
+    numeric = [c.name for c in opened.columns if (c.kind == "number" or c.name in units) and c.name != opened.weight]
+    if opened.bare:  # the one column there is was meant, whatever it holds
+        numeric = by_name
+    stages = _stages_of(choice, by_name, numeric)
+    chosen = _chosen_columns(opened, list(stages), axis, unit)
+    _check_shapes(chosen, stages)
+    wants: list[Want] = []
+    for column in chosen:
+        before, first, _ = _split(stages[column.name])
+        kinds = tuple(dict.fromkeys((*ALWAYS, *_needs(stages[column.name]))))
+        if before and first is not None:
+            wants.append(Want(column, "", Identity(), ALWAYS))
+            wants.append(Want(column, _text(before), reduce(maps.chain, (s.solve({}) for s in before)), kinds))
+        else:
+            wants.append(Want(column, "", Identity(), kinds))
+    profile = gather(opened, chosen, wants, infinite=infinite, engine=threads(workers), progress=progress)
+    return solved(profile, stages)
+
+
+def solved(profile: Profile, stages: Mapping[str, Stages]) -> Fitted:
+    """The maps for these statistics: the same in every place where they are solved."""
+    steps = {name: _solve(profile, name, chain) for name, chain in stages.items()}
+    return Fitted(profile, dict(stages), steps, fingerprint(stages, steps))
+
+
+def fingerprint(stages: Mapping[str, Stages], steps: Mapping[str, Map]) -> str:
+    """SHA-256 of the choice and the maps."""
+    text = json.dumps({name: [_text(chain), encode(steps[name])] for name, chain in stages.items()}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _text(stages: Stages) -> str:
+    return ", ".join(map(str, stages))
+
+
+def _needs(stages: Stages) -> list[type[Statistic]]:
+    return [kind for stage in stages for kind in stage.needs]
+
+
+def _split(stages: Stages) -> tuple[Stages, Any, Stages]:
+    """The stages before the first that needs statistics, that one (or None), and those after it."""
+    first = next((i for i, stage in enumerate(stages) if stage.needs), None)
+    return (stages, None, ()) if first is None else (stages[:first], stages[first], stages[first + 1 :])
+
+
+def _stages_of(choice: Any, names: list[str], numeric: list[str]) -> dict[str, Stages]:
+    if not isinstance(choice, Mapping):
+        stages = parse(choice)
+        if not numeric:
+            raise ChoiceError(f"there is no column of numbers among {quoted(names)}.")
+        return dict.fromkeys(numeric, stages)
+    unknown = [str(name) for name in choice if name not in names]
+    if unknown:
+        hints = "".join(did_you_mean(name, names) for name in unknown[:3])
+        raise ChoiceError(f"column {quoted(unknown)}: not in the data, which has {quoted(names)}.{hints}")
+    if not choice:
+        raise ChoiceError("the choice names no column; give one technique for all, or {column: technique}.")
+    return {name: parse(choice[name]) for name in names if name in choice}
+
+
+def _chosen_columns(source: Source, names: list[str] | None, axis: Any, unit: Unit) -> list[Column]:
+    """The columns to measure; one error for all that cannot be."""
+    known = {column.name: column for column in source.columns}
+    units = _units(source, unit)
+    if names is None:
+        names = [c.name for c in source.columns if c.name != source.weight and (c.kind == "number" or c.name in units)]
+        if not names:
+            raise ChoiceError(f"there is no column of numbers in {source.name}; it has {quoted(known)}.")
+    missing = [name for name in names if name not in known]
+    if missing:
+        hints = "".join(did_you_mean(name, known) for name in missing[:3])
+        raise ChoiceError(f"column {quoted(missing)}: not in {source.name}, which has {quoted(known)}.{hints}")
+    if names and source.weight in names:
+        raise ChoiceError(f"column {quoted([str(source.weight)])} holds the weights and cannot be normalized as well.")
+    wrong = [known[name] for name in names if known[name].kind == "other"]
+    times = [known[name] for name in names if known[name].kind == "time" and not units.get(name)]
+    problems = []
+    if wrong:
+        listed = ", ".join(f"{quoted([c.name])} ({c.dtype})" for c in wrong)
+        problems.append(f"columns that hold no numbers cannot be normalized: {listed}. Cast them, or leave them out.")
+    if times:
+        example = f'unit={{{times[0].name!r}: "s"}}'
+        problems.append(f"columns {quoted(c.name for c in times)} hold times; say in which unit to count them: {example}.")
+    if problems:
+        raise ChoiceError(f"{source.name}: " + " ".join(problems))
+    return [
+        Column(
+            name,
+            known[name].dtype,
+            known[name].shape,
+            _features(known[name].shape, axis.get(name, -1) if isinstance(axis, Mapping) else axis, name),
+            units.get(name) if known[name].kind == "time" else None,
+        )
+        for name in names
+    ]
+
+
+def _units(source: Source, unit: Unit) -> dict[str, str]:
+    """Which columns of times are counted, and in which unit."""
+    times = [column.name for column in source.columns if column.kind == "time"]
+    units = dict.fromkeys(times, unit) if isinstance(unit, str) else dict(unit or {})
+    for name, one in units.items():
+        if one not in _UNITS:
+            raise ChoiceError(f"column {quoted([name])}: {one!r} is no unit of time; there are {', '.join(_UNITS)}.")
+        if name not in times:
+            raise ChoiceError(f"column {quoted([name])}: has the unit {one!r}, and holds no times.")
+    return units
+
+
+def _features(shape: tuple[int | None, ...], axis: Any, name: str) -> int:
+    if axis not in (-1, None):
+        raise ChoiceError(f"axis must be -1 (statistics a position of the last axis) or None (one for all), got {axis!r}.")
+    if not shape or axis is None:
+        return 1
+    if shape[-1] is None:
+        raise ChoiceError(f"column {quoted([name])}: rows differ in their last length, so only axis=None would fit.")
+    if shape[-1] == 0:
+        raise ChoiceError(f"column {quoted([name])}: its rows are empty, there is nothing to normalize.")
+    return shape[-1]
+
+
+def _check_shapes(columns: list[Column], stages: Mapping[str, Stages]) -> None:
+    for column in columns:
+        for stage in stages[column.name]:
+            step = None if stage.needs else stage.solve({})
+            if isinstance(step, RowNorm) and len(column.shape) < max((-axis for axis in step.axes), default=1):
+                raise ChoiceError(
+                    f"column {quoted([column.name])}: {stage} needs a vector in each row, got {_shape_text(column)}. "
+                    "Join the columns into one array first (df.to_numpy()), or choose another technique."
+                )
+
+
+def _shape_text(column: Column) -> str:
+    return "single numbers" if column.scalar else f"rows of shape {column.shape}"
+
+
+def _refuse_infinite(profile: Profile, stages: Mapping[str, Stages]) -> None:
+    found = [name for name in stages if profile[name].count.infinite.any()]
+    if found:
+        raise ChoiceError(
+            f'columns {quoted(found)}: there were infinite values. Mend them, or treat them as missing with infinite="missing".'
+        )
+
+
+def _solve(profile: Profile, name: str, stages: Stages) -> Map:
+    before, first, after = _split(stages)
+    done = [stage.solve({}) for stage in before]
+    _check_domain(profile, name, done)
+    if first is None:
+        return reduce(maps.chain, done, Identity())
+    via = _text(before)
+    statistics: dict[type[Statistic], Any] = {}
+    for kind in dict.fromkeys(_needs(stages)):
+        statistics[kind] = profile.statistic(kind, name, via)
+        if statistics[kind] is None:
+            if via:
+                raise ChoiceError(
+                    f"column {quoted([name])}: the profile does not know {kind.__name__.lower()} after {via}; "
+                    "fit from the data instead."
+                )
+            raise ChoiceError(f"column {quoted([name])}: {first} needs {kind.__name__.lower()}, which the profile lacks.")
+    done.append(first.solve(statistics))
+    pushed: Map | None = done[-1]
+    for stage in after:
+        if stage.needs:
+            if pushed is None:
+                raise ChoiceError(
+                    f"column {quoted([name])}: {stage} would need the statistics of what {_text(stages)} gives before it, "
+                    "which one pass cannot know. Transform with the first part, then fit the rest."
+                )
+            done.append(stage.solve({kind: push(statistics[kind], pushed) for kind in stage.needs}))
+        else:
+            done.append(stage.solve({}))
+        pushed = maps.chain(pushed, done[-1]) if pushed is not None and _straight(done[-1]) else None
+    return reduce(maps.chain, done)
+
+
+def _check_domain(profile: Profile, name: str, done: list[Map]) -> None:
+    """A map without statistics that comes first must be defined on all that was seen."""
+    if not done or not done[0].domain:
+        return
+    extremes = profile.statistic(Extremes, name)
+    if isinstance(extremes, Extremes):
+        ends = np.stack([extremes.minimum, extremes.maximum])
+        with np.errstate(all="ignore"):
+            outside = np.isfinite(ends) & np.isnan(done[0].forward(ends, np))
+        if outside.any():
+            raise ChoiceError(
+                f"column {quoted([name])}: needs {done[0].domain}, and values go from {ends[0].min():g} to {ends[1].max():g}. "
+                "Choose another technique."
+            )
+
+
+def _straight(step: Map) -> bool:
+    """Whether a map is affine on the data of the fit, so that statistics can be pushed through it exactly."""
+    steps = step.maps if isinstance(step, maps.Chain) else (step,)
+    return all(isinstance(one, Affine | Clip | Identity) for one in steps)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Pushed:
+    """Quantiles of mapped data: an affine map of positive scale carries quantiles to quantiles."""
+
+    inner: Quantiles
+    step: Map
+
+    def at(self, q: float, extremes: Any = None) -> np.ndarray:
+        return np.asarray(self.step.forward(self.inner.at(q), np))
+
+
+def push(statistic: Statistic, step: Map) -> Any:
+    """The statistic of the mapped data, for a map that is affine on them."""
+    if isinstance(statistic, Extremes):
+        low, high = step.forward(np.stack([statistic.minimum, statistic.maximum]), np)
+        empty = statistic.minimum > statistic.maximum
+        zero = np.zeros(len(low))
+        return Extremes(np.where(empty, np.inf, low), zero, np.where(empty, -np.inf, high), zero)
+    if isinstance(statistic, Moments):
+        affine = next(one for one in (step.maps if isinstance(step, maps.Chain) else (step,)) if isinstance(one, Affine))
+        scales = [one.scale for one in (step.maps if isinstance(step, maps.Chain) else (step,)) if isinstance(one, Affine)]
+        mantissa, exponent = np.frexp(reduce(np.multiply, scales, np.ones_like(affine.scale)))
+        return dataclasses.replace(
+            statistic,
+            mean=np.asarray(step.forward(statistic.mean, np)),
+            mean_low=np.zeros_like(statistic.mean),
+            exponent=np.clip(statistic.exponent + exponent, -1000, 1000),
+            m2=statistic.m2 * mantissa**2,
+            m3=statistic.m3 * mantissa**3,
+            m4=statistic.m4 * mantissa**4,
+        )
+    return _Pushed(statistic, step) if isinstance(statistic, Quantiles) else statistic

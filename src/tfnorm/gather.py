@@ -1,0 +1,217 @@
+"""One pass over a source: its shards measured by an engine, their statistics added up.
+
+The one law: the same rows give the same statistics, bit for bit, however the source hands them out and whoever measures.
+What is missing, infinite, out of a domain or not a number is found here, with column, row and file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import operator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from tfnorm.apply import apply
+from tfnorm.engines import Fold
+from tfnorm.engines.threads import Threads
+from tfnorm.errors import ChoiceError, DataError
+from tfnorm.maps import Map
+from tfnorm.profile import Column, Gathering, Part, Profile, Provenance
+from tfnorm.quantiles import Quantiles
+from tfnorm.sources import Batch, Shard, Source, rows_per_shard
+from tfnorm.sources.columns import row_bytes
+from tfnorm.statistics import Count, Statistic, prepare
+
+Progress = Callable[[int, int | None], None]
+"""Called with the rows measured so far and, where it is known, how many there are."""
+
+
+@dataclass(frozen=True)
+class Want:
+    """What to gather on one column: which statistics, after which maps."""
+
+    column: Column
+    via: str
+    step: Map
+    kinds: tuple[type[Statistic], ...]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The statistics of some rows, in the order of the wants."""
+
+    num_rows: int
+    num_shards: int
+    statistics: Mapping[type[Statistic], Statistic]
+    digest: str  # of the shards' fingerprints, in order
+
+    def __add__(self, other: Measured) -> Measured:
+        return Measured(
+            self.num_rows + other.num_rows,
+            self.num_shards + other.num_shards,
+            {kind: mine + other.statistics[kind] for kind, mine in self.statistics.items()},
+            hashlib.sha256((self.digest + other.digest).encode()).hexdigest(),
+        )
+
+
+def gather(
+    source: Source,
+    columns: Sequence[Column],
+    wants: Sequence[Want],
+    *,
+    infinite: Literal["error", "missing", "count"],
+    engine: Callable[..., Measured | None],
+    progress: Progress | None = None,
+) -> Profile:
+    """Every want's statistics over all rows, in one pass."""
+    names = list(dict.fromkeys(want.column.name for want in wants))
+    by_name = {column.name: column for column in source.columns}
+    rows = rows_per_shard(row_bytes([by_name[name] for name in names]))
+    measure = Measure(tuple(wants), infinite, rows, source.weight)
+
+    def measured(shard: Shard) -> Measured:
+        state = measure(shard)
+        if progress is not None:
+            progress(state.num_rows, source.num_rows)
+        return state
+
+    total = engine(measured, source.shards(names), operator.add)
+    if total is None or total.num_rows == 0:
+        raise DataError(f"{source.name}: there are no rows to fit. Check the path or the data set.")
+    gatherings = tuple(
+        Gathering(
+            tuple(Part(want.column.name, want.via, want.column.features) for want in wants if kind in want.kinds),
+            statistic.coarsened() if isinstance(statistic, Quantiles) else statistic,
+        )
+        for kind, statistic in total.statistics.items()
+    )
+    provenance = Provenance(source.name, total.num_rows, total.num_shards, total.digest)
+    return Profile(tuple(columns), source.bare, total.num_rows, gatherings, (provenance,))
+
+
+@dataclass(frozen=True)
+class Measure:
+    """From a shard to its statistics: picklable, so that workers can be sent it."""
+
+    wants: tuple[Want, ...]
+    infinite: Literal["error", "missing", "count"]
+    rows: int  # how many are measured at once
+    weight: str | None
+
+    def __call__(self, shard: Shard) -> Measured:
+        fold: Fold[Measured] = Fold(lambda a, b: a + b)
+        digest, first_row = hashlib.sha256(shard.fingerprint.encode()).hexdigest(), 0
+        for batch in recut(shard(), self.rows):
+            num_rows = len(next(iter(batch.values())))
+            fold.push(Measured(num_rows, 0, self._statistics(batch, shard.name, first_row), ""))
+            first_row += num_rows
+        total = fold.total()
+        if total is None:
+            total = Measured(0, 0, self._empty(), "")
+        return Measured(total.num_rows, 1, total.statistics, digest)
+
+    def _kinds(self) -> list[type[Statistic]]:
+        return list(dict.fromkeys(kind for want in self.wants for kind in want.kinds))
+
+    def _empty(self) -> dict[type[Statistic], Statistic]:
+        return {
+            kind: kind.join([kind.zero(want.column.features) for want in self.wants if kind in want.kinds])
+            for kind in self._kinds()
+        }
+
+    def _statistics(self, batch: Batch, place: str, first_row: int) -> dict[type[Statistic], Statistic]:
+        parts: dict[type[Statistic], list[Statistic]] = {kind: [] for kind in self._kinds()}
+        for want in self.wants:
+            array = as_numbers(batch[want.column.name], want.column)
+            if array.ndim > 1 and want.column.features not in (1, array.shape[-1]):
+                raise DataError(
+                    f"column {want.column.name!r}: expected {want.column.features} features, got {array.shape[-1]} ({place})."
+                )
+            if want.via:
+                array = self._through(want, array, place, first_row)
+            weight = None if self.weight is None else np.ma.asarray(batch[self.weight])
+            rows = want.column.rows_of(array)
+            if weight is not None and len(rows) != len(weight):  # several values of a feature in one row
+                weight = np.repeat(weight, len(rows) // max(1, len(weight)))
+            block = prepare(rows, weight)
+            for kind in want.kinds:
+                parts[kind].append(kind.of_block(block))
+            count = next((s[-1] for k, s in parts.items() if k is Count and Count in want.kinds), None)
+            if self.infinite == "error" and isinstance(count, Count) and count.infinite.any():
+                row = _first_row(np.isinf(np.ma.filled(array, 0)))
+                raise DataError(
+                    f"column {want.column.name!r}: infinite value in row {first_row + row} ({place}). "
+                    'Mend it, or treat it as missing with infinite="missing".'
+                )
+        return {kind: kind.join(several) for kind, several in parts.items()}
+
+    def _through(self, want: Want, array: np.ndarray, place: str, first_row: int) -> np.ndarray:
+        mapped = apply(want.step, array, workers=1)
+        outside = np.isnan(np.ma.filled(mapped, 0)) & np.isfinite(np.ma.filled(array, np.nan).astype(np.float64))
+        if outside.any() and want.step.domain:
+            row = _first_row(outside)
+            raise DataError(
+                f"column {want.column.name!r}: {want.via} needs {want.step.domain}, got {array[row]} in row "
+                f"{first_row + row} ({place}). Choose another technique, or leave such rows out."
+            )
+        return mapped
+
+
+def _first_row(found: np.ndarray) -> int:
+    return int(np.flatnonzero(found.reshape(len(found), -1).any(axis=1))[0])
+
+
+def as_numbers(array: np.ndarray, column: Column) -> np.ndarray:
+    """A column's array as numbers: times as their count of the column's unit (since 1970, for dates), missing as NaN."""
+    if array.dtype.kind not in "mM":
+        return array
+    if column.unit is None:
+        raise ChoiceError(
+            f"column {column.name!r}: holds times ({array.dtype}); say in which unit to count them, "
+            f'unit={{{column.name!r}: "s"}} (or "D", "h", "ms", "ns", ...), or cast the column to numbers.'
+        )
+    data = np.asarray(array)
+    step = np.timedelta64(1, np.datetime_data(data.dtype)[0])
+    numbers = data.astype(np.int64).astype(np.float64) * np.datetime_data(data.dtype)[1]
+    factor = step / np.timedelta64(1, column.unit)  # type: ignore[call-overload]  # the unit is checked at the fit
+    result = numbers * factor if factor >= 1 else numbers / (np.timedelta64(1, column.unit) / step)  # type: ignore[call-overload]
+    result[np.isnat(data)] = np.nan
+    return np.ma.MaskedArray(result, array.mask) if isinstance(array, np.ma.MaskedArray) else result  # type: ignore[no-untyped-call]
+
+
+def recut(batches: Any, rows: int) -> Iterator[Batch]:
+    """The same rows in batches of exactly `rows` (the last may be shorter), so that a reader's batch size never shows."""
+    waiting: list[Batch] = []
+    held = 0
+    for batch in batches:
+        size = len(next(iter(batch.values()))) if batch else 0
+        start = 0
+        if held and held + size >= rows:
+            start = rows - held
+            yield _joined([*waiting, {k: v[:start] for k, v in batch.items()}])
+            waiting, held = [], 0
+        while size - start >= rows:
+            yield batch if size == rows and not start else {k: v[start : start + rows] for k, v in batch.items()}
+            start += rows
+        if start < size:
+            waiting.append({k: v[start:] for k, v in batch.items()} if start else batch)
+            held += size - start
+    if held:
+        yield _joined(waiting)
+
+
+def _joined(batches: list[Batch]) -> Batch:
+    if len(batches) == 1:
+        return batches[0]
+    return {name: np.ma.concatenate(parts) if any(isinstance(p, np.ma.MaskedArray) for p in parts) else np.concatenate(parts)
+            for name in batches[0] for parts in [[batch[name] for batch in batches]]}  # fmt: skip
+
+
+def threads(workers: int | None = None) -> Threads:
+    """The default engine."""
+    from tfnorm.engines.threads import default_workers
+
+    return Threads(default_workers() if workers is None else workers)

@@ -1,0 +1,499 @@
+"""How a fit becomes a Keras layer, and how raw inputs and real units are put around a trained model.
+
+The one law: `Normalize(columns)(batch)` is what the maps give in NumPy, wherever Keras runs it: eager, graph, XLA,
+`tf.data`, a saved model, any dtype policy.
+
+Maps that differ in their numbers only share weights: columns lie side by side in one weight a field, and scalar
+columns are stacked, mapped at once and taken apart again, so 100,000 columns cost a handful of graph nodes.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from tfnorm import codec, maps
+from tfnorm.errors import ArtefactError, ChoiceError, DataError, NotInvertibleError, TfnormError
+
+Tensor = Any
+Shape = tuple[int | None, ...]
+
+_INTEGERS = [f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)]
+_NUMBERS = frozenset([*_INTEGERS, "bool", "float16", "bfloat16", "float32", "float64"])
+_SAFE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,99}")
+
+
+@dataclass(frozen=True)
+class _Group:
+    """Columns whose maps differ in their numbers only. These lie side by side, one weight a field and precision."""
+
+    step: maps.Map  # the map of all of them at once, float64
+    spans: dict[str, tuple[int, int]]  # column -> where its features begin and end, in fitted order
+    fits_float32: bool  # whether float32 holds the numbers
+    weights: dict[str, dict[str, Tensor]]  # precision -> field -> weight (features of all columns, ...)
+
+    def features(self, name: str) -> int:
+        return self.spans[name][1] - self.spans[name][0]
+
+    def step_of(self, names: Sequence[str], precision: str) -> maps.Map:
+        """The map of some columns, with weights in place of numbers."""
+        weights = self.weights[precision]
+        if len(names) == len(self.spans):
+            return self.step.with_arrays(weights)
+        if all(self.spans[one][1] == self.spans[other][0] for one, other in pairwise(names)):
+            start, end = self.spans[names[0]][0], self.spans[names[-1]][1]
+            return self.step.with_arrays({field: weight[start:end] for field, weight in weights.items()})
+        places = np.array([place for name in names for place in range(*self.spans[name])], np.int32)
+        return self.step.with_arrays({field: ops.take(weight, places, axis=0) for field, weight in weights.items()})
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """One object, since Keras walks into every collection that a layer holds."""
+
+    steps: dict[str, maps.Map]  # column -> its map, in fitted order
+    groups: list[_Group]
+
+
+@dataclass(frozen=True)
+class _Block:
+    """The mapped values of columns that were computed together."""
+
+    names: list[str]
+    values: Tensor
+    layout: str  # "stacked" (n, columns) of (n,), "joined" (n, columns) of (n, 1), "alone" as the one column came
+
+    def columns(self, *, flat: bool) -> Iterable[tuple[str, Tensor]]:
+        """Each column in the shape in which it came; `flat`, as (n, width)."""
+        values, count = self.values, len(self.names)
+        if self.layout == "alone":
+            parts = [ops.expand_dims(values, -1) if flat and len(values.shape) == 1 else values]
+        elif self.layout == "joined" or flat:
+            parts = ops.split(values, count, axis=-1)
+        else:
+            parts = ops.unstack(values, count, axis=-1)
+        return zip(self.names, parts, strict=True)
+
+
+@keras.saving.register_keras_serializable(package="tfnorm")
+class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
+    """Fitted maps as a layer: `forward` on the way in, or `inverse=True` on the way out of a model.
+
+    Shapes: a dict of columns gives a dict, fitted columns mapped and others untouched; `bare` takes and gives the one
+    column's tensor; `concatenate` gives one tensor (n, total) of the fitted columns in their order, scalars (n,) and
+    (n, 1) being one position. The last axis of a column is its features.
+
+    Precision: the data's own type decides, since a subtraction must come before a cast. float32, float16, bfloat16,
+    booleans and integers below 32 bits are computed in float32, float64 and wider integers (and numbers beyond
+    float32's range) in float64, and the result is cast last to the policy's compute dtype. `inverse` gives at
+    least float32, even where the policy is float16, which ends at 65504. Missing stays missing (NaN).
+
+    Feed 64-bit values as integers, or as tensors or a `tf.data.Dataset`: `Model.fit` and `Model.predict` cast float64
+    *arrays* to `keras.config.floatx()` before any layer sees them, and a `keras.Input` casts to its own dtype.
+
+    The numbers are non-trainable weights, and in the config too, so a clone or a model made from JSON is fitted; after
+    `set_weights` or `load_weights` the weights rule.
+
+    Errors: ChoiceError (no fit, `concatenate` with `bare` or `inverse`), NotInvertibleError, DataError where the input
+    does not suit the columns, ArtefactError where the config is none.
+
+    >>> age = maps.Affine(center=np.array([40.0]), scale=np.array([0.1]), offset=np.array([0.0]))
+    >>> layer = Normalize({"age": age})
+    >>> batch = layer({"age": np.array([30, 50]), "id": np.array([1, 2])})
+    >>> {name: values.numpy().tolist() for name, values in batch.items()}
+    {'age': [-1.0, 1.0], 'id': [1, 2]}
+    """
+
+    def __init__(
+        self,
+        columns: Mapping[str, maps.Map] | Sequence[Any],
+        *,
+        bare: bool = False,
+        inverse: bool = False,
+        concatenate: bool = False,
+        fingerprint: str = "",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(autocast=False, **kwargs)
+        steps = _decoded(columns)
+        if not steps:
+            raise ChoiceError("Normalize has no columns, so there is nothing to normalize. Fit first: tfnorm.fit(...)")
+        if bare and len(steps) != 1:
+            raise ChoiceError(f"bare=True is for one column, got {_listed(steps)}. Leave it out and call with a dict")
+        if concatenate and (bare or inverse):
+            raise ChoiceError(
+                "concatenate=True gives one tensor of many columns: it goes with neither bare nor inverse"
+            )
+        for name, step in steps.items():
+            if inverse and step.lost:
+                raise NotInvertibleError(f"column {_quoted(name)}: {step.lost}. Leave it out of the inverse")
+        self.bare, self.inverse, self.concatenate, self.fingerprint = bare, inverse, concatenate, str(fingerprint)
+        groups = [self._group(i, members) for i, members in enumerate(_alike(steps))]
+        self._fit = _Fit(steps, groups)
+        self._float32_will_do = all(one.fits_float32 and (inverse or _rounding_is_harmless(one.step)) for one in groups)
+        self.supports_masking = True
+        self.built = True  # weights depend on the fit, not on the input
+
+    @property
+    def columns(self) -> dict[str, maps.Map]:
+        """The fitted columns in their order, and their maps."""
+        return dict(self._fit.steps)
+
+    @property
+    def compute_dtype(self) -> str:
+        """The narrowest type in which *raw* data may arrive; results have the policy's.
+
+        `keras.Sequential` casts an input that nobody declared to this: as float16, prices would overflow, and as
+        float32, a thousand timestamps would become nine.
+        """
+        return "float32" if self._float32_will_do and super().compute_dtype != "float64" else "float64"
+
+    def get_config(self) -> dict[str, Any]:
+        # pairs, since a column called "class_name" would make a dict look like one of Keras' own objects
+        columns = [[name, codec.encode(step)] for name, step in self._fit.steps.items()]
+        flags = {"bare": self.bare, "inverse": self.inverse, "concatenate": self.concatenate}
+        return {**super().get_config(), "columns": columns, **flags, "fingerprint": self.fingerprint}
+
+    def call(self, inputs: Tensor) -> Tensor:
+        blocks = list(self._blocks(self._fitted(inputs)))
+        if self.bare:
+            return blocks[0].values
+        if self.concatenate and len(blocks) == 1 and blocks[0].layout != "alone":
+            return blocks[0].values  # already side by side, and a block is in fitted order
+        mapped = {name: values for block in blocks for name, values in block.columns(flat=self.concatenate)}
+        if self.concatenate:
+            return ops.concatenate([mapped[name] for name in self._fit.steps], axis=-1)
+        return {**inputs, **mapped}
+
+    def compute_output_spec(self, inputs: Tensor, training: Any = None) -> Any:  # noqa: ARG002
+        fitted, dtype = self._fitted(inputs), self._result_dtype
+        if self.bare or self.concatenate:
+            shapes = [x.shape for x in fitted.values()]
+            return keras.KerasTensor(shapes[0] if self.bare else _shape_of_all(shapes), dtype)
+        return {name: keras.KerasTensor(x.shape, dtype if name in fitted else x.dtype) for name, x in inputs.items()}
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        shapes = self._named(input_shape)
+        for group, name in self._members(shapes):
+            self._check(name, group, tuple(shapes[name]))
+        return _shape_of_all([shapes[name] for name in self._fit.steps]) if self.concatenate else input_shape
+
+    def compute_mask(self, inputs: Tensor, previous_mask: Any) -> Any:  # noqa: ARG002
+        return None if self.concatenate else previous_mask
+
+    @property
+    def _result_dtype(self) -> str:
+        if not self.inverse:
+            return str(super().compute_dtype)
+        return "float64" if self.variable_dtype == "float64" else "float32"
+
+    def _group(self, index: int, members: dict[str, maps.Map]) -> _Group:
+        step = _side_by_side(members.values())
+        widths = [_features(one) for one in members.values()]
+        spans = {
+            name: (int(end) - width, int(end))
+            for name, width, end in zip(members, widths, np.cumsum(widths), strict=True)
+        }
+        fits = step.fits("float32")
+        weights = {
+            precision: {
+                field: self._weight(f"group{index}_{place}_{precision}", array)
+                for place, (field, array) in enumerate(step.at(precision).arrays().items())
+            }
+            for precision in ("float64", "float32")[: 1 + fits]
+        }
+        return _Group(step, spans, fits, weights)
+
+    def _weight(self, name: str, array: np.ndarray) -> Tensor:
+        fixed = {"trainable": False, "autocast": False, "name": name}
+        weight = self.add_weight(array.shape, initializer=lambda *_, **__: array, dtype=str(array.dtype), **fixed)
+        setattr(self, f"_{name}", weight)  # as TensorFlow finds it when it saves
+        return weight
+
+    def _fitted(self, inputs: Tensor) -> dict[str, Tensor]:
+        """The fitted columns that came, checked, in fitted order."""
+        came = self._named(inputs)
+        for group, name in self._members(came):
+            dtype = keras.backend.standardize_dtype(came[name].dtype)
+            if dtype not in _NUMBERS:
+                raise DataError(f"column {_quoted(name)}: expected numbers, got {dtype}. Cast it, or leave it out")
+            if getattr(came[name].shape, "rank", 0) is None:
+                raise DataError(f"column {_quoted(name)}: its number of axes is unknown. Use tensor.set_shape(...)")
+            self._check(name, group, tuple(came[name].shape))
+        return {name: came[name] for name in self._fit.steps if name in came}
+
+    def _members(self, came: Mapping[str, Any]) -> Iterator[tuple[_Group, str]]:
+        return ((group, name) for group in self._fit.groups for name in group.spans if name in came)
+
+    def _named(self, inputs: Any) -> Mapping[str, Any]:
+        """What came, by column; an error where a fitted one did not."""
+        if self.bare:
+            if isinstance(inputs, Mapping):
+                raise DataError(f"bare=True takes one tensor, got a dict of {_listed(inputs)}. Take the column out")
+            return {next(iter(self._fit.steps)): inputs}
+        if not isinstance(inputs, Mapping):
+            raise DataError(
+                f"expected a dict of columns ({_listed(self.columns)}), got a {type(inputs).__name__}. "
+                "Call with dict(frame), or make the layer with bare=True for a lone tensor"
+            )
+        missing = [name for name in self._fit.steps if name not in inputs]
+        if missing and (not self.inverse or len(missing) == len(self._fit.steps)):
+            raise DataError(
+                f"fitted columns missing: {_listed(missing)}. The input has {_listed(inputs)}; pass them all"
+            )
+        return inputs
+
+    def _check(self, name: str, group: _Group, shape: Shape) -> None:
+        features = group.features(name)
+        width = shape[-1] if shape else 1
+        if features != 1 and (width not in (features, None) or shape == (None,)):
+            came = f"fitted on {features} features a row, got {width if len(shape) > 1 else 'a scalar'} (shape {shape})"
+            raise DataError(f"column {_quoted(name)}: {came}. Give rows of that width, or fit again")
+        axes = _sample_axes(group.step)
+        if 0 < axes >= len(shape):
+            came = f"needs {axes + 1} axes, since samples of {axes} are normalized as one, got shape {shape}"
+            raise DataError(f"column {_quoted(name)}: {came}. Batch the data before this layer")
+        if self.concatenate and not (len(shape) == 2 or (len(shape) == 1 and features == 1)):
+            came = f"concatenate=True takes batches of scalars (n,) or vectors (n, d), got shape {shape}"
+            raise DataError(f"column {_quoted(name)}: {came}. Flatten it, or leave concatenate out")
+
+    def _blocks(self, tensors: dict[str, Tensor]) -> Iterator[_Block]:
+        """Columns of one kind, type and shape are put side by side, mapped at once."""
+        for group in self._fit.groups:
+            together: dict[tuple[str, int, str], list[str]] = {}
+            for name in group.spans:
+                if name in tensors:
+                    x = tensors[name]
+                    key = (keras.backend.standardize_dtype(x.dtype), len(x.shape), _layout(group, name, tuple(x.shape)))
+                    together.setdefault(key, []).append(name)
+            for (_, _, layout), names in together.items():
+                if layout == "alone" or len(names) == 1:
+                    for name in names:
+                        yield _Block([name], self._mapped(group, [name], tensors[name]), "alone")
+                else:
+                    beside = ops.stack if layout == "stacked" else ops.concatenate
+                    x = beside([tensors[name] for name in names], axis=-1)
+                    yield _Block(names, self._mapped(group, names, x), layout)
+
+    def _mapped(self, group: _Group, names: Sequence[str], x: Tensor) -> Tensor:
+        precision = maps.working_dtypes(keras.backend.standardize_dtype(x.dtype))[0]
+        if not group.fits_float32 or super().compute_dtype == "float64":
+            precision = "float64"
+        step = group.step_of(names, precision)
+        if not group.weights[precision]:
+            x = ops.cast(x, precision)
+        features = sum(group.features(name) for name in names)
+        if features != 1 and x.shape[-1] is None:  # a width seen only when run: 1 must not spread to all features
+            x = ops.reshape(x, (*ops.shape(x)[:-1], features))
+        y = ops.cast(maps.run(step, x, ops, inverse=self.inverse), self._result_dtype)
+        return y if len(x.shape) else ops.reshape(y, ())  # one number met weights of shape (1,)
+
+
+@keras.saving.register_keras_serializable(package="tfnorm")
+class Attached(keras.Model):  # type: ignore[misc]
+    """A functional model that finds its inputs by name; Keras takes a dict with other keys by position, and errs."""
+
+    def call(self, inputs: Any, training: Any = None, mask: Any = None) -> Any:
+        inputs, mask = (
+            {name: x[name] for name in self.input} if isinstance(x, dict) and isinstance(self.input, dict) else x
+            for x in (inputs, mask)
+        )
+        return super().call(inputs, training=training, mask=mask)
+
+
+def attach(
+    normalize: Normalize | None, model: keras.Model, restore: Normalize, dtypes: Mapping[str, str] | None = None
+) -> keras.Model:
+    """Raw inputs -> normalize -> model -> restore -> real units; the model's weights are shared, not copied.
+
+    normalize: the fit of the inputs, or None where they are raw already. A model of one tensor gets the fitted columns
+    side by side in their order (or the tensor itself, if `normalize` is bare); a model of named inputs gets those, and
+    inputs that are no fitted column pass through.
+    restore: `inverse=True, bare=True`, for the model's one output.
+    dtypes: column -> the NumPy type its data had at fit, so that 64-bit integers and floats enter unrounded.
+
+    Errors: TfnormError if the model is not built, has several outputs, or another width than the columns together.
+    """
+    if not (restore.inverse and restore.bare):
+        raise ChoiceError("restore must be Normalize({column: map}, bare=True, inverse=True)")
+    wanted, is_dict = _inputs_of(model)
+    shapes: dict[str, Shape] = {name: tuple(x.shape) for name, x in wanted.items()}
+    lone = len(wanted) == 1 and not is_dict
+    layer = normalize
+    if normalize is not None:
+        if normalize.inverse or (normalize.bare and not lone):
+            raise ChoiceError(f"normalize must take a dict, as the model does: {_listed(wanted)}. No inverse, not bare")
+        if normalize.bare:
+            shapes = {name: next(iter(shapes.values())) for name in normalize.columns}
+        elif lone:
+            shapes = _widths(normalize, next(iter(shapes.values())))
+            layer = _part(normalize, list(shapes), concatenate=True)
+        else:
+            layer = _part(normalize, [name for name in normalize.columns if name in wanted], concatenate=False)
+    columns = layer.columns if layer else {}
+    taken = {model.name, restore.name, *([layer.name] if layer else [])}
+    raw: dict[str, Any] = {}
+    for name, shape in shapes.items():
+        dtype = (dtypes or {}).get(name, layer.compute_dtype) if layer and name in columns else wanted[name].dtype
+        raw[name] = keras.Input(shape[1:], dtype=dtype, name=_input_name(name, taken))
+    entry = next(iter(raw.values())) if lone and (layer is None or layer.bare) else raw
+    ready = entry if layer is None else layer(entry)
+    if isinstance(ready, dict) and not is_dict:
+        ready = [ready[name] for name in wanted]
+    predicted = keras.tree.flatten(model(ready))
+    if len(predicted) != 1:
+        raise TfnormError(f"the model has {len(predicted)} outputs. Attach to one of them: keras.Model(inputs, output)")
+    with warnings.catch_warnings():  # Keras wants the keys to be names of layers; a column's name need not make one
+        warnings.filterwarnings("ignore", message="When providing `inputs` as a dict")
+        return Attached(entry, restore(predicted[0]))
+
+
+def _inputs_of(model: Any) -> tuple[dict[str, Any], bool]:
+    """What a model takes, by name, as symbolic tensors; and whether it takes them as a dict."""
+    if not getattr(model, "built", False):
+        raise TfnormError(f"model {_quoted(model.name)} is not built. Call it on a batch first")
+    tensors = getattr(model, "inputs", None)
+    if tensors:
+        struct = model.input if isinstance(model, keras.Model) and not isinstance(model, keras.Sequential) else None
+        return (dict(struct), True) if isinstance(struct, dict) else ({x.name: x for x in tensors}, False)
+    shape = (model.get_build_config() or {}).get("input_shape")  # a subclassed model knows what it was called with
+    if isinstance(shape, dict):
+        return {name: keras.KerasTensor((None, *one[1:])) for name, one in shape.items()}, True
+    if not shape or not all(size is None or isinstance(size, int) for size in shape):
+        raise TfnormError(f"model {_quoted(model.name)}: its inputs are unknown. Call it on a tensor or a dict of them")
+    return {"inputs": keras.KerasTensor((None, *shape[1:]))}, False
+
+
+def _input_name(column: str, taken: set[str]) -> str:
+    """The column's name where it is a plain word and free, since servers show it; a neutral one else."""
+    name = column if _SAFE_NAME.fullmatch(column) else f"column_{len(taken)}"
+    while name in taken:
+        name += "_input"
+    taken.add(name)
+    return name
+
+
+def _part(normalize: Normalize, names: list[str], *, concatenate: bool) -> Normalize:
+    """The layer for some of its columns; with all of them, it also gets the weights as they are now."""
+    if not names:
+        raise ChoiceError("the model takes none of the fitted columns: " + _listed(normalize.columns))
+    kept = {"fingerprint": normalize.fingerprint, "dtype": normalize.dtype_policy}
+    part = Normalize({name: normalize.columns[name] for name in names}, concatenate=concatenate, **kept)
+    if names == list(normalize.columns):
+        part.set_weights(normalize.get_weights())
+    return part
+
+
+def _widths(normalize: Normalize, shape: Shape) -> dict[str, Shape]:
+    """Each column's share of the rows that the model takes, as the shape in which it comes."""
+    wanted = shape[-1] if shape else None
+    widths = {name: _features(step) for name, step in normalize.columns.items()}
+    total = sum(widths.values())
+    # rows without numbers of their own may be of any width: the one there is takes what the others leave
+    free = [name for name, step in normalize.columns.items() if not step.elementwise and not step.arrays()]
+    free = free or (list(widths) if list(widths.values()) == [1] else [])
+    if len(free) == 1:
+        widths[free[0]] += max(0, (wanted or 0) - total)
+    if len(shape) != 2 or sum(widths.values()) != wanted:
+        raise TfnormError(
+            f"the model takes rows of {wanted} numbers (shape {shape}), the fitted columns have {total} together: "
+            f"{_listed(widths)}, in this order. Fit the columns that the model was trained on"
+        )
+    return {name: (None, width) for name, width in widths.items()}
+
+
+def _decoded(columns: Any) -> dict[str, maps.Map]:
+    steps: dict[str, maps.Map] = {}
+    for pair in columns.items() if isinstance(columns, Mapping) else columns or ():
+        named = isinstance(pair, tuple | list) and len(pair) == 2 and isinstance(pair[0], str)
+        if not named or pair[0] in steps:
+            raise ArtefactError(f"columns: expected pairs of a name, there once, and a map, got {str(pair)[:80]}")
+        name, step = pair
+        if not isinstance(step, maps.Map):
+            step = codec.decode(maps.Map, step, f"$.columns[{len(steps)}]")
+        steps[name] = _whole(name, step)
+    return steps
+
+
+def _whole(name: str, step: maps.Map) -> maps.Map:
+    """The map with float64 arrays of one entry a feature each."""
+    arrays = {field: np.atleast_1d(np.asarray(value, np.float64)) for field, value in step.arrays().items()}
+    features = max(map(len, arrays.values()), default=1)
+    for field, value in arrays.items():
+        if not value.size or len(value) not in (1, features):
+            raise ArtefactError(f"column {_quoted(name)}: {field} has shape {value.shape}, expected ({features},)")
+    return step.with_arrays({k: v if len(v) == features else np.repeat(v, features, 0) for k, v in arrays.items()})
+
+
+def _alike(steps: dict[str, maps.Map]) -> Iterator[dict[str, maps.Map]]:
+    """Columns that can share arrays, together: of one class and settings, float32 holding all numbers or none."""
+    groups: dict[Any, dict[str, maps.Map]] = {}
+    for name, step in steps.items():
+        trailing = tuple((field, value.shape[1:]) for field, value in step.arrays().items())
+        groups.setdefault((type(step), step.settings(), trailing), {})[name] = step
+    for group in groups.values():
+        all_fit = _side_by_side(group.values()).fits("float32")
+        narrow = {name: step for name, step in group.items() if all_fit or step.fits("float32")}
+        wide = {name: step for name, step in group.items() if name not in narrow}
+        yield from filter(None, (narrow, wide))
+
+
+def _side_by_side(steps: Iterable[maps.Map]) -> maps.Map:
+    """The maps as one, over all their features."""
+    steps = list(steps)
+    arrays = [step.arrays() for step in steps]
+    return steps[0].with_arrays({field: np.concatenate([one[field] for one in arrays]) for field in arrays[0]})
+
+
+def _features(step: maps.Map) -> int:
+    """How many numbers a row must have; 1 stands for any."""
+    return max(map(len, step.arrays().values()), default=1)
+
+
+def _sample_axes(step: maps.Map) -> int:
+    """How many trailing axes make the sample that is mapped as one: none where each number is mapped by itself."""
+    if isinstance(step, maps.Chain):
+        return max(map(_sample_axes, step.maps), default=0)
+    return 0 if step.elementwise else max((-axis for axis in getattr(step, "axes", (-1,))), default=1)
+
+
+def _layout(group: _Group, name: str, shape: Shape) -> str:
+    if not group.step.elementwise or group.features(name) != 1:
+        return "alone"
+    return "stacked" if len(shape) < 2 else "joined" if shape[1:] == (1,) else "alone"
+
+
+def _rounding_is_harmless(step: maps.Map) -> bool:
+    """Whether raw data may arrive rounded to float32: where the results lie, does it move them by less than 1e-6?"""
+    if step.lost or not step.elementwise:
+        return True
+    with np.errstate(all="ignore"):
+        x = step.inverse(np.array([[-1.0], [0.0], [0.5], [1.0]]) + np.zeros(_features(step)), np)
+        exact, rounded = (maps.run(step, value, np) for value in (x, x.astype("float32").astype("float64")))
+        moved = np.abs(rounded - exact) / (1 + np.abs(exact))
+    return bool(np.all((moved <= 1e-6) | np.isnan(exact)))
+
+
+def _shape_of_all(shapes: list[Shape]) -> Shape:
+    widths = [shape[-1] if len(shape) > 1 else 1 for shape in shapes]
+    batch = next((shape[0] for shape in shapes if shape[0] is not None), None)
+    return (batch, None if None in widths else sum(width or 0 for width in widths))
+
+
+def _quoted(name: str) -> str:
+    return json.dumps(name, ensure_ascii=False)
+
+
+def _listed(names: Iterable[str], most: int = 10) -> str:
+    names = list(names)
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return (", ".join(map(_quoted, names[:most])) or "nothing") + more

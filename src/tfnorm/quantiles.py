@@ -1,0 +1,361 @@
+"""The one sketch: quantiles of any distribution in one pass, with bounds that hold.
+
+The one law: sketches add up, `Quantiles.of(a ++ b) == Quantiles.of(a) + Quantiles.of(b)` bit for bit where `a` ends with a
+block, and in any order, until a sum has more than MAX_CELLS cells; from there on the sum is coarsened, its bounds with it.
+
+The number line is cut into cells by the leading bits of float64, as in a q-digest (Shrivastava et al., 2004). A block of
+rows keeps the widest cells that hold at most 1/800 of it each, so the rank of any number is known to that part of the
+block; adding keeps that, whatever the blocks hold and in whichever order they come: no sampling, no chance, no origin.
+A single value is a cell of its own when it is heavy, and in blocks of up to EXACT values every value is one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tfnorm.codec import packed
+from tfnorm.statistics import Block, Statistic
+
+BLOCK_ROWS = 1 << 18
+MAX_CELLS = 8192
+FINAL_RESOLUTION = 1400.0  # with a block's 1/800 this makes less than 0.002 in rank
+GROUP = 64  # features tallied together: their tables together stay in cache
+SAMPLE = 1024
+_LARGEST = np.uint64((1 << 63) | 0x7FEFFFFFFFFFFFFF)  # keys of the largest finite number and of its negative
+_SMALLEST = ~_LARGEST
+SORTED_BELOW = 1 << 14  # rows; fewer are sorted sooner than tallied
+
+
+@dataclass(frozen=True)
+class Quantiles(Statistic):
+    """A distribution as cells of the number line and how many values lie in each.
+
+    >>> Quantiles.of(np.arange(1001.0)[:, None]).at(0.25)
+    array([250.])
+    """
+
+    ends: np.ndarray  # (features,) int64: where each feature's cells end in the arrays below
+    keys: np.ndarray = packed("uint64")  # (cells,) a cell's first value, as `kernels.cells` orders them
+    levels: np.ndarray = packed("uint8")  # (cells,) it is 2**level such values wide
+    counts: np.ndarray = packed("float64")  # (cells,) how many values (or what weight) it holds
+
+    @classmethod
+    def of_block(cls, block: Block) -> Quantiles:
+        flat = block.flat if block.integers is None else block.integers.astype(np.float64).reshape(-1)
+        rows = flat.reshape(-1, block.features)
+        total = cls.join([cls._empty()] * block.features)
+        for start in range(0, len(rows), BLOCK_ROWS):
+            part, weight = rows[start : start + BLOCK_ROWS], block.weight[start : start + BLOCK_ROWS]
+            if len(weight) or len(part) < SORTED_BELOW:
+                sketch = cls.join([_sorted(part[:, j], weight) for j in range(block.features)])
+            else:
+                groups = range(0, block.features, GROUP)
+                sketch = cls.join([_tallied(part[:, j : j + GROUP]) for j in groups])
+            total = total + sketch
+        return total
+
+    @classmethod
+    def _empty(cls) -> Quantiles:
+        return cls(np.zeros(1, np.int64), np.empty(0, np.uint64), np.empty(0, np.uint8), np.empty(0))
+
+    @property
+    def features(self) -> int:
+        return len(self.ends)
+
+    def _slice(self, feature: int) -> slice:
+        return slice(int(self.ends[feature - 1]) if feature else 0, int(self.ends[feature]))
+
+    def __add__(self, other: Quantiles) -> Quantiles:
+        from tfnorm.kernels import cells
+
+        if not len(self.keys) or not len(other.keys):
+            return self if not len(other.keys) else other
+        room = len(self.keys) + len(other.keys)
+        keys, levels, counts = np.empty(room, np.uint64), np.empty(room, np.uint8), np.empty(room)
+        ends = np.empty(self.features, np.int64)
+        used = cells.add(
+            (self.ends, self.keys, self.levels, self.counts),
+            (other.ends, other.keys, other.levels, other.counts),
+            MAX_CELLS,
+            (ends, keys, levels, counts),
+        )
+        return Quantiles(ends, keys[:used].copy(), levels[:used].copy(), counts[:used].copy())
+
+    def take(self, start: int, stop: int) -> Quantiles:
+        begin = int(self.ends[start - 1]) if start else 0
+        span = slice(begin, int(self.ends[stop - 1]) if stop else 0)
+        return Quantiles(self.ends[start:stop] - begin, self.keys[span], self.levels[span], self.counts[span])
+
+    @classmethod
+    def join(cls, parts: Sequence[Quantiles]) -> Quantiles:
+        if len(parts) == 1:
+            return parts[0]
+        shifts = np.cumsum([0, *(len(part.keys) for part in parts[:-1])])
+        return cls(
+            np.concatenate([part.ends + shift for part, shift in zip(parts, shifts, strict=True)]),
+            *(np.concatenate([getattr(part, name) for part in parts]) for name in ("keys", "levels", "counts")),
+        )
+
+    def coarsened(self, resolution: float = FINAL_RESOLUTION) -> Quantiles:
+        """With the widest cells of at most 1/resolution of a feature's values; what a profile keeps when the pass is over."""
+        from tfnorm.kernels import cells
+
+        keys, levels, counts = self.keys.copy(), self.levels.copy(), self.counts.copy()
+        ends = self.ends.copy()
+        used = cells.coarsen_all(ends, keys, levels, counts, resolution)
+        return Quantiles(ends, keys[:used].copy(), levels[:used].copy(), counts[:used].copy())
+
+    @property
+    def total(self) -> np.ndarray:
+        """How many values (or what weight) each feature has, (features,)."""
+        return np.array([self.counts[self._slice(j)].sum() for j in range(self.features)])
+
+    def at(self, q: float, extremes: Any = None) -> np.ndarray:
+        """The q-quantile of every feature, (features,); NaN where there is no value.
+
+        Interpolated between order statistics as NumPy does by default (type 7), which is exact where every cell is a single
+        value; within a wider cell, values are taken to lie evenly. `extremes` narrows the outermost cells.
+        """
+        return np.array([self.curve(j, extremes).quantile(q) for j in range(self.features)])
+
+    def curve(self, feature: int = 0, extremes: Any = None) -> Curve:
+        """The cumulative distribution of one feature."""
+        span = self._slice(feature)
+        low, high = value_of(np.maximum(self.keys[span], _SMALLEST)), value_of(last_key(self.keys[span], self.levels[span]))
+        if extremes is not None and len(low):
+            low = np.clip(low, extremes.minimum[feature], extremes.maximum[feature])
+            high = np.clip(high, extremes.minimum[feature], extremes.maximum[feature])
+        return Curve(low, high, self.counts[span])
+
+    def flaw(self) -> str:
+        ends_rise = not len(self.ends) or (self.ends[0] >= 0 and (np.diff(self.ends) >= 0).all())
+        if self.ends.dtype != np.int64 or not ends_rise or (self.ends[-1] if len(self.ends) else 0) != len(self.keys):
+            return "the ends of its features do not fit its cells"
+        if not len(self.keys) == len(self.levels) == len(self.counts):
+            return "its fields differ in length"
+        if (self.levels > 64).any() or not (np.isfinite(self.counts) & (self.counts > 0)).all():
+            return "a cell has no sound level or count"
+        for feature in range(self.features):
+            span = self._slice(feature)
+            keys, levels = self.keys[span], self.levels[span].astype(np.int64)
+            same = keys[1:] == keys[:-1]
+            if not ((keys[1:] > keys[:-1]) | (same & (levels[1:] < levels[:-1]))).all():
+                return "its cells are not in order"
+            if (keys != first_key(keys, levels)).any():
+                return "a cell does not begin where its level says"
+        return ""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A cumulative distribution with its uncertainty: cells [low, high] and what each holds."""
+
+    low: np.ndarray  # (cells,) smallest value a cell can hold
+    high: np.ndarray  # (cells,) largest
+    count: np.ndarray  # (cells,)
+
+    @property
+    def total(self) -> float:
+        return float(self.count.sum())
+
+    def rank_bounds(self, value: float) -> tuple[float, float]:
+        """Between how many and how many values are at most `value`."""
+        return float(self.count[self.high <= value].sum()), float(self.count[self.low <= value].sum())
+
+    def quantile(self, q: float) -> float:
+        """The q-quantile (0 to 1), NaN where there is no value."""
+        return self.quantiles(np.array([q]))[0]
+
+    def quantiles(self, q: np.ndarray) -> list[float]:
+        """Several at once."""
+        if not len(self.count):
+            return [float("nan")] * len(q)
+        edges, below, upto = self._steps()
+        position = np.clip(q, 0.0, 1.0) * max(self.total - 1.0, 0.0)
+        first, second = np.floor(position), np.ceil(position)
+        a, b = (_value_at(rank, edges, below, upto) for rank in (first, second))
+        return [float(v) for v in a + (b - a) * (position - first)]
+
+    def cumulative(self, values: np.ndarray) -> np.ndarray:
+        """The estimated share of values at most each of `values`."""
+        edges, below, upto = self._steps()
+        at = np.searchsorted(edges, values, side="right") - 1
+        inside = np.clip(at, 0, len(edges) - 1)
+        after = np.minimum(inside + 1, len(edges) - 1)
+        width = edges[after] - edges[inside]
+        part = np.where(width > 0, (values - edges[inside]) / np.where(width > 0, width, 1.0), 0.0)
+        counted = upto[inside] + np.clip(part, 0.0, 1.0) * (below[after] - upto[inside])
+        return np.where(at < 0, 0.0, counted) / self.total
+
+    def quantile_bounds(self, q: float) -> tuple[float, float]:
+        """An interval that surely holds the q-quantile."""
+        if not len(self.count):
+            return float("nan"), float("nan")
+        position = min(max(q, 0.0), 1.0) * max(self.total - 1.0, 0.0)
+        return self._first(self.low, np.floor(position)), self._first(self.high, np.ceil(position))
+
+    def _first(self, ends: np.ndarray, rank: float) -> float:
+        order = np.argsort(ends, kind="stable")
+        sums = np.cumsum(self.count[order])
+        return float(ends[order][min(int(np.searchsorted(sums, rank, side="right")), len(sums) - 1)])
+
+    def rank_error(self) -> float:
+        """The widest uncertainty of any value's rank, as a share of all values."""
+        if not len(self.count):
+            return 0.0
+        wide = self.high > self.low
+        order = np.concatenate([self.low[wide], self.high[wide]])
+        change = np.concatenate([self.count[wide], -self.count[wide]])
+        # a cell begins before another ends at the same value: the larger uncertainty counts
+        sums = np.cumsum(change[np.lexsort((-change, order))])
+        return float(sums.max(initial=0.0) / self.total)
+
+    def _steps(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(edges, count below each, count up to and with each): jumps at single values, straight lines through cells."""
+        edges = np.unique(np.concatenate([self.low, self.high]))
+        a, b = np.searchsorted(edges, self.low), np.searchsorted(edges, self.high)
+        single = self.high / 2 - self.low / 2 < 1e-290  # among the denormal numbers a slope would overflow
+        jump = np.bincount(a[single], self.count[single], len(edges))
+        density = self.count[~single] / (edges[b[~single]] / 2 - edges[a[~single]] / 2)
+        slope = np.cumsum(
+            np.bincount(a[~single], density, len(edges)) - np.bincount(b[~single], density, len(edges))
+        )
+        gain = np.concatenate([[0.0], np.maximum(slope[:-1], 0.0) * (edges[1:] / 2 - edges[:-1] / 2)])
+        upto = np.cumsum(gain + jump)
+        scale = self.total / upto[-1] if upto[-1] > 0 else 1.0
+        return edges, (upto - jump) * scale, upto * scale
+
+
+def _value_at(rank: np.ndarray, edges: np.ndarray, below: np.ndarray, upto: np.ndarray) -> np.ndarray:
+    """The value of the rank-th smallest (from 0), taken at the middle of its own unit of mass."""
+    middle = rank + 0.5
+    at = np.searchsorted(upto, middle)
+    at = np.minimum(at, len(edges) - 1)
+    before = np.maximum(at - 1, 0)
+    span = below[at] - upto[before]
+    part = np.where(span > 0, (middle - upto[before]) / np.where(span > 0, span, 1.0), 1.0)
+    between = edges[before] + np.clip(part, 0.0, 1.0) * (edges[at] - edges[before])
+    return np.where((middle > below[at]) | (at == 0), edges[at], between)
+
+
+def _sorted(column: np.ndarray, weight: np.ndarray) -> Quantiles:
+    """The sketch of a block's column by sorting it: for few rows, for weights, and for what no table resolves."""
+    from tfnorm.kernels import cells
+
+    keep = np.isfinite(column) if not len(weight) else np.isfinite(column) & (weight > 0)
+    values = np.ascontiguousarray(column[keep], np.float64)
+    keys = np.empty(len(values), np.uint64)
+    if len(weight):
+        order = np.argsort(values, kind="stable")
+        values, weight = values[order], weight[keep][order]
+    else:
+        values.sort()
+    cells.keys_of((values + 0.0).view(np.int64), keys)
+    n = len(keys)
+    out, levels, counts = np.empty(n, np.uint64), np.empty(n, np.uint8), np.empty(n)
+    n = cells.distinct(keys, weight, out, levels, counts)
+    n = cells.coarsen(out, levels, counts, n, cells.most_in_a_cell(float(counts[:n].sum())))
+    return Quantiles(np.array([n]), out[:n].copy(), levels[:n].copy(), counts[:n].copy())
+
+
+def _tallied(rows: np.ndarray) -> Quantiles:
+    """The sketch of a block's columns by counting them into tables."""
+    from tfnorm.kernels import cells
+
+    n, features = rows.shape
+    rows = np.ascontiguousarray(rows)
+    single = rows.dtype == np.float32
+    kind, shift, base, origin = _tables(rows, single)
+    tables = np.zeros((features, cells.TABLE), np.uint32)
+    spill = np.empty((features, cells.SPILL))
+    spilled, zeros = np.zeros(features, np.int64), np.zeros(features, np.int64)
+    flat = rows.reshape(-1)
+    bits = flat.view(np.int32 if single else np.int64)
+    cells.tally(flat, bits, features, single, kind, shift, base, origin, tables, spill, spilled, zeros)
+    room = features * (cells.TABLE + cells.SPILL + 1)
+    keys, levels, counts = np.empty(room, np.uint64), np.empty(room, np.uint8), np.empty(room)
+    sizes = np.empty(features, np.int64)
+    cells.sketch_tables(tables, spill, spilled, zeros, kind, shift, base, origin, sizes, keys, levels, counts)
+    at, parts = 0, []
+    for j, size in enumerate(sizes.tolist()):
+        if size >= 0:
+            span = slice(at, at + size)
+            parts.append(Quantiles(np.array([size]), keys[span].copy(), levels[span].copy(), counts[span].copy()))
+            at += size
+        elif kind[j] == cells.NO_TABLE or spilled[j] > n // 4:
+            parts.append(_sorted(rows[:, j], np.empty(0)))
+        else:
+            parts.append(_resolved(flat, j, features, tables[j], int(shift[j]), int(base[j]), int(zeros[j])))
+    return Quantiles.join(parts)
+
+
+def _resolved(
+    flat: np.ndarray, feature: int, features: int, table: np.ndarray, shift: int, base: int, zeros: int
+) -> Quantiles:
+    """The sketch of a column some of whose table's cells are too heavy to stay whole: those values are sorted, the others not."""
+    from tfnorm.kernels import cells
+
+    n = len(flat) // features
+    inside = float(table.sum(dtype=np.int64))
+    others = np.empty(n)
+    # whatever lies outside the table and is not zero is among the values that come back
+    most = cells.most_in_a_cell(float(np.isfinite(flat[feature::features]).sum()))
+    if inside <= most:
+        return _sorted(flat[feature::features], np.empty(0))
+    others = others[: cells.heavy_values(flat, feature, features, table, shift, base, most, others)]
+    others.sort()
+    keys = np.empty(len(others), np.uint64)
+    cells.keys_of(others.view(np.int64), keys)
+    room = cells.TABLE + len(others) + 1
+    out, levels, counts = np.empty(room, np.uint64), np.empty(room, np.uint8), np.empty(room)
+    size = cells.items_of(table, cells.FLOAT_TABLE, shift, base, 0.0, keys, zeros, out, levels, counts)
+    size = cells.coarsen(out, levels, counts, size, most)
+    return Quantiles(np.array([size]), out[:size].copy(), levels[:size].copy(), counts[:size].copy())
+
+
+def _tables(rows: np.ndarray, single: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Which table suits each column, by a sample of the block: (kind, shift, base, origin)."""
+    from tfnorm.kernels import cells
+
+    features = rows.shape[1]
+    sample = np.ascontiguousarray(rows[:: len(rows) // SAMPLE][:SAMPLE].T, np.float64)
+    kind, origin = np.full(features, cells.FLOAT_TABLE), np.zeros(features)
+    useful = np.isfinite(sample) & (sample != 0)
+    for j in np.flatnonzero(~useful.all(axis=1)):  # NaN, infinity and zero are not looked up: the others stand for them
+        sample[j] = np.resize(sample[j][useful[j]], SAMPLE) if useful[j].any() else 1.0
+    low, high = sample.min(axis=1), sample.max(axis=1)
+    whole = (sample == np.rint(sample)).all(axis=1) & (high - low < cells.TABLE // 2)
+    kind[whole] = cells.WHOLE_TABLE
+    origin[whole] = np.rint(low - (cells.TABLE - (high - low)) / 2)[whole]
+    keys = np.empty(sample.size, np.uint64)
+    cells.keys_of(sample.reshape(-1).view(np.int64), keys)
+    keys = np.sort(keys.reshape(features, SAMPLE), axis=1)
+    shift, base = np.zeros(features, np.int64), np.zeros(features, np.int64)
+    cells.choose_tables(keys, features, 0.88 / cells.RESOLUTION, single, kind, shift, base, origin)
+    return kind, shift, base, origin
+
+
+def value_of(keys: np.ndarray) -> np.ndarray:
+    """The float64 values that ordered keys stand for."""
+    positive = keys >= np.uint64(1 << 63)
+    return np.where(positive, keys ^ np.uint64(1 << 63), ~keys).view(np.float64)
+
+
+def first_key(keys: np.ndarray, levels: np.ndarray) -> np.ndarray:
+    """Where the cell of that level begins in which each key lies."""
+    return keys & ~_mask(levels)
+
+
+def last_key(keys: np.ndarray, levels: np.ndarray) -> np.ndarray:
+    """The last key of each cell, within the finite numbers."""
+    return np.minimum(keys | _mask(levels), _LARGEST)
+
+
+def _mask(levels: np.ndarray) -> np.ndarray:
+    wide = levels >= 64
+    return np.where(wide, ~np.uint64(0), (np.uint64(1) << np.where(wide, 0, levels).astype(np.uint64)) - np.uint64(1))
+

@@ -1,0 +1,166 @@
+"""Where data comes from.
+
+The one law: a source opens into the same shards in the same order, however often it is opened and whoever reads them.
+
+`open_source` turns whatever the user holds (array, table, file, folder, dataset, generator) into a `Source`. Nothing
+here knows of statistics or techniques.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, runtime_checkable
+
+import numpy as np
+
+from tfnorm.errors import DataError
+
+Batch = Mapping[str, np.ndarray]
+"""Column name -> array, rows first. A `numpy.ma.MaskedArray` where the format has nulls (its mask says which)."""
+
+WEIGHT = "__weight__"
+"""The name under which a batch carries the weights that came beside the features and not as one of them."""
+
+BARE = "x"
+"""The name of the one column of a source that has no names (a lone array)."""
+
+SHARD_BYTES = 1 << 26
+SHARD_ROWS = 1 << 18
+
+
+def rows_per_shard(row_bytes: int) -> int:
+    """How many rows are measured at once: a power of two, as many as fit SHARD_BYTES, at most SHARD_ROWS.
+
+    Arrays and streams are cut into shards of as many rows, so that the same rows give the same bits whichever way
+    they come.
+
+    >>> rows_per_shard(4 * 64), rows_per_shard(8 * 100_000)
+    (262144, 64)
+    """
+    fitting = max(1, SHARD_BYTES // max(1, row_bytes))
+    return min(SHARD_ROWS, 1 << (fitting.bit_length() - 1))
+
+
+@dataclass(frozen=True)
+class Column:
+    """What a source says of one of its columns before it is read."""
+
+    name: str
+    dtype: str  # NumPy's name where it has one ("float32", "datetime64[ns]"), else the source's own ("string")
+    shape: tuple[
+        int | None, ...
+    ] = ()  # of one row: () a number, (d,) a vector, (h, w, c) an image; None where rows differ
+    kind: Literal["number", "time", "other"] = "number"
+
+
+@runtime_checkable
+class Shard(Protocol):
+    """A part of a source that one worker reads: picklable where the source is made of files."""
+
+    @property
+    def name(self) -> str:
+        """For people: the path and the part of it, as an error names it."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes when the content may have changed (path, size, modification time, part); else says its shape."""
+
+    @property
+    def num_rows(self) -> int | None:
+        """None where only reading would tell."""
+
+    def __call__(self) -> Iterable[Batch]:
+        """Read it, in batches of any length."""
+
+
+@runtime_checkable
+class Source(Protocol):
+    """Anything that opens into an ordered list of shards."""
+
+    @property
+    def name(self) -> str:
+        """For people: a path or glob, "array", "pandas.DataFrame", ..."""
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """All columns there are, in the source's order, whether numbers or not; never the weights that came beside."""
+
+    @property
+    def bare(self) -> bool:
+        """Whether it is one array without a name; its column is then called BARE."""
+
+    @property
+    def weight(self) -> str | None:
+        """The key of the weights in each batch, where the user asked for weights."""
+
+    @property
+    def num_rows(self) -> int | None:
+        """None where only reading would tell."""
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether `shards` may be called again (a generator may not)."""
+
+    def shards(self, columns: Sequence[str]) -> Iterator[Shard]:
+        """Its parts, in order; each gives batches with just these columns (and the weights where asked)."""
+
+
+def open_source(data: Any, *, weight: Any = None, delimiter: str | None = None) -> Source:
+    """Whatever holds rows as a `Source`: arrays, tables, files, datasets, batches.
+
+    `data` is a NumPy array, or a mapping of them by column; a list of numbers, of rows of numbers or of dicts (a dict
+    a row); a pandas, polars or pyarrow table or series, or what else has `__arrow_c_stream__`; a path, glob or folder
+    of Parquet and CSV files, or a list of these; a `tf.data.Dataset` or tensor; an iterable of batches, or a function
+    that returns one. A batch is x, (x, y) or (x, y, weight), where x is an array, a table or a mapping.
+
+    `weight` is the name of a column, or one number a row, or True for those of (x, y, weight) batches.
+    `delimiter` is that of CSV files, where it is neither a comma nor, in .tsv, a tab.
+
+    >>> source = open_source({"age": [22.0, 38.0, 26.0], "fare": [7.25, 71.28, 7.92]})
+    >>> [column.name for column in source.columns], source.num_rows
+    (['age', 'fare'], 3)
+    >>> [sum(batch["age"]) for shard in source.shards(["age"]) for batch in shard()]
+    [np.float64(86.0)]
+    """
+    from tfnorm.sources import arrays, files, frames, paths, streams
+
+    if callable(getattr(data, "shards", None)) and isinstance(data, Source):
+        if weight is not None:
+            raise DataError("weight: this is a source already. Give weight to open_source when it is made.")
+        return data
+    if paths.is_path(data):
+        return files.open_files(data, weight=weight, delimiter=delimiter)
+    if delimiter is not None:
+        raise DataError(f"delimiter={delimiter!r} is for CSV files, and this is {type(data).__name__}. Leave it out.")
+    library = frames.library(data)
+    if library == "tensorflow" and not isinstance(data, (Mapping, list, tuple)):
+        from tfnorm.sources import tensorflow
+
+        return tensorflow.open_tensorflow(data, weight=weight)
+    if library == "scipy":
+        raise DataError(
+            f"{type(data).__name__}: expected dense rows. Pass `.toarray()`, in parts where that is too large."
+        )
+    if frames.is_frame(data):
+        return frames.open_frame(data, weight=weight)
+    if frames.is_series(data):
+        return frames.open_series(data, weight=weight)
+    if arrays.is_array(data):
+        return arrays.open_array(data, weight=weight)
+    if isinstance(data, Mapping):
+        return arrays.open_mapping(data, weight=weight)
+    if isinstance(data, (list, tuple)):
+        if streams.holds_batches(data):
+            return streams.open_batches(data, weight=weight)
+        return arrays.open_list(data, weight=weight)
+    if library == "keras" and hasattr(data, "__getitem__") and hasattr(data, "__len__"):  # a PyDataset
+        return streams.open_function(lambda: (data[index] for index in range(len(data))), weight=weight)
+    if isinstance(data, Iterable):
+        return streams.open_batches(data, weight=weight)
+    if callable(data):
+        return streams.open_function(data, weight=weight)
+    raise DataError(
+        f"data: expected arrays, a table, paths, a dataset or batches, got {type(data).__name__}. "
+        "Pass one of these, or a function that returns batches."
+    )

@@ -1,0 +1,281 @@
+"""Arrow columns as NumPy arrays and back, for everything that speaks Arrow; and Arrow tables as a source.
+
+The one law: a number keeps its type and a null its place; where there are no nulls the memory is shared, not copied.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from tfnorm.errors import DataError
+from tfnorm.sources import Column
+from tfnorm.sources.columns import KIND_NOUNS, cell, column_of, quoted, refuse_duplicates
+
+
+def numpy_dtype(type_: Any) -> np.dtype[Any] | None:
+    """The dtype under which values of an Arrow type are delivered; None where they are neither numbers nor times."""
+    import pyarrow.types as t
+
+    if t.is_boolean(type_) or t.is_integer(type_) or t.is_floating(type_):
+        return np.dtype(type_.to_pandas_dtype())
+    if t.is_decimal(type_) or t.is_null(type_):
+        return np.dtype(np.float64)
+    if t.is_timestamp(type_):
+        return np.dtype(f"datetime64[{type_.unit}]")
+    if t.is_date(type_):
+        return np.dtype("datetime64[D]" if t.is_date32(type_) else "datetime64[ms]")
+    if t.is_duration(type_) or t.is_time(type_):
+        return np.dtype(f"timedelta64[{type_.unit}]")
+    if t.is_dictionary(type_):
+        return numpy_dtype(type_.value_type)
+    return None
+
+
+def _is_list(type_: Any) -> bool:
+    import pyarrow.types as t
+
+    tests = (t.is_list, t.is_large_list, t.is_fixed_size_list, t.is_list_view, t.is_large_list_view)
+    return any(test(type_) for test in tests)
+
+
+def _storage(type_: Any) -> Any:
+    return type_.storage_type if hasattr(type_, "storage_type") else type_
+
+
+def describe_column(name: str, type_: Any, head: Any = None) -> Column:
+    """The column of an Arrow type; lists learn their length from `head`, some first rows of it."""
+    tensor = tuple(type_.shape) if getattr(type_, "extension_name", "") == "arrow.fixed_shape_tensor" else None
+    storage = _storage(type_)
+    shape, leaf = _shape(storage, head)
+    dtype = numpy_dtype(leaf)
+    if dtype is None:
+        return Column(name, _called(storage if shape else leaf), (), "other")
+    return column_of(name, dtype, tensor or shape)
+
+
+def _called(type_: Any) -> str:
+    text = str(type_)
+    return {"large_string": "string", "string_view": "string", "large_binary": "binary"}.get(text, text)
+
+
+def _shape(type_: Any, head: Any) -> tuple[tuple[int | None, ...], Any]:
+    """The shape of one row and the type of its values."""
+    import pyarrow.types as t
+
+    if not _is_list(type_):
+        return (), type_
+    known = None if head is None else _storage_array(_one_chunk(head)).drop_null().slice(0, 1)
+    inner = known.flatten() if known is not None and len(known) else None
+    length = type_.list_size if t.is_fixed_size_list(type_) else None if inner is None else len(inner)
+    shape, leaf = _shape(type_.value_type, inner)
+    return (length, *shape), leaf
+
+
+def needs_head(type_: Any) -> bool:
+    """Whether only rows tell the shape: lists of any length."""
+    import pyarrow.types as t
+
+    type_ = _storage(type_)
+    return _is_list(type_) and (not t.is_fixed_size_list(type_) or needs_head(type_.value_type))
+
+
+def _one_chunk(array: Any) -> Any:
+    import pyarrow as pa
+
+    if not isinstance(array, pa.ChunkedArray):
+        return array
+    if array.num_chunks == 1:
+        return array.chunk(0)
+    combined: Any = array.combine_chunks()
+    return pa.concat_arrays(combined.chunks) if isinstance(combined, pa.ChunkedArray) else combined
+
+
+def _storage_array(array: Any) -> Any:
+    return array.storage if hasattr(array.type, "storage_type") else array
+
+
+def to_numpy(array: Any, column: Column, place: str, first_row: int = 0) -> np.ndarray:
+    """Arrow array -> (n,) or (n, d, ...), masked where it has nulls; `place` and `first_row` are for errors."""
+    array = _one_chunk(array)
+    if getattr(array.type, "extension_name", "") == "arrow.fixed_shape_tensor" and array.null_count == 0:
+        return np.asarray(array.to_numpy_ndarray())  # knows of permuted axes, too
+    array = _storage_array(array)
+    _, leaf = _shape(array.type, None)
+    dtype = numpy_dtype(leaf)
+    kind = "other" if dtype is None else column_of("", dtype).kind
+    if column.kind not in (kind, "other"):
+        expected = f"expected {KIND_NOUNS[column.kind]}, got {_called(array.type)}"
+        raise DataError(f"column {quoted([column.name])}: {expected} ({place}). Cast it, or leave it out.")
+    if column.kind == "other":
+        return _objects(array)
+    if _is_list(array.type):
+        return _vectors(array, column, place, first_row)
+    return _values(array)
+
+
+def _objects(array: Any) -> np.ndarray:
+    result = np.empty(len(array), dtype=object)
+    result[:] = array.to_pylist() if _is_list(array.type) else array.to_numpy(zero_copy_only=False)
+    return result
+
+
+def _values(array: Any) -> np.ndarray:
+    """Single numbers or times."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.types as t
+
+    if t.is_dictionary(array.type):
+        array = array.dictionary_decode()
+    if t.is_decimal(array.type) or t.is_null(array.type):
+        array = array.cast(pa.float64())
+    dtype = numpy_dtype(array.type)
+    assert dtype is not None
+    times = dtype.kind in "mM"
+    if times:  # as the integers that they are
+        array = array.cast(pa.int32()) if t.is_date32(array.type) or t.is_time32(array.type) else array
+        array = array.cast(pa.int64())
+    if array.null_count == 0:
+        plain = np.asarray(array.to_numpy(zero_copy_only=False))
+        return plain.view(dtype) if times else plain
+    mask = array.is_null().to_numpy(zero_copy_only=False)
+    zero = pa.scalar(False) if t.is_boolean(array.type) else pa.scalar(0).cast(array.type)
+    values = pc.fill_null(array, zero).to_numpy(zero_copy_only=False)
+    return np.ma.MaskedArray(values.view(dtype) if times else values, mask)
+
+
+def _vectors(array: Any, column: Column, place: str, first_row: int) -> np.ndarray:
+    """Rows of numbers: flat values and one length."""
+    import pyarrow.compute as pc
+    import pyarrow.types as t
+
+    valid = (
+        np.ones(len(array), dtype=bool) if array.null_count == 0 else array.is_valid().to_numpy(zero_copy_only=False)
+    )
+    if t.is_fixed_size_list(array.type):
+        length = array.type.list_size
+    else:
+        lengths = pc.list_value_length(array).drop_null().to_numpy(zero_copy_only=False)
+        declared = column.shape[0] if column.shape else None
+        length = declared if declared is not None else int(lengths[0]) if len(lengths) else 0
+        wrong = np.flatnonzero(lengths != length)
+        if len(wrong):
+            row = first_row + int(np.flatnonzero(valid)[wrong[0]])
+            raise DataError(
+                f"column {quoted([column.name])}: expected {length} numbers in every row, got {int(lengths[wrong[0]])} "
+                f"in row {row} ({place}). Pad the rows or cut them to one length."
+            )
+    inner = Column(column.name, column.dtype, column.shape[1:], column.kind)
+    flat = to_numpy(array.flatten(), inner, place, first_row * length)
+    shape = (int(valid.sum()), length, *flat.shape[1:])
+    values = flat.reshape(shape)
+    if column.shape and prod(values.shape[1:]) == prod(d or 0 for d in column.shape):
+        values = values.reshape(len(values), *(d or 0 for d in column.shape))  # a tensor stored as one list
+    if valid.all():
+        return values
+    data = np.zeros((len(valid), *values.shape[1:]), values.dtype)
+    mask = np.ones(data.shape, dtype=bool)
+    data[valid] = np.ma.getdata(values)
+    mask[valid] = np.ma.getmaskarray(values)
+    return np.ma.MaskedArray(data, mask)
+
+
+def from_numpy(array: np.ndarray) -> Any:
+    """(n,) -> an Arrow array, (n, d, ...) -> a fixed-size list of them; what is masked becomes null."""
+    import pyarrow as pa
+
+    if array.ndim == 1:
+        mask = np.ma.getmaskarray(array) if isinstance(array, np.ma.MaskedArray) else None
+        return pa.array(np.ma.getdata(array), mask=mask)
+    length = array.shape[1]
+    flat = from_numpy(array.reshape(-1, *array.shape[2:]))
+    if isinstance(array, np.ma.MaskedArray) and array.mask is not np.ma.nomask:
+        # A row that is masked throughout is a null row.
+        whole: Any = np.ma.getmaskarray(array).reshape(len(array), -1).all(axis=1)
+        return pa.FixedSizeListArray.from_arrays(flat, length, mask=pa.array(whole))
+    return pa.FixedSizeListArray.from_arrays(flat, length)
+
+
+@dataclass(frozen=True)
+class ArrowTable:
+    """A `pyarrow.Table`."""
+
+    table: Any
+    columns: tuple[Column, ...]
+    name: str
+
+    @property
+    def num_rows(self) -> int:
+        return int(self.table.num_rows)
+
+    def part(self, start: int, stop: int) -> ArrowTable:
+        return ArrowTable(self.table.slice(start, stop - start), self.columns, self.name)
+
+    def read(self, columns: Sequence[Column], first_row: int) -> dict[str, np.ndarray]:
+        return {
+            column.name: to_numpy(self.table.column(column.name), column, self.name, first_row) for column in columns
+        }
+
+
+def schema_columns(schema: Any, place: str, head: Any = None) -> tuple[Column, ...]:
+    """The columns of an Arrow schema; `head` is a table of some first rows, for lists."""
+    refuse_duplicates(schema.names, place)
+    return tuple(
+        describe_column(
+            field.name, field.type, head.column(field.name) if head is not None and needs_head(field.type) else None
+        )
+        for field in schema
+    )
+
+
+def table_of(data: Any, name: str) -> ArrowTable:
+    """A `pyarrow.Table` or `RecordBatch`."""
+    import pyarrow as pa
+
+    table = pa.Table.from_batches([data]) if isinstance(data, pa.RecordBatch) else data
+    return ArrowTable(table, schema_columns(table.schema, name, table.slice(0, 1024)), name)
+
+
+def stream_of(data: Any, name: str) -> Any:
+    """The `RecordBatchReader` of whatever has `__arrow_c_stream__`."""
+    import pyarrow as pa
+
+    if isinstance(data, pa.RecordBatchReader):
+        return data
+    try:
+        return pa.RecordBatchReader.from_stream(data)
+    except (pa.ArrowException, TypeError) as error:
+        raise DataError(
+            f"{name}: expected a stream of tables, got {cell_of(error)}. Pass a table with named columns."
+        ) from None
+
+
+def cell_of(error: BaseException) -> str:
+    """The first line of a library's error, at most 200 characters of it, without control characters."""
+    lines = str(error).strip().splitlines()
+    return cell(lines[0] if lines else type(error).__name__, 200)
+
+
+def batches_of(reader: Any, columns: Sequence[Column], name: str) -> Iterator[dict[str, np.ndarray]]:
+    """The batches of an Arrow stream, each with these columns."""
+    row = 0
+    for batch in reader:
+        yield {column.name: to_numpy(batch.column(column.name), column, name, row) for column in columns}
+        row += batch.num_rows
+
+
+def replace(table: Any, values: Mapping[str, np.ndarray]) -> Any:
+    """A `pyarrow.Table` or `RecordBatch` with other values in these columns."""
+    import pyarrow as pa
+
+    result = table
+    for name, array in values.items():
+        index = table.schema.get_field_index(name)
+        field = pa.field(name, from_numpy(array).type)
+        result = result.set_column(index, field, from_numpy(array))
+    return result

@@ -1,0 +1,218 @@
+"""CSV files, plain or gzipped: a shard a file, read in blocks.
+
+The one law: a column has the type that its first block shows, and a number is never made less than it is: integers
+become floats where a fraction comes later, and text where a number should be is an error with file, column and row.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tfnorm.errors import DataError
+from tfnorm.sources import Batch, Column
+from tfnorm.sources.arrow import schema_columns, to_numpy
+from tfnorm.sources.columns import cell, quoted, refuse_duplicates
+from tfnorm.sources.files import OpenedFile, Stamp, reading
+
+BLOCK_BYTES = 1 << 22  # the longest row that can be read, and what is parsed at once
+
+NULLS = ("", "NA", "N/A", "n/a", "#N/A", "#NA", "NULL", "null", "None")
+"""What is null. `nan` is not among them: it is a number's value, and counted apart."""
+
+
+_CONVERSION = re.compile(
+    r"In CSV column #(\d+): (?:Row #(\d+): )?CSV conversion error to .*?: (?:invalid value )?'(.*)'", re.DOTALL
+)
+_RAGGED = re.compile(r"(?:Row #(\d+): )?Expected (\d+) columns, got (\d+)")
+
+
+@dataclass(frozen=True)
+class CsvFile:
+    """A CSV file; it is read when it is called, wherever that is."""
+
+    path: str
+    stamp: Stamp
+    delimiter: str
+    header: tuple[str, ...]
+    types: tuple[Any, ...]  # of `columns`: Arrow types
+    columns: tuple[Column, ...]
+
+    @property
+    def name(self) -> str:
+        return self.path
+
+    @property
+    def fingerprint(self) -> str:
+        return f"{self.path}, {self.stamp}, {', '.join(column.name for column in self.columns)}"
+
+    @property
+    def num_rows(self) -> None:
+        return None
+
+    @property
+    def num_bytes(self) -> int:
+        return self.stamp.num_bytes
+
+    def __call__(self) -> Iterator[Batch]:
+        types = {column.name: type_ for column, type_ in zip(self.columns, self.types, strict=True)}
+        done = 0  # rows that were handed out before a column had to be widened
+        widened = 0
+        while True:
+            row = 0
+            try:
+                for batch in self._batches(types):
+                    fresh = batch.slice(max(0, done - row))
+                    row += batch.num_rows
+                    if fresh.num_rows:
+                        yield {
+                            c.name: to_numpy(fresh.column(c.name), c, self.path, row - fresh.num_rows)
+                            for c in self.columns
+                        }
+                        done = row
+                return
+            except _RefusedError as refused:
+                widened += 1
+                types = self._widen(refused, types, everything=widened > 4)  # a wide file is not read once a column
+
+    def _batches(self, types: Mapping[str, Any]) -> Iterator[Any]:
+        """The blocks, or _RefusedError where a value does not fit its column's type."""
+        import pyarrow as pa
+
+        with reading(self.path, self.stamp):
+            try:
+                yield from _reader(self.path, self.delimiter, types)
+            except pa.ArrowInvalid as error:
+                refused = _RefusedError.parse(str(error), self.header)
+                if refused is None:
+                    raise _explained(self.path, error) from error
+                raise refused from None
+
+    def _widen(self, refused: _RefusedError, types: Mapping[str, Any], everything: bool) -> dict[str, Any]:
+        """The types under which the refused value is a number."""
+        import pyarrow as pa
+
+        type_ = types[refused.column]
+        if pa.types.is_integer(type_) and _is_number(refused.value):
+            wide = [
+                name for name, t in types.items() if name == refused.column or (everything and pa.types.is_integer(t))
+            ]
+            return {**types, **dict.fromkeys(wide, pa.float64())}
+        kind = next(column.kind for column in self.columns if column.name == refused.column)
+        expected = "true or false" if pa.types.is_boolean(type_) else "times" if kind == "time" else "numbers"
+        row = "" if refused.row is None else f", row {refused.row}"
+        hint = " It has decimal commas: convert them to points." if re.fullmatch(r"[+-]?\d+,\d+", refused.value) else ""
+        raise DataError(
+            f'column {quoted([refused.column])}: expected {expected}, got "{cell(refused.value)}" ({self.path}{row}).'
+            f"{hint} Correct it, or leave the column out."
+        )
+
+
+class _RefusedError(Exception):
+    """pyarrow could not convert a value. `row` is that of the file, whose header is row 1."""
+
+    def __init__(self, column: str, row: int | None, value: str) -> None:
+        super().__init__(column, row, value)
+        self.column, self.row, self.value = column, row, value
+
+    @staticmethod
+    def parse(message: str, header: Sequence[str]) -> _RefusedError | None:
+        match = _CONVERSION.match(message)
+        if match is None:
+            return None
+        index, row, value = match.groups()
+        return _RefusedError(header[int(index)], None if row is None else int(row), value)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return not math.isnan(float(text)) or text.strip().lower().lstrip("+-") == "nan"
+    except ValueError:
+        return False
+
+
+def _reader(path: str, delimiter: str, types: Mapping[str, Any] | None) -> Any:
+    """Blocks of a file; `types`: only these columns, of these types."""
+    import pyarrow.csv as pc
+
+    wanted = {} if types is None else dict(types)
+    return pc.open_csv(
+        path,
+        # One thread: pyarrow then tells the row of an error, and is as fast; engines read several files at once.
+        read_options=pc.ReadOptions(block_size=BLOCK_BYTES, use_threads=False),
+        parse_options=pc.ParseOptions(delimiter=delimiter, newlines_in_values=True),
+        convert_options=pc.ConvertOptions(
+            column_types=wanted, include_columns=list(wanted), null_values=list(NULLS), strings_can_be_null=True
+        ),
+    )
+
+
+def _explained(path: str, error: Exception) -> DataError:
+    """What pyarrow says of a file that is no table, with what to do."""
+    text = str(error)
+    match = _RAGGED.search(text)
+    if match:
+        row, expected, got = match.groups()
+        where = path if row is None else f"{path}, row {row}"
+        return DataError(
+            f"{where}: expected {expected} values as in the header, got {got}. "
+            "Correct the row, or quote what holds a delimiter."
+        )
+    if "straddling object" in text:
+        return DataError(
+            f"{path}: a row is longer than {BLOCK_BYTES >> 20} MiB. "
+            "Is a quote left open? Shorten it, or leave the file out."
+        )
+    return DataError(f"{path}: it cannot be read as CSV: {cell(text.splitlines()[0] if text else error, 200)}.")
+
+
+def open_csv(path: str, delimiter: str | None = None) -> OpenedFile:
+    """The columns of a file, from its header and first block."""
+    import pyarrow as pa
+
+    delimiter = delimiter or ("\t" if path.lower().endswith((".tsv", ".tsv.gz")) else ",")
+    with reading(path):
+        stamp = Stamp.of(path)
+        _refuse_utf16(path)
+        try:
+            reader = _reader(path, delimiter, None)
+            schema = reader.schema
+            header = tuple(schema.names)
+            empty = all(pa.types.is_null(type_) for type_ in schema.types) and not any(
+                batch.num_rows for batch in reader
+            )
+        except pa.ArrowInvalid as error:
+            if "Empty CSV" not in str(error):
+                raise _explained(path, error) from error
+            return OpenedFile(path, stamp, (), 0, lambda _: ())
+    refuse_duplicates(header, path)
+    if len(header) == 1:
+        _refuse_other_delimiter(path, header[0], delimiter)
+    columns = schema_columns(schema, path)
+    types = {field.name: pa.float64() if pa.types.is_null(field.type) else field.type for field in schema}
+
+    def shards(wanted: Sequence[Column]) -> Sequence[CsvFile]:
+        chosen = tuple(pa.string() if column.kind == "other" else types[column.name] for column in wanted)
+        return [CsvFile(path, stamp, delimiter, header, chosen, tuple(wanted))]
+
+    return OpenedFile(path, stamp, columns, 0 if empty else None, shards)
+
+
+def _refuse_utf16(path: str) -> None:
+    with Path(path).open("rb") as file:
+        start = file.read(4)
+    if start[:2] in (b"\xff\xfe", b"\xfe\xff") or start[1:2] == b"\0":
+        raise DataError(f"{path}: expected UTF-8, got UTF-16. Convert it, for example with `iconv -f UTF-16 -t UTF-8`.")
+
+
+def _refuse_other_delimiter(path: str, name: str, delimiter: str) -> None:
+    for other, called in ((";", '";"'), ("\t", "a tab"), (",", '","'), ("|", '"|"')):
+        if other != delimiter and other in name:
+            got = f'got one, named "{cell(name)}"'
+            raise DataError(
+                f"{path}: expected columns, {got}. Its delimiter seems to be {called}: pass delimiter={other!r}."
+            )

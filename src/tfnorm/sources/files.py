@@ -1,0 +1,236 @@
+"""Parquet and CSV files as one source, each checked against the first.
+
+The one law: each file is read once, as it was when it was opened: a wanted column that is missing or of another kind,
+a change while reading, or a fault of the disk is an error that names the file.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from tfnorm.errors import DataError
+from tfnorm.sources import Column, Shard
+from tfnorm.sources.columns import KIND_NOUNS, cell, describe, did_you_mean, pick, quoted, weight_column
+from tfnorm.sources.paths import CSV, PARQUET, find_all
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """What tells whether a file is still the one that was opened."""
+
+    num_bytes: int
+    modified_ns: int
+
+    @staticmethod
+    def of(path: str) -> Stamp:
+        status = Path(path).stat()
+        return Stamp(status.st_size, status.st_mtime_ns)
+
+    def __str__(self) -> str:
+        return f"{self.num_bytes} bytes of {self.modified_ns}"
+
+
+@dataclass(frozen=True)
+class OpenedFile:
+    """A file whose columns are known."""
+
+    path: str
+    stamp: Stamp
+    columns: tuple[Column, ...]
+    num_rows: int | None  # None where only reading would tell; 0 where it is known to hold none
+    shards: Callable[[Sequence[Column]], Iterable[Shard]]  # the wanted columns, as the first file has them -> its parts
+
+
+@contextmanager
+def reading(path: str, stamp: Stamp | None = None) -> Iterator[None]:
+    """Errors of the disk and of the format become one that names the file; it must be `stamp`'s before and after."""
+    import pyarrow as pa
+
+    try:
+        if stamp is not None:
+            _unchanged(path, stamp)
+        yield
+        if stamp is not None:
+            _unchanged(path, stamp)
+    except DataError:
+        raise
+    except (OSError, pa.ArrowException, UnicodeError) as error:
+        if isinstance(error, MemoryError):
+            raise
+        if stamp is not None and Path(path).exists():  # cut short while being read it fails in many ways: say the cause
+            _unchanged(path, stamp)
+        raise DataError(f"{path}: {_reason(path, error)}") from error
+
+
+def _unchanged(path: str, stamp: Stamp) -> None:
+    now = Stamp.of(path)
+    if now != stamp:
+        raise DataError(
+            f"{path}: it changed while being read ({stamp.num_bytes} bytes before, {now.num_bytes} now). "
+            "Read it when it is complete."
+        )
+
+
+def _reason(path: str, error: BaseException) -> str:
+    if Path(path).is_symlink() and not Path(path).exists():
+        return "it is a link to a file that is not there. Restore the file, or leave the link out."
+    if isinstance(error, FileNotFoundError):
+        return "there is no such file. If it was there, it was removed while being read."
+    if isinstance(error, PermissionError):
+        return "no permission to read it. Allow it, or leave the file out."
+    if isinstance(error, IsADirectoryError):
+        return "expected a file, got a folder."
+    if isinstance(error, UnicodeError):
+        return "it is not UTF-8. Convert it, for example with `iconv -t UTF-8`."
+    lines = str(error).strip().splitlines()
+    return f"it cannot be read: {cell(lines[0] if lines else type(error).__name__, 200)}. Is it whole?"
+
+
+def open_path(path: str, delimiter: str | None) -> OpenedFile:
+    """One file, by the end of its name."""
+    lower = path.lower()
+    if lower.endswith(PARQUET):
+        from tfnorm.sources import parquet
+
+        return parquet.open_parquet(path)
+    if lower.endswith(CSV):
+        from tfnorm.sources import csv
+
+        return csv.open_csv(path, delimiter)
+    hint = (
+        ' Pass `numpy.load(path, mmap_mode="r")`.'
+        if lower.endswith((".npy", ".npz"))
+        else " Rename it, or read it yourself."
+    )
+    raise DataError(f"{path}: expected a Parquet or CSV file ({', '.join(PARQUET + CSV)}).{hint}")
+
+
+@dataclass(frozen=True)
+class FilesSource:
+    """Files as a source: a shard is a Parquet row group or a CSV file, and can be sent to another process."""
+
+    name: str
+    paths: tuple[str, ...]
+    delimiter: str | None
+    weight: str | None
+
+    @property
+    def bare(self) -> bool:
+        return False
+
+    @property
+    def repeatable(self) -> bool:
+        return True
+
+    @cached_property
+    def _first(self) -> OpenedFile:
+        """The first file that has rows: all others are held against it."""
+        for path in self.paths:
+            opened = open_path(path, self.delimiter)
+            if opened.num_rows != 0:
+                return opened
+        raise DataError(f"{self.name}: no rows in {_count(self.paths)}. Statistics need at least one.")
+
+    @cached_property
+    def _opened(self) -> tuple[OpenedFile, ...]:
+        """Every file, opened; those without rows left out."""
+        first = self._first
+        opened = (first if path == first.path else open_path(path, self.delimiter) for path in self.paths)
+        return tuple(file for file in opened if file.num_rows != 0)
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        return self._first.columns
+
+    @property
+    def num_rows(self) -> int | None:
+        counts = [file.num_rows for file in self._opened]
+        return None if None in counts else sum(count or 0 for count in counts)
+
+    @property
+    def num_bytes(self) -> int:
+        """The size of all files on disk; a shard has its share as `num_bytes`, for a progress bar."""
+        return sum(file.stamp.num_bytes for file in self._opened)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was taken without an error but may surprise: files without rows, widths that differ, extra columns."""
+        first = self._first
+        by_name = {column.name: column for column in first.columns}
+        kept = {file.path for file in self._opened}
+        said = [f"{path}: skipped, it has no rows" for path in self.paths if path not in kept]
+        for file in self._opened:
+            extra = [column.name for column in file.columns if column.name not in by_name]
+            if extra:
+                said.append(f"{file.path}: ignored columns {quoted(extra)}, which {first.path} does not have")
+            for column in file.columns:
+                expected = by_name.get(column.name, column)
+                if column.kind == expected.kind and column.dtype != expected.dtype:
+                    said.append(
+                        f"{file.path}: column {quoted([column.name])} is {column.dtype}, {expected.dtype} in "
+                        f"{first.path}"
+                    )
+        return tuple(said)
+
+    def shards(self, columns: Sequence[str]) -> Iterator[Shard]:
+        names = list(columns) if self.weight is None else [*columns, self.weight]
+        wanted = pick(self.columns, names, self._first.path)
+        for file in self._opened:
+            _check(file, wanted, self._first)
+        return chain.from_iterable(file.shards(wanted) for file in self._opened)
+
+
+def _check(file: OpenedFile, wanted: Sequence[Column], first: OpenedFile) -> None:
+    """Every wanted column must be there and of the kind that it has in the first file."""
+    by_name = {column.name: column for column in file.columns}
+    missing = [column.name for column in wanted if column.name not in by_name]
+    if missing:
+        hints = "".join(did_you_mean(name, by_name) for name in missing[:3])
+        verb = "is" if len(missing) == 1 else "are"
+        raise DataError(
+            f"{file.path}: column {quoted(missing)} {verb} missing; {first.path} has it.{hints} Add it, or leave "
+            "the file out."
+        )
+    said = []
+    for column in wanted:
+        here = by_name[column.name]
+        if column.kind not in ("other", here.kind):
+            said.append(
+                f"column {quoted([column.name])}: expected {KIND_NOUNS[column.kind]} as in {first.path}, got "
+                f"{here.dtype}"
+            )
+        elif column.kind != "other" and not _same_shape(here.shape, column.shape):
+            said.append(
+                f"column {quoted([column.name])}: expected {describe(column)} as in {first.path}, got {describe(here)}"
+            )
+    if said:
+        raise DataError(f"{'; '.join(said)} ({file.path}). Cast it, or leave it out.")
+
+
+def _same_shape(here: tuple[int | None, ...], there: tuple[int | None, ...]) -> bool:
+    return len(here) == len(there) and all(a == b or a is None or b is None for a, b in zip(here, there, strict=True))
+
+
+def _count(paths: Sequence[str]) -> str:
+    return paths[0] if len(paths) == 1 else f"{len(paths)} files"
+
+
+def open_files(data: Any, *, weight: Any = None, delimiter: str | None = None) -> FilesSource:
+    """A path, a glob, a folder, or a list of these, in the order given; a file that is found twice is read once."""
+    patterns = list(data) if isinstance(data, (list, tuple)) else [data]
+    if weight is not None and not isinstance(weight, str):
+        raise DataError(f"weight: for files expected the name of a column, got {type(weight).__name__}.")
+    name = os.fsdecode(patterns[0]) if len(patterns) == 1 else f"{len(patterns)} paths from {os.fsdecode(patterns[0])}"
+    source = FilesSource(name, find_all(patterns), delimiter, weight)
+    if weight is not None:
+        weight_column(source.columns, weight, source._first.path)
+    elif not source.columns:
+        raise DataError(f"{name}: it has no columns.")
+    return source

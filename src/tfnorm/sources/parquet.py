@@ -1,0 +1,97 @@
+"""Parquet files: a shard a row group.
+
+The one law: a page whose checksum does not fit is an error, and no more than one batch of rows is ever decoded at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from tfnorm.sources import Batch, Column, rows_per_shard
+from tfnorm.sources.arrow import needs_head, schema_columns, to_numpy
+from tfnorm.sources.columns import row_bytes
+from tfnorm.sources.files import OpenedFile, Stamp, reading
+
+
+@dataclass(frozen=True)
+class RowGroup:
+    """A part of a Parquet file; it is read when it is called, wherever that is."""
+
+    path: str
+    stamp: Stamp
+    index: int  # of the row group
+    num_rows: int
+    num_bytes: int  # its share of the file
+    first_row: int  # of the file, for errors
+    columns: tuple[Column, ...]
+
+    @property
+    def name(self) -> str:
+        return f"{self.path}, row group {self.index}"
+
+    @property
+    def fingerprint(self) -> str:
+        return (
+            f"{self.path}, {self.stamp}, row group {self.index} of {', '.join(column.name for column in self.columns)}"
+        )
+
+    def __call__(self) -> Iterator[Batch]:
+        with reading(self.path, self.stamp), _file(self.path, _metadata(self.path, self.stamp)) as file:
+            names = [column.name for column in self.columns]
+            step = rows_per_shard(row_bytes(self.columns))
+            row = self.first_row
+            for batch in file.iter_batches(batch_size=step, row_groups=[self.index], columns=names, use_threads=False):
+                yield {
+                    column.name: to_numpy(batch.column(column.name), column, self.path, row) for column in self.columns
+                }
+                row += batch.num_rows
+
+
+def _file(path: str, metadata: Any = None) -> Any:
+    import pyarrow.parquet as pq
+
+    # Without pre_buffer pages are read as they are needed; with it the whole row group lies in memory, compressed.
+    return pq.ParquetFile(
+        path, metadata=metadata, page_checksum_verification=True, pre_buffer=False, buffer_size=1 << 20
+    )
+
+
+@lru_cache(maxsize=4)
+def _metadata(path: str, stamp: Stamp) -> Any:  # noqa: ARG001
+    """The footer, parsed once for all row groups of a file as `stamp` has it."""
+    import pyarrow.parquet as pq
+
+    return pq.read_metadata(path)
+
+
+def open_parquet(path: str) -> OpenedFile:
+    """The columns and row groups of a file, from its footer (and a few rows, where there are lists of any length)."""
+    with reading(path):
+        stamp = Stamp.of(path)
+        with _file(path) as file:
+            metadata = file.metadata
+            schema = file.schema_arrow
+            head = None
+            lists = [field.name for field in schema if needs_head(field.type)]
+            if lists and metadata.num_rows:
+                import pyarrow as pa
+
+                batch = next(iter(file.iter_batches(batch_size=1024, columns=lists, use_threads=False)))
+                head = pa.Table.from_batches([batch])
+            columns = schema_columns(schema, path, head)
+            counts = [metadata.row_group(index).num_rows for index in range(metadata.num_row_groups)]
+            num_rows = int(metadata.num_rows)
+
+    def shards(wanted: Sequence[Column]) -> Iterable[RowGroup]:
+        row = 0
+        for index, count in enumerate(counts):
+            if count:
+                yield RowGroup(
+                    path, stamp, index, count, stamp.num_bytes * count // max(1, num_rows), row, tuple(wanted)
+                )
+            row += count
+
+    return OpenedFile(path, stamp, columns, num_rows, shards)

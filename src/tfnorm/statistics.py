@@ -1,0 +1,314 @@
+"""What is gathered.
+
+The one law: statistics add up. `S.of(a ++ b) == S.of(a) + S.of(b)` for every statistic `S` and rows `a`, `b`, and `S.zero`
+changes nothing; counts and extremes to the bit, moments to the rounding of float64.
+
+A statistic holds arrays with one entry a feature. NaN and null are missing and counted apart; infinities are counted and
+never summed; rows of weight 0 count as rows and add nothing else. All of that is decided here and in the kernels, once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Self
+
+import numpy as np
+
+from tfnorm.errors import DataError
+
+_NO_WEIGHT = np.empty(0)
+_EXACT_IN_FLOAT64 = 1 << 53
+
+
+@dataclass(frozen=True)
+class Block:
+    """Rows made ready for the kernels: flat, in float32 or float64, nulls out of the way."""
+
+    flat: np.ndarray  # (rows * features,) float32 or float64
+    features: int
+    weight: np.ndarray  # (rows,) float64, or empty where every row counts once
+    whole: bool  # whether all values are integers by type
+    integers: np.ndarray | None  # (rows, features) the values themselves, where float64 cannot hold them
+    base: np.ndarray | None  # (features,) what was taken off those to give `flat`
+    null: np.ndarray  # (features,) int64 how many were null
+    nan_is_null: bool  # whether nulls still lie in `flat`, as NaN
+
+    @cached_property
+    def measured(self) -> tuple[np.ndarray, np.ndarray]:
+        """The kernel's sums and counts: one pass, whichever statistics ask."""
+        from tfnorm.kernels import moments
+
+        sums, counts = np.zeros((9, self.features)), np.zeros((5, self.features), np.int64)
+        sums[moments.MINIMUM], sums[moments.MAXIMUM] = np.inf, -np.inf
+        moments.measure(self.flat, self.features, self.weight, self.whole, sums, counts)
+        return sums, counts
+
+
+def prepare(rows: np.ndarray, weight: np.ndarray | None = None) -> Block:
+    """Rows (n, features) of any number type, masked where null, as a Block."""
+    n, features = rows.shape
+    null, nan_is_null = np.zeros(features, np.int64), False
+    weights = _NO_WEIGHT if weight is None else check_weight(weight, n)
+    if isinstance(rows, np.ma.MaskedArray):
+        mask = np.ma.getmaskarray(rows)
+        null, data = mask.sum(axis=0, dtype=np.int64), np.asarray(rows.data)
+        if features == 1:
+            valid = ~mask[:, 0]
+            data, weights = data[valid], weights[valid] if len(weights) else weights
+        elif null.any():
+            data, nan_is_null = np.where(mask, np.nan, data), True
+        rows = data
+    whole = rows.dtype.kind in "iub"
+    narrow = rows.dtype.kind in "fiub" and (rows.dtype.itemsize <= 2 or rows.dtype == np.float32)
+    integers = base = None
+    if rows.dtype in (np.int64, np.uint64) and rows.size and max(-int(rows.min()), int(rows.max())) > _EXACT_IN_FLOAT64:
+        integers, base = rows, rows.min(axis=0)
+        rows = rows.astype(np.uint64) - base.astype(np.uint64)  # modulo 2**64, hence exact
+    flat = np.ascontiguousarray(rows, np.float32 if narrow else np.float64).reshape(-1)
+    return Block(flat, features, weights, whole, integers, base, null, nan_is_null)
+
+
+def check_weight(weight: np.ndarray, rows: int) -> np.ndarray:
+    """Weights as float64, one a row, none negative, missing or infinite."""
+    weights = np.ma.filled(np.ma.asarray(weight).astype(np.float64), np.nan).reshape(-1)
+    if len(weights) != rows:
+        raise DataError(f"expected one weight for each of {rows} rows, got {len(weights)}.")
+    if not (np.isfinite(weights) & (weights >= 0)).all():
+        row = int(np.flatnonzero(~(np.isfinite(weights) & (weights >= 0)))[0])
+        raise DataError(f"weights must be numbers from 0 up, got {weights[row]} in row {row}. Leave such rows out.")
+    return weights
+
+
+@dataclass(frozen=True)
+class Statistic:
+    """What every statistic has."""
+
+    @classmethod
+    def of(cls, rows: np.ndarray, weight: np.ndarray | None = None) -> Self:
+        """The statistic of rows (n, features), each counted `weight` (n,) times."""
+        return cls.of_block(prepare(rows, weight))
+
+    @classmethod
+    def of_block(cls, block: Block) -> Self:
+        raise TypeError(f"{cls.__name__} does not say what it gathers")
+
+    @classmethod
+    def zero(cls, features: int) -> Self:
+        """The statistic of no rows."""
+        return cls.of(np.empty((0, features)))
+
+    def __add__(self, other: Self) -> Self:
+        """The statistic of this one's rows followed by the other's."""
+        raise TypeError(f"{type(self).__name__} does not say how it adds")
+
+    @property
+    def features(self) -> int:
+        return len(getattr(self, dataclasses.fields(self)[0].name))
+
+    def take(self, start: int, stop: int) -> Self:
+        """The features from `start` up to `stop`."""
+        return dataclasses.replace(
+            self, **{field.name: getattr(self, field.name)[start:stop] for field in dataclasses.fields(self)}
+        )
+
+    @classmethod
+    def join(cls, parts: Sequence[Self]) -> Self:
+        """Features side by side."""
+        if len(parts) == 1:
+            return parts[0]
+        names = [field.name for field in dataclasses.fields(cls)]
+        return cls(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
+
+    def flaw(self) -> str:
+        """Why no data can have given this; empty where some can. Asked of what a file says."""
+        lengths = {len(getattr(self, field.name)) for field in dataclasses.fields(self)}
+        return "" if len(lengths) == 1 else "its fields differ in length"
+
+
+@dataclass(frozen=True)
+class Count(Statistic):
+    """How many values of which kind.
+
+    >>> Count.of(np.array([[1.0], [np.nan], [np.inf], [0.0]]))
+    Count(finite=array([2]), nan=array([1]), null=array([0]), positive_infinite=array([1]), negative_infinite=array([0]), zero=array([1]))
+    """
+
+    finite: np.ndarray  # (features,) int64
+    nan: np.ndarray  # (features,) int64 not a number, as computing leaves them
+    null: np.ndarray  # (features,) int64 absent, as formats and tables mark them
+    positive_infinite: np.ndarray  # (features,) int64
+    negative_infinite: np.ndarray  # (features,) int64
+    zero: np.ndarray  # (features,) int64 among the finite
+
+    @classmethod
+    def of_block(cls, block: Block) -> Count:
+        _, (finite, nan, positive, negative, zero) = block.measured
+        if block.integers is not None:  # what is zero after taking off the base is not zero
+            zero = (block.integers == 0).sum(axis=0)
+        return cls(finite, nan - block.null if block.nan_is_null else nan, block.null, positive, negative, zero)
+
+    def __add__(self, other: Count) -> Count:
+        return Count(*(getattr(self, f.name) + getattr(other, f.name) for f in dataclasses.fields(self)))
+
+    @property
+    def rows(self) -> np.ndarray:
+        """All values there were, (features,)."""
+        return self.finite + self.nan + self.null + self.infinite
+
+    @property
+    def missing(self) -> np.ndarray:
+        """NaN and null together, (features,)."""
+        return self.nan + self.null
+
+    @property
+    def infinite(self) -> np.ndarray:
+        return self.positive_infinite + self.negative_infinite
+
+    def flaw(self) -> str:
+        fields = [getattr(self, field.name) for field in dataclasses.fields(self)]
+        if any(field.dtype != np.int64 or (field < 0).any() for field in fields):
+            return "a count is not a whole number from 0 up"
+        return super().flaw() or ("more zeros than values" if (self.zero > self.finite).any() else "")
+
+
+@dataclass(frozen=True)
+class Extremes(Statistic):
+    """The smallest and the largest finite value, exactly; infinity and -infinity where there is none.
+
+    >>> Extremes.of(np.array([[3], [2**53 + 1]])).maximum_low
+    array([1.])
+    """
+
+    minimum: np.ndarray  # (features,) float64
+    minimum_low: np.ndarray  # (features,) float64: what of an integer beyond 2**53 did not fit the minimum
+    maximum: np.ndarray  # (features,) float64
+    maximum_low: np.ndarray  # (features,) float64, as minimum_low
+
+    @classmethod
+    def of_block(cls, block: Block) -> Extremes:
+        from tfnorm.kernels import moments
+
+        if block.integers is None:
+            sums, _ = block.measured
+            zero = np.zeros(block.features)
+            return cls(sums[moments.MINIMUM], zero, sums[moments.MAXIMUM], zero)
+        low, low_rest = _in_two_parts(block.integers.min(axis=0))
+        high, high_rest = _in_two_parts(block.integers.max(axis=0))
+        return cls(low, low_rest, high, high_rest)
+
+    def __add__(self, other: Extremes) -> Extremes:
+        lower = _below(other.minimum, other.minimum_low, self.minimum, self.minimum_low)
+        higher = _below(self.maximum, self.maximum_low, other.maximum, other.maximum_low)
+        return Extremes(
+            np.where(lower, other.minimum, self.minimum),
+            np.where(lower, other.minimum_low, self.minimum_low),
+            np.where(higher, other.maximum, self.maximum),
+            np.where(higher, other.maximum_low, self.maximum_low),
+        )
+
+    @property
+    def constant(self) -> np.ndarray:
+        """Whether there is not more than one value, (features,) bool."""
+        return (self.minimum > self.maximum) | ((self.minimum == self.maximum) & (self.minimum_low == self.maximum_low))
+
+    @property
+    def range(self) -> np.ndarray:
+        """Maximum less minimum, 0 where there is no value; infinity where float64 cannot hold it."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            return np.where(
+                self.constant, 0.0, (self.maximum - self.minimum) + (self.maximum_low - self.minimum_low)
+            )
+
+    def flaw(self) -> str:
+        empty = (self.minimum == np.inf) & (self.maximum == -np.inf)
+        ordered = np.isfinite(self.minimum) & np.isfinite(self.maximum) & (self.minimum <= self.maximum)
+        return super().flaw() or ("" if (empty | ordered).all() else "a minimum is above its maximum, or not finite")
+
+
+def _in_two_parts(integers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """64-bit integers as float64 and what of them that did not hold."""
+    high = integers.astype(np.float64)
+    return high, np.array([float(int(exact) - int(near)) for exact, near in zip(integers, high, strict=True)])
+
+
+def _below(a: np.ndarray, a_low: np.ndarray, b: np.ndarray, b_low: np.ndarray) -> np.ndarray:
+    return np.asarray((a < b) | ((a == b) & (a_low < b_low)))
+
+
+@dataclass(frozen=True)
+class Moments(Statistic):
+    """Weight, mean and the second to fourth central moments of the finite values.
+
+    Central sums are kept in units of 2**exponent, so that spreads from 1e-300 to 1e300 neither overflow nor vanish. The
+    deviation is the population's (divided by n). Chan, Golub & LeVeque 1983; Pébay 2008.
+
+    >>> m = Moments.of(np.array([[2.0], [4.0], [4.0], [4.0], [5.0], [5.0], [7.0], [9.0]]))
+    >>> float(m.mean[0]), float(m.std[0]), round(float(m.skewness[0]), 6)
+    (5.0, 2.0, 0.65625)
+    """
+
+    weight: np.ndarray  # (features,) sum of weights; the count of finite values where there are none
+    mean: np.ndarray  # (features,)
+    mean_low: np.ndarray  # (features,) what of the mean did not fit float64
+    exponent: np.ndarray  # (features,) k of the unit 2**k
+    m2: np.ndarray  # (features,) sum of weight * ((x - mean) / 2**k)**2
+    m3: np.ndarray  # (features,) of the third power
+    m4: np.ndarray  # (features,) of the fourth power
+
+    @classmethod
+    def of_block(cls, block: Block) -> Moments:
+        sums, _ = block.measured
+        weight, mean, low, exponent, m2, m3, m4 = sums[:7]
+        if block.base is not None:
+            base, base_low = _in_two_parts(block.base)
+            total = base + mean
+            low = low + base_low + ((base - (total - (total - base))) + (mean - (total - base)))
+            mean = total + low
+            low = low - (mean - total)
+        return cls(weight, mean, low, exponent, m2, m3, m4)
+
+    def __add__(self, other: Moments) -> Moments:
+        from tfnorm.kernels import moments
+
+        out = np.empty((7, self.features))
+        moments.add_moments(self._stacked(), other._stacked(), out, self.features)
+        return Moments(*out)
+
+    def _stacked(self) -> np.ndarray:
+        return np.stack([getattr(self, field.name) for field in dataclasses.fields(self)])
+
+    @property
+    def std(self) -> np.ndarray:
+        """Population standard deviation, NaN where there is no value."""
+        with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+            return np.ldexp(np.sqrt(self.m2 / self.weight), self.exponent.astype(np.int64))
+
+    @property
+    def variance(self) -> np.ndarray:
+        """Population variance, NaN where there is no value."""
+        with np.errstate(invalid="ignore", divide="ignore", over="ignore", under="ignore"):
+            return np.ldexp(self.m2 / self.weight, 2 * self.exponent.astype(np.int64))
+
+    @property
+    def skewness(self) -> np.ndarray:
+        """Third central moment over std**3, NaN where nothing varies."""
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return (self.m3 / self.weight) / (self.m2 / self.weight) ** 1.5
+
+    @property
+    def kurtosis(self) -> np.ndarray:
+        """Fourth central moment over variance**2, less 3 (so 0 for the normal); NaN where nothing varies."""
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return (self.m4 / self.weight) / (self.m2 / self.weight) ** 2 - 3.0
+
+    def flaw(self) -> str:
+        arrays = [getattr(self, field.name) for field in dataclasses.fields(self)]
+        if not all(np.isfinite(array).all() for array in arrays):
+            return "a moment is not finite"
+        if any((array < 0).any() for array in (self.weight, self.m2, self.m4)):
+            return "a weight or an even moment is negative"
+        in_range = (np.abs(self.exponent) <= 1021) & (self.exponent == np.rint(self.exponent))
+        return super().flaw() or ("" if in_range.all() else "an exponent is out of range")
