@@ -34,6 +34,11 @@ MAX_DIGITS = 400
 
 def save(value: Fitted | Profile, path: Any) -> None:
     """Write a fit or a profile: beside the target, flushed to the disk, then renamed over it."""
+    write_atomically(path, dumps(value))
+
+
+def dumps(value: Fitted | Profile) -> bytes:
+    """What `save` writes."""
     if isinstance(value, Profile):
         kind, content = "profile", {"profile": encode(value)}
     else:
@@ -44,7 +49,7 @@ def save(value: Fitted | Profile, path: Any) -> None:
     text = json.dumps(whole, allow_nan=False, indent=1)
     # a list of numbers on one line; line breaks stand between values only, in text they are escaped
     text = re.sub(r"\[\n[^\[\]{}]*\]", lambda match: re.sub(r"\n\s*", " ", match[0]), text)
-    write_atomically(path, (text + "\n").encode())
+    return (text + "\n").encode()
 
 
 def write_atomically(path: Any, data: bytes) -> None:

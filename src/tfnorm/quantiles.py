@@ -11,7 +11,7 @@ A single value is a cell of its own when it is heavy, and in blocks of up to EXA
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +25,8 @@ MAX_CELLS = 8192
 FINAL_RESOLUTION = 1400.0  # with a block's 1/800 this makes less than 0.002 in rank
 GROUP = 64  # features tallied together: their tables together stay in cache
 SAMPLE = 1024
+PIECE_VALUES = 1 << 18
+_NO_SINGLE, _NO_DOUBLE = np.empty(0, np.float32), np.empty(0)
 _LARGEST = np.uint64((1 << 63) | 0x7FEFFFFFFFFFFFFF)  # keys of the largest finite number and of its negative
 _SMALLEST = ~_LARGEST
 SORTED_BELOW = 1 << 14  # rows; fewer are sorted sooner than tallied
@@ -45,16 +47,19 @@ class Quantiles(Statistic):
 
     @classmethod
     def of_block(cls, block: Block) -> Quantiles:
-        flat = block.flat if block.integers is None else block.integers.astype(np.float64).reshape(-1)
+        flat = block.flat
+        if block.integers is not None:
+            flat = np.ma.filled(block.integers.astype(np.float64), np.nan).reshape(-1)
         rows = flat.reshape(-1, block.features)
         total = cls.join([cls._empty()] * block.features)
         for start in range(0, len(rows), BLOCK_ROWS):
             part, weight = rows[start : start + BLOCK_ROWS], block.weight[start : start + BLOCK_ROWS]
             if len(weight) or len(part) < SORTED_BELOW:
                 sketch = cls.join([_sorted(part[:, j], weight) for j in range(block.features)])
+            elif block.features <= GROUP:
+                sketch = _tallied(part, lambda row, start=start: block.measure_up_to(start + row))
             else:
-                groups = range(0, block.features, GROUP)
-                sketch = cls.join([_tallied(part[:, j : j + GROUP]) for j in groups])
+                sketch = cls.join([_tallied(part[:, j : j + GROUP]) for j in range(0, block.features, GROUP)])
             total = total + sketch
         return total
 
@@ -221,13 +226,27 @@ class Curve:
         single = self.high / 2 - self.low / 2 < 1e-290  # among the denormal numbers a slope would overflow
         jump = np.bincount(a[single], self.count[single], len(edges))
         density = self.count[~single] / (edges[b[~single]] / 2 - edges[a[~single]] / 2)
-        slope = np.cumsum(
-            np.bincount(a[~single], density, len(edges)) - np.bincount(b[~single], density, len(edges))
-        )
-        gain = np.concatenate([[0.0], np.maximum(slope[:-1], 0.0) * (edges[1:] / 2 - edges[:-1] / 2)])
+        slope = _slopes(a[~single], b[~single], density, len(edges) - 1)
+        gain = np.concatenate([[0.0], slope * (edges[1:] / 2 - edges[:-1] / 2)])
         upto = np.cumsum(gain + jump)
         scale = self.total / upto[-1] if upto[-1] > 0 else 1.0
         return edges, (upto - jump) * scale, upto * scale
+
+
+def _slopes(first: np.ndarray, last: np.ndarray, density: np.ndarray, steps: int) -> np.ndarray:
+    """The sum of the densities of all cells over each step; cells (from edge `first` to edge `last`) nest or lie apart.
+
+    Layer by layer of nesting: were a cell's density added where it begins and taken off where it ends, the rounding of
+    narrow cells' large ones would drown the others.
+    """
+    slope, step = np.zeros(steps), np.arange(steps)
+    depth = np.arange(len(first)) - np.searchsorted(np.sort(last), first, side="right")
+    for layer in range(int(depth.max(initial=-1)) + 1):
+        at = depth == layer
+        begin, end, dense = first[at], last[at], density[at]
+        cell = np.searchsorted(begin, step, side="right") - 1
+        slope += np.where((cell >= 0) & (step < end[cell]), dense[cell], 0.0)
+    return slope
 
 
 def _value_at(rank: np.ndarray, edges: np.ndarray, below: np.ndarray, upto: np.ndarray) -> np.ndarray:
@@ -248,76 +267,86 @@ def _sorted(column: np.ndarray, weight: np.ndarray) -> Quantiles:
 
     keep = np.isfinite(column) if not len(weight) else np.isfinite(column) & (weight > 0)
     values = np.ascontiguousarray(column[keep], np.float64)
-    keys = np.empty(len(values), np.uint64)
     if len(weight):
         order = np.argsort(values, kind="stable")
         values, weight = values[order], weight[keep][order]
     else:
         values.sort()
-    cells.keys_of((values + 0.0).view(np.int64), keys)
-    n = len(keys)
-    out, levels, counts = np.empty(n, np.uint64), np.empty(n, np.uint8), np.empty(n)
-    n = cells.distinct(keys, weight, out, levels, counts)
-    n = cells.coarsen(out, levels, counts, n, cells.most_in_a_cell(float(counts[:n].sum())))
-    return Quantiles(np.array([n]), out[:n].copy(), levels[:n].copy(), counts[:n].copy())
+    room = _room(len(values))
+    return _of_cells(cells.sketch_sorted(_keys(values + 0.0), weight, *room), *room)
 
 
-def _tallied(rows: np.ndarray) -> Quantiles:
-    """The sketch of a block's columns by counting them into tables."""
+def _tallied(rows: np.ndarray, fetch: Callable[[int], None] = lambda row: None) -> Quantiles:
+    """The sketch of a block's columns by counting them into tables.
+
+    `fetch(row)` is called before the rows up to there are read: whoever else reads them brings them into cache.
+    """
     from tfnorm.kernels import cells
 
-    n, features = rows.shape
-    rows = np.ascontiguousarray(rows)
-    single = rows.dtype == np.float32
-    kind, shift, base, origin = _tables(rows, single)
+    features = rows.shape[1]
+    flat = np.ascontiguousarray(rows).reshape(-1)
+    single, double = (flat, _NO_DOUBLE) if flat.dtype == np.float32 else (_NO_SINGLE, flat)
+    kind, shift, base, origin = _tables(rows)
     tables = np.zeros((features, cells.TABLE), np.uint32)
-    spill = np.empty((features, cells.SPILL))
-    spilled, zeros = np.zeros(features, np.int64), np.zeros(features, np.int64)
-    flat = rows.reshape(-1)
-    bits = flat.view(np.int32 if single else np.int64)
-    cells.tally(flat, bits, features, single, kind, shift, base, origin, tables, spill, spilled, zeros)
-    room = features * (cells.TABLE + cells.SPILL + 1)
-    keys, levels, counts = np.empty(room, np.uint64), np.empty(room, np.uint8), np.empty(room)
-    sizes = np.empty(features, np.int64)
-    cells.sketch_tables(tables, spill, spilled, zeros, kind, shift, base, origin, sizes, keys, levels, counts)
-    at, parts = 0, []
-    for j, size in enumerate(sizes.tolist()):
-        if size >= 0:
-            span = slice(at, at + size)
-            parts.append(Quantiles(np.array([size]), keys[span].copy(), levels[span].copy(), counts[span].copy()))
-            at += size
-        elif kind[j] == cells.NO_TABLE or spilled[j] > n // 4:
-            parts.append(_sorted(rows[:, j], np.empty(0)))
-        else:
-            parts.append(_resolved(flat, j, features, tables[j], int(shift[j]), int(base[j]), int(zeros[j])))
+    spill = np.empty((features, cells.SPILL), np.int64)
+    kept, zeros = np.zeros(features, np.int64), np.zeros(features, np.int64)
+    step = max(1, PIECE_VALUES // features) * features
+    for at in range(0, len(flat), step):
+        fetch(min(at + step, len(flat)) // features)
+        piece = slice(at, at + step)
+        cells.tally(
+            single[piece], double[piece], features, kind, shift, base, origin, tables, at, spill, kept, zeros
+        )
+    most = np.empty(features)
+    unresolved = cells.needs_another_look(tables, kind, kept, zeros, most)
+    room = _room(cells.TABLE + int(min(kept.max(), cells.SPILL)) + 1)
+    parts = []
+    for j in range(features):
+        if unresolved[j]:
+            column = rows[:, j]
+            few_outside = kind[j] != cells.NO_TABLE and kept[j] <= len(rows) // 4
+            table = (tables[j], int(shift[j]), int(base[j]), float(most[j]), int(zeros[j]))
+            parts.append(_resolved(column, *table) if few_outside else _sorted(column, _NO_DOUBLE))
+            continue
+        others = _keys(np.sort(flat[spill[j, : kept[j]]].astype(np.float64)))
+        size = cells.sketch(
+            tables[j], kind[j], shift[j], base[j], origin[j], most[j], others, zeros[j], *room
+        )
+        parts.append(_of_cells(size, *room))
     return Quantiles.join(parts)
 
 
-def _resolved(
-    flat: np.ndarray, feature: int, features: int, table: np.ndarray, shift: int, base: int, zeros: int
-) -> Quantiles:
-    """The sketch of a column some of whose table's cells are too heavy to stay whole: those values are sorted, the others not."""
+def _resolved(column: np.ndarray, table: np.ndarray, shift: int, base: int, most: float, zeros: int) -> Quantiles:
+    """The sketch of a column some of whose table's rows are too heavy to stay whole: those values are sorted, the others not."""
     from tfnorm.kernels import cells
 
-    n = len(flat) // features
-    inside = float(table.sum(dtype=np.int64))
-    others = np.empty(n)
-    # whatever lies outside the table and is not zero is among the values that come back
-    most = cells.most_in_a_cell(float(np.isfinite(flat[feature::features]).sum()))
-    if inside <= most:
-        return _sorted(flat[feature::features], np.empty(0))
-    others = others[: cells.heavy_values(flat, feature, features, table, shift, base, most, others)]
+    values = np.ascontiguousarray(column, np.float64)
+    others = np.empty(len(values))
+    others = others[: cells.heavy_values(values, table, shift, base, most, others)]
     others.sort()
-    keys = np.empty(len(others), np.uint64)
-    cells.keys_of(others.view(np.int64), keys)
-    room = cells.TABLE + len(others) + 1
-    out, levels, counts = np.empty(room, np.uint64), np.empty(room, np.uint8), np.empty(room)
-    size = cells.items_of(table, cells.FLOAT_TABLE, shift, base, 0.0, keys, zeros, out, levels, counts)
-    size = cells.coarsen(out, levels, counts, size, most)
-    return Quantiles(np.array([size]), out[:size].copy(), levels[:size].copy(), counts[:size].copy())
+    room = _room(cells.TABLE + len(others) + 1)
+    args = (table, cells.FLOAT_TABLE, shift, base, 0.0, most, _keys(others), zeros)
+    return _of_cells(cells.sketch(*args, *room), *room)
 
 
-def _tables(rows: np.ndarray, single: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def _keys(values: np.ndarray) -> np.ndarray:
+    from tfnorm.kernels import cells
+
+    keys = np.empty(len(values), np.uint64)
+    cells.keys_of(values.view(np.int64), keys)
+    return keys
+
+
+def _room(cells: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    return np.empty(cells, np.uint64), np.empty(cells, np.uint8), np.empty(cells)
+
+
+def _of_cells(size: int, keys: np.ndarray, levels: np.ndarray, counts: np.ndarray) -> Quantiles:
+    """The first `size` cells as the sketch of one feature."""
+    return Quantiles(np.array([size]), keys[:size].copy(), levels[:size].copy(), counts[:size].copy())
+
+
+def _tables(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Which table suits each column, by a sample of the block: (kind, shift, base, origin)."""
     from tfnorm.kernels import cells
 
@@ -328,14 +357,12 @@ def _tables(rows: np.ndarray, single: bool) -> tuple[np.ndarray, np.ndarray, np.
     for j in np.flatnonzero(~useful.all(axis=1)):  # NaN, infinity and zero are not looked up: the others stand for them
         sample[j] = np.resize(sample[j][useful[j]], SAMPLE) if useful[j].any() else 1.0
     low, high = sample.min(axis=1), sample.max(axis=1)
-    whole = (sample == np.rint(sample)).all(axis=1) & (high - low < cells.TABLE // 2)
+    whole = (sample == np.rint(sample)).all(axis=1) & (high / 2 - low / 2 < cells.TABLE // 4)
     kind[whole] = cells.WHOLE_TABLE
-    origin[whole] = np.rint(low - (cells.TABLE - (high - low)) / 2)[whole]
-    keys = np.empty(sample.size, np.uint64)
-    cells.keys_of(sample.reshape(-1).view(np.int64), keys)
-    keys = np.sort(keys.reshape(features, SAMPLE), axis=1)
+    origin[whole] = np.rint(low[whole] - (cells.TABLE - (high[whole] - low[whole])) / 2)
+    keys = np.sort(_keys(sample.reshape(-1)).reshape(features, SAMPLE), axis=1)
     shift, base = np.zeros(features, np.int64), np.zeros(features, np.int64)
-    cells.choose_tables(keys, features, 0.88 / cells.RESOLUTION, single, kind, shift, base, origin)
+    cells.choose_tables(keys, features, 0.88 / cells.RESOLUTION, rows.dtype == np.float32, kind, shift, base)
     return kind, shift, base, origin
 
 

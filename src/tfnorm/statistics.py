@@ -20,6 +20,7 @@ import numpy as np
 from tfnorm.errors import DataError
 
 _NO_WEIGHT = np.empty(0)
+_NO_SINGLE = np.empty(0, np.float32)
 _EXACT_IN_FLOAT64 = 1 << 53
 
 
@@ -31,44 +32,65 @@ class Block:
     features: int
     weight: np.ndarray  # (rows,) float64, or empty where every row counts once
     whole: bool  # whether all values are integers by type
-    integers: np.ndarray | None  # (rows, features) the values themselves, where float64 cannot hold them
+    integers: np.ndarray | None  # (rows, features) the values themselves, masked where null, where float64 cannot hold them
     base: np.ndarray | None  # (features,) what was taken off those to give `flat`
     null: np.ndarray  # (features,) int64 how many were null
     nan_is_null: bool  # whether nulls still lie in `flat`, as NaN
 
     @cached_property
-    def measured(self) -> tuple[np.ndarray, np.ndarray]:
-        """The kernel's sums and counts: one pass, whichever statistics ask."""
+    def _progress(self) -> tuple[np.ndarray, np.ndarray, list[int]]:
+        """The kernel's sums and counts so far, and of how many rows they are."""
         from tfnorm.kernels import moments
 
         sums, counts = np.zeros((9, self.features)), np.zeros((5, self.features), np.int64)
         sums[moments.MINIMUM], sums[moments.MAXIMUM] = np.inf, -np.inf
-        moments.measure(self.flat, self.features, self.weight, self.whole, sums, counts)
-        return sums, counts
+        return sums, counts, [0]
+
+    def measure_up_to(self, row: int) -> None:
+        """Run the kernel as far as this row, so that another statistic finds the rows in cache. Bits do not depend on it."""
+        from tfnorm.kernels import moments
+
+        sums, counts, done = self._progress
+        step = moments.rows_per_block(self.features)
+        whole = row if row * self.features >= len(self.flat) else row // step * step
+        if whole > done[0]:
+            part = self.flat[done[0] * self.features : whole * self.features]
+            weight = self.weight[done[0] : whole] if len(self.weight) else self.weight
+            single, double = (part, _NO_WEIGHT) if part.dtype == np.float32 else (_NO_SINGLE, part)
+            moments.measure(single, double, self.features, weight, self.whole, sums, counts)
+            done[0] = whole
+
+    @property
+    def measured(self) -> tuple[np.ndarray, np.ndarray]:
+        """The kernel's sums and counts: one pass, whichever statistics ask."""
+        self.measure_up_to(len(self.flat) // max(1, self.features))
+        return self._progress[:2]
 
 
 def prepare(rows: np.ndarray, weight: np.ndarray | None = None) -> Block:
     """Rows (n, features) of any number type, masked where null, as a Block."""
     n, features = rows.shape
-    null, nan_is_null = np.zeros(features, np.int64), False
+    null, mask = np.zeros(features, np.int64), None
     weights = _NO_WEIGHT if weight is None else check_weight(weight, n)
     if isinstance(rows, np.ma.MaskedArray):
-        mask = np.ma.getmaskarray(rows)
-        null, data = mask.sum(axis=0, dtype=np.int64), np.asarray(rows.data)
+        mask, rows = np.ma.getmaskarray(rows), np.asarray(rows.data)
+        null = mask.sum(axis=0, dtype=np.int64)
         if features == 1:
             valid = ~mask[:, 0]
-            data, weights = data[valid], weights[valid] if len(weights) else weights
-        elif null.any():
-            data, nan_is_null = np.where(mask, np.nan, data), True
-        rows = data
+            rows, weights = rows[valid], weights[valid] if len(weights) else weights
+        if features == 1 or not null.any():
+            mask = None
     whole = rows.dtype.kind in "iub"
     narrow = rows.dtype.kind in "fiub" and (rows.dtype.itemsize <= 2 or rows.dtype == np.float32)
     integers = base = None
     if rows.dtype in (np.int64, np.uint64) and rows.size and max(-int(rows.min()), int(rows.max())) > _EXACT_IN_FLOAT64:
-        integers, base = rows, rows.min(axis=0)
+        integers = rows if mask is None else np.ma.MaskedArray(rows, mask)  # type: ignore[no-untyped-call]
+        base = np.ma.filled(integers.min(axis=0), 0)
         rows = rows.astype(np.uint64) - base.astype(np.uint64)  # modulo 2**64, hence exact
+    if mask is not None:
+        rows = np.where(mask, np.nan, rows)
     flat = np.ascontiguousarray(rows, np.float32 if narrow else np.float64).reshape(-1)
-    return Block(flat, features, weights, whole, integers, base, null, nan_is_null)
+    return Block(flat, features, weights, whole, integers, base, null, nan_is_null=mask is not None)
 
 
 def check_weight(weight: np.ndarray, rows: int) -> np.ndarray:
@@ -147,7 +169,7 @@ class Count(Statistic):
     def of_block(cls, block: Block) -> Count:
         _, (finite, nan, positive, negative, zero) = block.measured
         if block.integers is not None:  # what is zero after taking off the base is not zero
-            zero = (block.integers == 0).sum(axis=0)
+            zero = np.ma.filled((block.integers == 0).sum(axis=0), 0)
         return cls(finite, nan - block.null if block.nan_is_null else nan, block.null, positive, negative, zero)
 
     def __add__(self, other: Count) -> Count:
@@ -195,9 +217,12 @@ class Extremes(Statistic):
             sums, _ = block.measured
             zero = np.zeros(block.features)
             return cls(sums[moments.MINIMUM], zero, sums[moments.MAXIMUM], zero)
-        low, low_rest = _in_two_parts(block.integers.min(axis=0))
-        high, high_rest = _in_two_parts(block.integers.max(axis=0))
-        return cls(low, low_rest, high, high_rest)
+        integers = block.integers
+        if len(block.weight):
+            weightless = np.broadcast_to(block.weight[:, None] == 0, integers.shape)
+            integers = np.ma.MaskedArray(integers, np.ma.getmaskarray(integers) | weightless)  # type: ignore[no-untyped-call]
+        low, high = integers.min(axis=0), integers.max(axis=0)
+        return cls(*_in_two_parts(low, np.inf), *_in_two_parts(high, -np.inf))
 
     def __add__(self, other: Extremes) -> Extremes:
         lower = _below(other.minimum, other.minimum_low, self.minimum, self.minimum_low)
@@ -228,10 +253,12 @@ class Extremes(Statistic):
         return super().flaw() or ("" if (empty | ordered).all() else "a minimum is above its maximum, or not finite")
 
 
-def _in_two_parts(integers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """64-bit integers as float64 and what of them that did not hold."""
-    high = integers.astype(np.float64)
-    return high, np.array([float(int(exact) - int(near)) for exact, near in zip(integers, high, strict=True)])
+def _in_two_parts(integers: np.ndarray, missing: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+    """64-bit integers as float64 and what of them that did not hold; `missing` where they are masked."""
+    data, mask = np.ma.getdata(integers), np.ma.getmaskarray(integers)
+    high = data.astype(np.float64)
+    low = np.array([float(int(exact) - int(near)) for exact, near in zip(data, high, strict=True)])
+    return np.where(mask, missing, high), np.where(mask, 0.0, low)
 
 
 def _below(a: np.ndarray, a_low: np.ndarray, b: np.ndarray, b_low: np.ndarray) -> np.ndarray:

@@ -8,7 +8,9 @@ with care, in cache.
 
 from __future__ import annotations
 
+import logging
 import math
+from pathlib import Path
 
 import numpy as np
 from numba import njit
@@ -16,14 +18,19 @@ from numba import njit
 LANES = 64
 BLOCK_VALUES = 1 << 15
 SAMPLE_ROWS = 16
+PART_ROWS = 64
 MAX_EXPONENT = 1000  # 2**k and 2**-k are exact up to here, with room for the fourth power of a unit of data
 _TWO_TO = np.ldexp(1.0, np.arange(-MAX_EXPONENT - 20, MAX_EXPONENT + 21))
 
 # rows of `sums` and of `counts`
 WEIGHT, MEAN, MEAN_LOW, EXPONENT, M2, M3, M4, MINIMUM, MAXIMUM = range(9)
+POWERS = (MEAN, M2, M3, M4)
 FINITE, NAN, POSITIVE_INFINITE, NEGATIVE_INFINITE, ZERO = range(5)
 
-kernel = njit(cache=True, nogil=True, error_model="numpy")
+kernel = njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+"""For kernels that only kernels call: they are compiled with their callers and need no way in from Python."""
+entry = njit(cache=True, nogil=True, error_model="numpy")
+"""For kernels that Python calls."""
 
 
 @kernel
@@ -40,7 +47,7 @@ def _exponent_of(value):
 
 
 @kernel
-def add_moments(a, b, out, features):
+def _add_moments(a, b, out, features):
     """out = a + b for the first seven rows (WEIGHT to M4), feature by feature; out may be a.
 
     Chan, Golub & LeVeque (1983) for two moments, Pébay (2008) for four. Central sums are in units of 2**exponent, so
@@ -119,18 +126,16 @@ def _choose_center(middle, low, high, whole):
 
 
 @kernel
-def _provisional(x, start, stop, features, whole, center, exponents):
+def _provisional(sample, rows, features, whole, center, exponents):
     """Center and unit of every feature from a few rows of the block; whatever is not finite is left to the check after."""
-    rows = (stop - start) // features
-    step = max(1, rows // SAMPLE_ROWS)
     for j in range(features):
-        low, high, total, count = np.inf, -np.inf, 0.0, 0
-        for i in range(0, rows, step):
-            value = float(x[start + i * features + j])
-            low, high, total, count = min(low, value), max(high, value), total + value, count + 1
+        low, high, total = np.inf, -np.inf, 0.0
+        for i in range(rows):
+            value = sample[i * features + j]
+            low, high, total = min(low, value), max(high, value), total + value
         if not (low - low == 0.0 and high - high == 0.0):
             low = high = total = 0.0
-        center[j] = _choose_center(total / count, low, high, whole)
+        center[j] = _choose_center(total / rows, low, high, whole)
         reach = high * 0.5 - low * 0.5
         exponents[j] = _exponent_of(reach) + 1.0 if reach != 0.0 else _exponent_of(center[j])
 
@@ -161,10 +166,10 @@ def _one_pass(x, start, rows, lanes, work):
 
 
 @kernel
-def _one_row(x, at, width, work):
-    """As `_one_pass`, for one folded row of `width` values, the last of which may be short."""
-    for lane in range(width):
-        value = float(x[at + lane])
+def _rest(x, lanes, work):
+    """As `_one_pass`, for the values left over; `x` begins with lane 0."""
+    for i in range(len(x)):
+        lane, value = i % lanes, x[i]
         work[4, lane] = min(work[4, lane], value)
         work[5, lane] = max(work[5, lane], value)
         a = value * work[6, lane] - work[7, lane]
@@ -175,25 +180,23 @@ def _one_row(x, at, width, work):
 
 
 @kernel
-def _finite_block(x, start, stop, features, lanes, whole, center, exponents, work, block):
-    """The block in one pass; False where a value is not finite or the provisional center was too far off."""
-    _provisional(x, start, stop, features, whole, center, exponents)
-    for lane in range(lanes):
-        j = lane % features
+def _prepare_lanes(center, exponents, work):
+    for lane in range(work.shape[1]):
+        j = lane % len(center)
         work[0, lane] = work[1, lane] = work[2, lane] = work[3, lane] = 0.0
         work[4, lane], work[5, lane] = np.inf, -np.inf
         work[6, lane] = _power_of_two(-exponents[j])
         work[7, lane] = center[j] * work[6, lane]
-    rows = (stop - start) // lanes
-    _one_pass(x, start, rows, lanes, work)
-    for row in range(rows - rows % 4, rows):
-        _one_row(x, start + row * lanes, lanes, work)
-    _one_row(x, start + rows * lanes, stop - start - rows * lanes, work)
-    n = float((stop - start) // features)
+
+
+@kernel
+def _fold_lanes(rows, features, work, block):
+    """The lanes' sums as one block's; False where a value is not finite or the provisional center was too far off."""
+    n = float(rows)
     for j in range(features):
         s1 = s2 = s3 = s4 = 0.0
         low, high = np.inf, -np.inf
-        for lane in range(j, lanes, features):
+        for lane in range(j, work.shape[1], features):
             s1 += work[0, lane]
             s2 += work[1, lane]
             s3 += work[2, lane]
@@ -234,17 +237,34 @@ def _careful_block(x, weight, first_row, features, whole, center, exponents, blo
             reach = max(high * 0.5 - center[j] * 0.5, center[j] * 0.5 - low * 0.5)
             exponents[j] = _exponent_of(reach) + 1.0 if reach != 0.0 else _exponent_of(center[j])
         block[MEAN, j] = 0.0
-    for i in range(len(x)):
-        j = i % features
-        value = x[i]
-        w = weight[first_row + i // features] if len(weight) > 0 else 1.0
-        if w > 0.0 and value - value == 0.0:
-            unit = _power_of_two(-exponents[j])
-            a = value * unit - center[j] * unit
-            block[MEAN, j] += w * a
-            block[M2, j] += w * (a * a)
-            block[M3, j] += w * (a * a * a)
-            block[M4, j] += w * ((a * a) * (a * a))
+    part, lost = np.empty((4, features)), np.zeros((4, features))
+    for first in range(0, len(x), PART_ROWS * features):  # long sums of like numbers would all round the same way
+        part[:] = 0.0
+        for i in range(first, min(first + PART_ROWS * features, len(x))):
+            j = i % features
+            value = x[i]
+            w = weight[first_row + i // features] if len(weight) > 0 else 1.0
+            if w > 0.0 and value - value == 0.0:
+                unit = _power_of_two(-exponents[j])
+                a = value * unit - center[j] * unit
+                part[0, j] += w * a
+                part[1, j] += w * (a * a)
+                part[2, j] += w * (a * a * a)
+                part[3, j] += w * ((a * a) * (a * a))
+        for k in range(4):
+            sums = block[POWERS[k]]
+            for j in range(features):  # Kahan (1965)
+                term = part[k, j] - lost[k, j]
+                total = sums[j] + term
+                lost[k, j] = (total - sums[j]) - term
+                sums[j] = total
+
+
+@kernel
+def _rows_per_block(features):
+    """How many rows are summed before they are added to the rest: whole folded rows, as many as stay in cache."""
+    rows = max(64, BLOCK_VALUES // features)
+    return rows - rows % max(1, LANES // features)
 
 
 @kernel
@@ -252,15 +272,15 @@ def _count_zeros(x, features, zeros):
     """Add how many values of each feature are zero."""
     lanes = max(1, LANES // features) * features
     rows = len(x) // lanes
-    found = np.zeros(lanes, np.int64)
+    found = np.zeros(lanes, np.int32)
     for quad in range(rows // 4):
         at = 4 * quad * lanes
         x0, x1 = x[at : at + lanes], x[at + lanes : at + 2 * lanes]
         x2, x3 = x[at + 2 * lanes : at + 3 * lanes], x[at + 3 * lanes : at + 4 * lanes]
         for lane in range(lanes):
-            a, b = (1 if x0[lane] == 0.0 else 0), (1 if x1[lane] == 0.0 else 0)
-            c, d = (1 if x2[lane] == 0.0 else 0), (1 if x3[lane] == 0.0 else 0)
-            found[lane] += (a + b) + (c + d)
+            a, b = np.int32(x0[lane] == 0), np.int32(x1[lane] == 0)
+            c, d = np.int32(x2[lane] == 0), np.int32(x3[lane] == 0)
+            found[lane] += np.int32(a + b) + np.int32(c + d)
     for i in range((rows - rows % 4) * lanes, len(x)):
         found[i % lanes] += x[i] == 0.0
     for lane in range(lanes):
@@ -268,37 +288,88 @@ def _count_zeros(x, features, zeros):
 
 
 @kernel
-def measure(x, features, weight, whole, sums, counts):
-    """Add all rows in `x` (flat, float32 or float64) to `sums` (9, features) and `counts` (5, features).
+def _copy(x, start, stop, step, width, out):
+    """Every step-th run of `width` values from `start` on, side by side as float64. Returns how many values."""
+    n = 0
+    for first in range(start, stop, step):
+        for i in range(first, first + width):
+            out[n] = x[i]
+            n += 1
+    return n
 
-    `weight` has a number a row, or none at all. `whole` says that all values are integers.
+
+@entry
+def measure(single, double, features, weight, whole, sums, counts):
+    """Add all rows to `sums` (9, features) and `counts` (5, features).
+
+    The rows lie flat in `single` (float32) or `double` (float64); the other one is empty. `weight` has a number a row, or none
+    at all. `whole` says that all values are integers.
     """
-    rows = len(x) // features
-    fold = max(1, LANES // features)
-    lanes = fold * features
-    block_rows = max(64, BLOCK_VALUES // features)
-    block_rows -= block_rows % fold
+    rows = max(len(single), len(double)) // features
+    lanes = max(1, LANES // features) * features
+    block_rows = _rows_per_block(features)
     center, exponents = np.empty(features), np.empty(features)
     block, work = np.empty((9, features)), np.empty((8, lanes))
-    wide = np.empty(0)
+    wide = np.empty(block_rows * features)
     for first in range(0, rows, block_rows):
         last = min(first + block_rows, rows)
         start, stop = first * features, last * features
-        if len(weight) == 0 and _finite_block(x, start, stop, features, lanes, whole, center, exponents, work, block):
+        step = max(1, (last - first) // SAMPLE_ROWS) * features
+        folded = (stop - start) // lanes // 4 * 4
+        rest = start + folded * lanes
+        fine = len(weight) == 0
+        if fine:
+            if len(single) > 0:
+                sampled = _copy(single, start, stop, step, features, wide)
+            else:
+                sampled = _copy(double, start, stop, step, features, wide)
+            _provisional(wide, sampled // features, features, whole, center, exponents)
+            _prepare_lanes(center, exponents, work)
+            if len(single) > 0:
+                _one_pass(single, start, folded, lanes, work)
+                left = _copy(single, rest, stop, 1, 1, wide)
+            else:
+                _one_pass(double, start, folded, lanes, work)
+                left = _copy(double, rest, stop, 1, 1, wide)
+            _rest(wide[:left], lanes, work)
+            fine = _fold_lanes(last - first, features, work, block)
+        if fine:
             for j in range(features):
                 counts[FINITE, j] += last - first
         else:
-            if len(wide) == 0:
-                wide = np.empty(block_rows * features)
-            for i in range(stop - start):
-                wide[i] = x[start + i]
+            if len(single) > 0:
+                _copy(single, start, stop, 1, 1, wide)
+            else:
+                _copy(double, start, stop, 1, 1, wide)
             _careful_block(wide[: stop - start], weight, first, features, whole, center, exponents, block, counts)
         _central(block, center, exponents, features)
-        add_moments(sums, block, sums, features)
+        _add_moments(sums, block, sums, features)
         any_zero = False
         for j in range(features):
             any_zero |= block[MINIMUM, j] <= 0.0 <= block[MAXIMUM, j]
             sums[MINIMUM, j] = min(sums[MINIMUM, j], block[MINIMUM, j])
             sums[MAXIMUM, j] = max(sums[MAXIMUM, j], block[MAXIMUM, j])
         if any_zero:
-            _count_zeros(x[start:stop], features, counts[ZERO])
+            if len(single) > 0:
+                _count_zeros(single[start:stop], features, counts[ZERO])
+            else:
+                _count_zeros(double[start:stop], features, counts[ZERO])
+
+
+@entry
+def add_moments(a, b, out, features):
+    """`_add_moments`, for Python."""
+    _add_moments(a, b, out, features)
+
+
+rows_per_block = _rows_per_block.py_func
+
+
+def _announce() -> None:
+    """Say that the first run compiles, where no earlier one has left its code in numba's cache."""
+    folder = getattr(getattr(measure, "_cache", None), "cache_path", None)
+    if folder is not None and not any(Path(folder).glob("moments.measure*.nbi")):
+        logging.getLogger("tfnorm").warning("compiling the kernels, once for this machine; it takes some seconds")
+
+
+_announce()

@@ -110,7 +110,7 @@ def numbers(data: Any, column: str | None = None) -> np.ndarray:
     """A list of numbers, or a nested one of one shape, as an array; None is null."""
     where = "list" if column is None else f"column {quoted([column])}"
     try:
-        array = np.asarray(data)
+        array = data if isinstance(data, np.ma.MaskedArray) else np.asarray(data)
     except ValueError:
         lengths = _lengths(data)
         raise DataError(

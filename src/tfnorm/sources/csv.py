@@ -89,7 +89,7 @@ class CsvFile:
             except pa.ArrowInvalid as error:
                 refused = _RefusedError.parse(str(error), self.header)
                 if refused is None:
-                    raise _explained(self.path, error) from error
+                    raise explained(self.path, error) from error
                 raise refused from None
 
     def _widen(self, refused: _RefusedError, types: Mapping[str, Any], everything: bool) -> dict[str, Any]:
@@ -151,7 +151,7 @@ def _reader(path: str, delimiter: str, types: Mapping[str, Any] | None) -> Any:
     )
 
 
-def _explained(path: str, error: Exception) -> DataError:
+def explained(path: str, error: Exception) -> DataError:
     """What pyarrow says of a file that is no table, with what to do."""
     text = str(error)
     match = _RAGGED.search(text)
@@ -187,7 +187,7 @@ def open_csv(path: str, delimiter: str | None = None) -> OpenedFile:
             )
         except pa.ArrowInvalid as error:
             if "Empty CSV" not in str(error):
-                raise _explained(path, error) from error
+                raise explained(path, error) from error
             return OpenedFile(path, stamp, (), 0, lambda _: ())
     refuse_duplicates(header, path)
     if len(header) == 1:

@@ -1,0 +1,31 @@
+# On a fresh machine with Python and make: `make demo` and `make test` set up .venv by themselves.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+TF ?= tensorflow-cpu
+
+.PHONY: demo test check bench docs clean
+
+$(VENV)/ready: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet -e '.[test,check,demo]' '$(TF)>=2.19'
+	touch $@
+
+demo: $(VENV)/ready
+	$(BIN)/tfnorm demo
+
+test: $(VENV)/ready
+	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+check: $(VENV)/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest tests/test_imports.py tests/test_readme.py
+
+bench: $(VENV)/ready
+	for script in fit_memory fit_files transform startup; do $(BIN)/python benchmarks/$$script.py || exit 1; done
+
+clean:
+	rm -rf $(VENV) demo .pytest_cache .mypy_cache .ruff_cache

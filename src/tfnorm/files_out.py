@@ -1,0 +1,208 @@
+"""Files in, files out: a fit applied to Parquet and CSV files batch by batch.
+
+The one law: what is not fitted is copied as it is, and a target is there whole or not at all. Everything is written
+into a folder beside the target and renamed when all of it is done.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from glob import has_magic
+from pathlib import Path
+from typing import Any
+
+from tfnorm.errors import ChoiceError, DataError, NotInvertibleError
+from tfnorm.fitted import Fitted
+from tfnorm.sources import csv_copy, parquet_copy
+from tfnorm.sources.arrow import describe_column, from_numpy, to_numpy
+from tfnorm.sources.columns import did_you_mean, quoted
+from tfnorm.sources.paths import CSV, PARQUET, find, is_data
+
+Progress = Callable[[int, int | None], None]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which file becomes which."""
+
+    output: Path  # a file, or the folder of several
+    files: tuple[tuple[str, Path], ...]  # (input, its place in the output; Path() where that is the file itself)
+
+
+def plan(inputs: Sequence[str], output: str, *, force: bool) -> Plan:
+    """Which files are read and written; DataError where one would be lost by it."""
+    several = len(inputs) > 1 or Path(inputs[0]).is_dir() or (has_magic(inputs[0]) and not Path(inputs[0]).exists())
+    target = Path(output)
+    if several or target.is_dir() or output.endswith(("/", os.sep)):
+        files = [(path, Path(os.path.relpath(path, _base(one)))) for one in inputs for path in find(one)]
+    else:
+        if not is_data(output):
+            raise DataError(f"{output}: expected a name that ends in {', '.join(PARQUET + CSV)}.")
+        files = [(path, Path()) for path in find(inputs[0])]
+    target = target.resolve() if target.is_symlink() else target
+    names = [str(relative) for _, relative in files]
+    if len(set(names)) < len(names):
+        twice = sorted({name for name in names if names.count(name) > 1})
+        raise DataError(f"{quoted(twice)}: several inputs would be written there. Transform them one by one.")
+    sources = {os.path.realpath(path) for path, _ in files}
+    real = Path(os.path.realpath(target))
+    if any(Path(one).is_dir() and Path(os.path.realpath(one)) in (real, *real.parents) for one in inputs):
+        raise DataError(f"{output}: lies in the folder that is read. Choose another one.")
+    if not target.absolute().parent.is_dir():
+        raise DataError(f"{output}: there is no folder {target.parent}. Make it first.")
+    for _, relative in files:
+        path = target / relative
+        if os.path.realpath(path) in sources:
+            raise DataError(f"{path}: would be written over, and it is an input. Choose another output.")
+        if path.exists() and not force:
+            raise DataError(f"{path}: is there already. Choose another output, or write over it with --force.")
+    return Plan(target, tuple(files))
+
+
+def _base(pattern: str) -> Path:
+    """The folder to which the names of the files that are found are relative."""
+    path = Path(pattern)
+    if path.is_dir():
+        return path
+    if path.exists() or not has_magic(pattern):
+        return path.parent
+    fixed = Path(path.anchor)
+    for part in path.parts[1 if path.anchor else 0 : -1]:
+        if has_magic(part):
+            break
+        fixed /= part
+    return fixed
+
+
+def run(
+    fitted: Fitted,
+    planned: Plan,
+    *,
+    inverse: bool,
+    only: Sequence[str] = (),
+    delimiter: str | None = None,
+    progress: Progress | None = None,
+) -> int:
+    """Write all files of a plan; gives the number of rows."""
+    rows = 0
+    for name in only:
+        fitted[name]  # an error where it is not in the fit
+    with _staged(planned) as stage:
+        for path, relative in planned.files:
+            target = stage / (relative if relative.name else planned.output.name)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            rows += _file(fitted, path, target, inverse, only, delimiter, progress)
+    return rows
+
+
+@contextmanager
+def _staged(planned: Plan) -> Iterator[Path]:
+    """A folder beside the output, whose files take their places when the block is left without an error."""
+    output = planned.output
+    stage = output.parent / f".{output.name}.{secrets.token_hex(4)}.part"
+    stage.mkdir()
+    try:
+        yield stage
+        if planned.files[0][1].name and not output.exists():
+            stage.rename(output)
+            return
+        for _, relative in planned.files:
+            (output / relative).parent.mkdir(parents=True, exist_ok=True)
+            (stage / (relative if relative.name else output.name)).replace(output / relative)
+    finally:
+        shutil.rmtree(stage, ignore_errors=True)
+
+
+def _file(
+    fitted: Fitted,
+    path: str,
+    target: Path,
+    inverse: bool,
+    only: Sequence[str],
+    delimiter: str | None,
+    progress: Progress | None,
+) -> int:
+    to_csv = target.name.lower().endswith(CSV)
+    if path.lower().endswith(PARQUET):
+        opened = parquet_copy.open_parquet(path)
+    else:
+        numbers = {name: fitted[name].column for name in (only or fitted.columns)}
+        kinds = {name: "bool" if c.dtype == "bool" else "time" if c.unit else "number" for name, c in numbers.items()}
+        opened = csv_copy.open_csv(path, delimiter, kinds, as_text=to_csv)
+    names = _columns(fitted, path, opened.schema.names, inverse, only)
+    while True:
+        rows = 0
+        writer: csv_copy.Writer | parquet_copy.Writer | None = None
+        try:
+            for read in opened.batches():
+                batch = _mapped(fitted, names, read, path, rows, inverse)
+                if writer is None:
+                    schema = _schema(opened.schema, batch, names)
+                    if to_csv:
+                        writer = csv_copy.Writer(target, schema, delimiter)
+                    else:
+                        writer = parquet_copy.Writer(target, schema, opened.compression)
+                writer.write(batch.columns)
+                rows += batch.num_rows
+                if progress is not None:
+                    progress(batch.num_rows, opened.num_rows)
+            return rows
+        except csv_copy.OtherTypeError as other:
+            opened = dataclasses.replace(opened, schema=other.schema)
+        finally:
+            if writer is not None:
+                writer.close()
+
+
+def _columns(fitted: Fitted, path: str, names: Sequence[str], inverse: bool, only: Sequence[str]) -> list[str]:
+    """The columns to be mapped; a transform needs all of the fit, the way back those that are there."""
+    wanted = list(only or fitted.columns)
+    missing = [name for name in wanted if name not in names]
+    if missing and (only or not inverse or len(missing) == len(wanted)):
+        hints = "".join(did_you_mean(name, names) for name in missing[:3])
+        said = "column" if len(missing) == 1 else "columns"
+        raise DataError(
+            f"{path}: {said} {quoted(missing)} of the fit not there; it has {quoted(names)}.{hints} "
+            "Add what is missing, or name the columns to take with --only."
+        )
+    found = [name for name in wanted if name in names]
+    lost = [name for name in found if inverse and not fitted[name].invertible]
+    if lost:
+        raise NotInvertibleError(
+            f"column {quoted(lost)}: {fitted[lost[0]].technique}: {fitted[lost[0]].map.lost}. "
+            "Name the others with --only."
+        )
+    return found
+
+
+def _mapped(fitted: Fitted, names: Sequence[str], batch: Any, path: str, first_row: int, inverse: bool) -> Any:
+    import pyarrow as pa
+
+    arrays, fields = list(batch.columns), list(batch.schema)
+    for name in names:
+        index = batch.schema.get_field_index(name)
+        column = describe_column(name, batch.schema.field(index).type, batch.column(index))
+        if column.kind == "other":
+            raise DataError(f"column {quoted([name])}: expected numbers, got {column.dtype} ({path}). Cast it.")
+        values = to_numpy(batch.column(index), column, path, first_row)
+        try:
+            mapped = fitted[name].inverse(values) if inverse else fitted[name].transform(values)
+        except (DataError, ChoiceError) as error:
+            raise DataError(f"{error} ({path})") from None
+        arrays[index] = from_numpy(mapped)
+        fields[index] = fields[index].with_type(arrays[index].type)
+    return pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields, metadata=batch.schema.metadata))
+
+
+def _schema(schema: Any, batch: Any, names: Sequence[str]) -> Any:
+    """The schema of the target: the input's, with the types that the mapped columns have."""
+    for name in names:
+        index = schema.get_field_index(name)
+        schema = schema.set(index, schema.field(index).with_type(batch.schema.field(index).type))
+    return parquet_copy.with_pandas_types(schema, names)

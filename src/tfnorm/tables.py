@@ -1,0 +1,222 @@
+"""A profile or a fit as one readable table, as plain text for any terminal and as HTML for notebooks.
+
+The one law: a line a column, at most MAX_LINES of them, never wider than the terminal; names are shown escaped.
+"""
+
+from __future__ import annotations
+
+import html
+import shutil
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tfnorm.fitted import Fitted
+from tfnorm.profile import Column, Profile
+from tfnorm.sources.columns import cell
+from tfnorm.summary import facts, instant, map_words, notes, number, share
+
+MAX_LINES = 40
+WIDEST = 160  # where nobody says how wide the terminal is (a pipe, a notebook)
+NAME_LENGTH = 24
+WORDS_LENGTH = 56
+LEFT = frozenset({"column", "type", "technique", "what it does", "distribution", "note"})
+DROPPED = ("type", "zeros", "25%", "75%", "std", "missing", "median", "mean", "max", "min", "distribution", "note")
+DROPPED_OF_A_FIT = ("25%", "75%", "std", "mean", "median", "distribution", "missing", "max", "min", "note")
+"""In this order, where the terminal is narrow; a narrower one that still fits comes back."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Cells as text, with what stands above and below them."""
+
+    title: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    more: str  # what is not shown; empty for nothing
+    dropped: tuple[str, ...]  # which columns go first where there is no room
+
+
+def profile_text(profile: Profile, width: int | None = None) -> str:
+    """A profile as plain text; `width` is the terminal's by default."""
+    return _text(_profile_table(profile), width)
+
+
+def profile_html(profile: Profile) -> str:
+    """A profile as a small HTML table, without scripts or colors."""
+    return _html(_profile_table(profile))
+
+
+def fitted_text(fitted: Fitted, width: int | None = None) -> str:
+    """A fit as plain text; `width` is the terminal's by default.
+
+    >>> import tfnorm
+    >>> print(fitted_text(tfnorm.fit({"age": [22.0, 38.0, 26.0]}, "minmax")))
+    fit of 1 column on 3 rows of mapping of arrays
+    column  technique  what it does   missing  min  max
+    age     minmax     (x - 22) / 16        0   22   38
+    """
+    return _text(_fitted_table(fitted), width)
+
+
+def fitted_html(fitted: Fitted) -> str:
+    """A fit as a small HTML table, without scripts or colors."""
+    return _html(_fitted_table(fitted))
+
+
+def _profile_table(profile: Profile) -> Table:
+    return _table(f"profile of {_subject(profile, len(profile))}", profile, list(profile), None)
+
+
+def _fitted_table(fitted: Fitted) -> Table:
+    title = f"fit of {_subject(fitted.profile, len(fitted.maps))}"
+    return _table(title, fitted.profile, list(fitted.maps), fitted)
+
+
+def _subject(profile: Profile, columns: int) -> str:
+    sources = list(dict.fromkeys(cell(origin.source) for origin in profile.provenance))
+    where = ", ".join(sources[:3]) + (f" and {len(sources) - 3:,} more" if len(sources) > 3 else "")
+    if profile.bare:
+        features = profile.columns[0].features
+        what = "one array" if profile.columns[0].scalar else f"{features:,} feature{'s' * (features != 1)}"
+    else:
+        what = f"{columns:,} column{'s' * (columns != 1)}"
+    rows = f"{profile.num_rows:,} row{'s' * (profile.num_rows != 1)}"
+    return f"{what} on {rows}" + (f" of {where}" if where else "")
+
+
+def _table(title: str, profile: Profile, names: Sequence[str], fitted: Fitted | None) -> Table:
+    lines: list[dict[str, str]] = []
+    if profile.bare and len(names) == 1 and profile[names[0]].column.features > 1:  # an array: a line a feature
+        features = profile[names[0]].column.features
+        lines = [_line(profile, names[0], fitted, j) for j in range(min(features, MAX_LINES))]
+        more, what = features - len(lines), "features"
+    else:
+        lines = [_line(profile, name, fitted, None) for name in names[:MAX_LINES]]
+        more, what = len(names) - len(lines), "columns"
+    keys = ["column", "type", "technique", "what it does", "missing", "zeros", "min", "25%", "median", "75%", "max"]
+    keys = [key for key in [*keys, "mean", "std", "distribution", "note"] if any(line.get(key) for line in lines)]
+    rows = tuple(tuple(line.get(key, "") for key in keys) for line in lines)
+    rest = f"... and {more:,} more {what}" if more > 0 else ""
+    return Table(title, tuple(keys), rows, rest, DROPPED if fitted is None else DROPPED_OF_A_FIT)
+
+
+def _line(profile: Profile, name: str, fitted: Fitted | None, feature: int | None) -> dict[str, str]:
+    column = profile[name].column
+    said = facts(profile, name, feature if column.features > 1 else 0)
+    line = {"column": _shown_name(name) + (f"[{feature}]" if feature is not None else "")}
+    if fitted is None:
+        line["type"] = _type(column)
+    else:
+        line["technique"] = fitted.choice[name]
+        words = map_words(fitted.maps[name], fitted.stages[name], column.features, feature)
+        several = column.features > 1 and feature is None
+        line["what it does"] = f"{column.features:,} features: {words}" if several else words
+    if "values" in said:
+        line["missing"] = share(said["missing"], said["values"])
+        if fitted is None:
+            line["zeros"] = share(said["zeros"], said["values"])
+    span = said.get("max", 0.0) - said.get("min", 0.0)
+    shown = {"min": "min", "q25": "25%", "median": "median", "q75": "75%", "max": "max", "mean": "mean"}
+    line |= {title: instant(said[key], column, span) for key, title in shown.items() if key in said}
+    if "std" in said:
+        line["std"] = number(said["std"]) + (f" {column.unit}" if column.unit and said["std"] == said["std"] else "")
+    line["distribution"] = said.get("histogram", "")
+    line["note"] = notes(profile, name, said, feature)
+    if fitted is not None:
+        if line["what it does"].startswith("becomes"):
+            line["what it does"], line["note"] = f"{line['note'] or 'constant'}: {line['what it does']}", ""
+        if not fitted.maps[name].invertible:
+            line["note"] = "; ".join(filter(None, [line["note"], "not invertible"]))
+    return line
+
+
+def _shown_name(name: str) -> str:
+    return cell(name, NAME_LENGTH) if name.strip() else f'"{cell(name, NAME_LENGTH)}"'
+
+
+def _type(column: Column) -> str:
+    shape = "" if column.scalar else " (" + ", ".join("?" if d is None else str(d) for d in column.shape) + ")"
+    return column.dtype + shape
+
+
+def _text(table: Table, width: int | None) -> str:
+    width = width or shutil.get_terminal_size((WIDEST, 24)).columns
+    keys = list(table.header)
+    cut = {"what it does": WORDS_LENGTH, "technique": 30, "note": 40, "type": 24}
+    cells: dict[str, list[str]] = {}
+    for i, key in enumerate(keys):
+        cells[key] = [_shortened(row[i], cut.get(key, 1000)) for row in table.rows]
+    widths = {key: max(_width(text) for text in [key, *cells[key]]) for key in keys}
+    left_out: list[str] = []
+    room = width + 2 - sum(widths[key] + 2 for key in keys)
+    for key in [key for key in table.dropped if key in keys]:
+        if room >= 0:
+            break
+        left_out.append(key)
+        room += widths[key] + 2
+    for key in reversed(list(left_out)):
+        if widths[key] + 2 <= room:
+            left_out.remove(key)
+            room -= widths[key] + 2
+    keys = [key for key in keys if key not in left_out]
+    lines = [table.title, _joined(keys, {key: key for key in keys}, widths)]
+    for i in range(len(table.rows)):
+        lines.append(_joined(keys, {key: cells[key][i] for key in keys}, widths))
+    if table.more:
+        lines.append(table.more)
+    if left_out:
+        order = [key for key in table.header if key in left_out]
+        lines.append(f"(too narrow for: {', '.join(order)})")
+    return "\n".join(_shortened(line, width) for line in lines)
+
+
+def _joined(keys: Sequence[str], row: dict[str, str], widths: dict[str, int]) -> str:
+    parts = []
+    for key in keys:
+        pad = " " * (widths[key] - _width(row[key]))
+        parts.append(row[key] + pad if key in LEFT else pad + row[key])
+    return "  ".join(parts).rstrip()
+
+
+def _width(text: str) -> int:
+    """How many places of a terminal a text takes: two for wide East Asian characters, none for marks that combine."""
+    if text.isascii():
+        return len(text)
+    return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
+
+
+def _shortened(text: str, width: int) -> str:
+    if _width(text) <= width:
+        return text
+    kept = text
+    while kept and _width(kept) > width - 3:
+        kept = kept[:-1]
+    return kept.rstrip() + "..."
+
+
+def _html(table: Table) -> str:
+    def row(tag: str, cells: Sequence[str]) -> str:
+        texts = (_html_cell(tag, key, text) for key, text in zip(table.header, cells, strict=True))
+        return f"<tr>{''.join(texts)}</tr>"
+
+    body = "".join(row("td", cells) for cells in table.rows)
+    more = f"<div>{html.escape(table.more)}</div>" if table.more else ""
+    return (
+        f'<div style="overflow-x:auto"><div>{html.escape(table.title)}</div>'
+        f'<table style="font-variant-numeric:tabular-nums"><thead>{row("th", table.header)}</thead>'
+        f"<tbody>{body}</tbody></table>{more}</div>"
+    )
+
+
+def _html_cell(tag: str, key: str, text: str) -> str:
+    style = "text-align:left" if key in LEFT else "text-align:right"
+    if key == "distribution":
+        style += ";white-space:pre;font-family:monospace"
+    return f'<{tag} style="{style}">{html.escape(text)}</{tag}>'
+
+
+def table_of(value: Any, width: int | None = None) -> str:
+    """Either as plain text."""
+    return fitted_text(value, width) if isinstance(value, Fitted) else profile_text(value, width)

@@ -1,0 +1,81 @@
+"""What a command says besides its result: messages, errors and progress, all on stderr.
+
+The one law: stdout holds results only, and a bar is drawn only where a person looks on.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+PIPE_CLOSED = 141  # what a program has that the closing of a pipe ends (128 + SIGPIPE)
+
+
+@dataclass(frozen=True)
+class Terminal:
+    """How much is said, and whether in color."""
+
+    quiet: bool = False
+    color: bool = True
+
+    def say(self, message: str) -> None:
+        """A message, unless quiet."""
+        if not self.quiet:
+            print(message, file=sys.stderr, flush=True)
+
+    def next(self, command: str) -> None:
+        """The command that a user would run next, unless quiet."""
+        self.say(f"next: {command}")
+
+    @contextmanager
+    def bar(self, title: str) -> Iterator[Callable[[int, int | None], None] | None]:
+        """A progress bar with rows, rows a second and the time left; gives what to call with rows and their total."""
+        if self.quiet or not sys.stderr.isatty():
+            yield None
+            return
+        from rich import progress
+        from rich.console import Console
+
+        console = Console(stderr=True, no_color=not self.color or bool(os.environ.get("NO_COLOR")))
+        text, left = progress.TextColumn, progress.TimeRemainingColumn()
+        parts = (text("{task.description}"), progress.BarColumn(), text("{task.fields[done]}"), left)
+        lock, rows = threading.Lock(), 0  # several threads report
+        with progress.Progress(*parts, console=console, transient=True) as shown:
+            task = shown.add_task(title, total=None, done="")
+
+            def advance(more: int, total: int | None) -> None:
+                nonlocal rows
+                with lock:
+                    rows += more
+                    elapsed = shown.tasks[0].elapsed or 0.0
+                    speed = f", {rows / elapsed:,.0f} rows/s" if elapsed > 0 else ""
+                    shown.update(task, completed=rows, total=total, done=f"{rows:,} rows{speed}")
+
+            yield advance
+
+
+def result(text: str) -> None:
+    """A result, on stdout. Where nobody reads it any more (`| head`), that is the end, without a word."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(PIPE_CLOSED) from None
+
+
+def fail(message: str) -> None:
+    """An error, in one line."""
+    print(f"tfnorm: error: {' '.join(message.split())}", file=sys.stderr, flush=True)
+
+
+def show_log(quiet: bool) -> None:
+    """What the library logs ("compiling ...") as plain messages."""
+    logger = logging.getLogger("tfnorm")
+    logger.handlers = [logging.StreamHandler(sys.stderr)]
+    logger.setLevel(logging.WARNING if quiet else logging.INFO)
+    logger.propagate = False

@@ -1,0 +1,91 @@
+"""The benchmarks run, on next to nothing: every contestant gives the expected answer. Times are not judged."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+FOLDER = Path(__file__).parents[1] / "benchmarks"
+FILES = "--rows 4000 --columns 3 --row-group 600 --dataset-rows 3000 --batch-size 256"
+CASES = {
+    "fit_memory.py": ("--shape 3000x5", ["3,000 x 5"], 4),
+    "fit_files.py": (
+        FILES,
+        ["Parquet 4,000 x 3", "tf.data 3,000 x 20, batches of 256"],
+        3 + Path("/proc/self/status").exists(),
+    ),
+    "transform.py": (
+        "--rows 5000 --columns 3",
+        [f"{technique}, 5,000 x 3" for technique in ("standard", "minmax", "robust", "l2")],
+        1,
+    ),
+    "startup.py": ("--rows 100 --cold float32 --cold-rounds 1", ["starting", "compiling"], 2),
+}
+
+
+@pytest.mark.parametrize("script", CASES)
+def test_a_benchmark_runs(script: str, tmp_path: Path) -> None:
+    for peer in ("sklearn", "polars", *(["tensorflow"] if script.startswith("fit") else [])):
+        pytest.importorskip(peer)
+    arguments, titles, asked = CASES[script]
+    result = tmp_path / "result.json"
+    done = subprocess.run(
+        [sys.executable, str(FOLDER / script), *arguments.split(), "--rounds", "1", "--json", str(result)],
+        env={**os.environ, "OPENBLAS_CORETYPE": "Haswell", "OPENBLAS_L2_SIZE": "1048576"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    report = json.loads(result.read_text())
+    assert [section["title"] for section in report["sections"]] == titles
+    for section in report["sections"]:
+        assert all(len(times) == 1 and times[0] > 0 for times in section["seconds"].values())
+    verdicts = [line for line in done.stdout.splitlines() if line.endswith((" OK", " MISSED")) and "(wanted: " in line]
+    judged = [one for section in report["sections"] for one in section["requirements"]]
+    assert len(verdicts) == len(judged)
+    assert len(judged) == asked
+    assert report["machine"]["environment"]["OPENBLAS_CORETYPE"] is None
+    assert report["machine"]["environment"]["OPENBLAS_L2_SIZE"] is None
+
+
+@pytest.fixture
+def common(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.syspath_prepend(FOLDER)
+    import common
+
+    yield common
+    del sys.modules["common"]
+
+
+def test_an_answer_that_is_not_the_same_is_found(common: Any) -> None:
+    x = common.normal(1000, 2)
+    reference = common.Reference.of_array(x)
+    exact = x.astype(np.float64)
+    right = {"mean": exact.mean(0), "std": exact.std(0), "minimum": x.min(0), "maximum": x.max(0)}
+    assert reference.check(right, tolerance=1e-12)
+    for wrong in ({"mean": exact.mean(0) + 1e-3}, {"std": exact.std(0, ddof=1)}, {"maximum": x.max(0) + 1}):
+        with pytest.raises(common.DifferentError):
+            reference.check({**right, **wrong}, tolerance=1e-6)
+
+
+def test_everyone_takes_a_turn_in_every_round_and_none_is_always_first(common: Any) -> None:
+    order: list[str] = []
+    arguments = common.options("").parse_args(["--rounds", "3"])
+    names = ["a", "b", "c"]
+    contestants = [common.Contestant(name, lambda name=name: order.append(name), lambda _: "") for name in names]
+    section = common.Report("test", arguments).race("turns", "none", contestants)
+    assert "".join(order) == "abc" + "abc" + "bca" + "cab"
+    section.seconds = {"a": [1.0, 2.0, 9.0], "b": [6.0, 7.0, 1.0], "c": [2.2, 2.2, 2.2]}
+    report = common.Report("test", arguments)
+    report.faster(section, "a", "b", 3)
+    report.faster(section, "a", "b", 3.1)
+    report.within(section, "c", "a", 1.15)
+    assert [(one.value, one.ok) for one in section.requirements] == [(3.0, True), (3.0, False), (1.1, True)]
