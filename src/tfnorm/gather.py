@@ -6,9 +6,10 @@ What is missing, infinite, out of a domain or not a number is found here, with c
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import operator
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -102,16 +103,38 @@ class Measure:
     weight: str | None
 
     def __call__(self, shard: Shard) -> Measured:
-        fold: Fold[Measured] = Fold(lambda a, b: a + b)
-        digest, first_row = hashlib.sha256(shard.fingerprint.encode()).hexdigest(), 0
-        for batch in recut(shard(), self.rows):
-            num_rows = len(next(iter(batch.values())))
-            fold.push(Measured(num_rows, 0, self._statistics(batch, shard.name, first_row), ""))
+        digest = hashlib.sha256(shard.fingerprint.encode()).hexdigest()
+        total = self._by_column(shard) if self._one_by_one(shard) else self._fold(shard(), shard.name)
+        return Measured(total.num_rows, 1, total.statistics, digest)
+
+    def _one_by_one(self, shard: Shard) -> bool:
+        return hasattr(shard, "one_by_one") and self.weight is None and len(self.wants) > 1
+
+    def _by_column(self, shard: Any) -> Measured:
+        """As `_fold`, a column after the other: the same statistics, since no column's depend on another's."""
+        wants: dict[str, list[Want]] = {}
+        for want in self.wants:
+            wants.setdefault(want.column.name, []).append(want)
+        found = {}
+        for name, arrays in shard.one_by_one():
+            alone = dataclasses.replace(self, wants=tuple(wants[name]))
+            found[name] = alone._fold(({name: array} for array in arrays), shard.name)  # noqa: B023  # read at once
+        totals = [found[name] for name in wants]
+        kinds = dict.fromkeys(kind for total in totals for kind in total.statistics)
+        joined = {
+            kind: kind.join([total.statistics[kind] for total in totals if kind in total.statistics]) for kind in kinds
+        }
+        return Measured(totals[0].num_rows, 0, joined, "")
+
+    def _fold(self, batches: Iterable[Batch], place: str) -> Measured:
+        fold: Fold[Measured] = Fold(operator.add)
+        first_row = 0
+        for batch in recut(batches, self.rows):
+            num_rows = _length(batch)
+            fold.push(Measured(num_rows, 0, self._statistics(batch, place, first_row), ""))
             first_row += num_rows
         total = fold.total()
-        if total is None:
-            total = Measured(0, 0, self._empty(), "")
-        return Measured(total.num_rows, 1, total.statistics, digest)
+        return Measured(0, 0, self._empty(), "") if total is None else total
 
     def _kinds(self) -> list[type[Statistic]]:
         return list(dict.fromkeys(kind for want in self.wants for kind in want.kinds))
@@ -182,12 +205,16 @@ def as_numbers(array: np.ndarray, column: Column) -> np.ndarray:
     return np.ma.MaskedArray(result, array.mask) if isinstance(array, np.ma.MaskedArray) else result  # type: ignore[no-untyped-call]
 
 
+def _length(batch: Batch) -> int:
+    return next((len(batch[name]) for name in batch), 0)
+
+
 def recut(batches: Any, rows: int) -> Iterator[Batch]:
     """The same rows in batches of exactly `rows` (the last may be shorter), so that a reader's batch size never shows."""
     waiting: list[Batch] = []
     held = 0
     for batch in batches:
-        size = len(next(iter(batch.values()))) if batch else 0
+        size = _length(batch)
         start = 0
         if held and held + size >= rows:
             start = rows - held
@@ -204,10 +231,25 @@ def recut(batches: Any, rows: int) -> Iterator[Batch]:
 
 
 def _joined(batches: list[Batch]) -> Batch:
-    if len(batches) == 1:
-        return batches[0]
-    return {name: np.ma.concatenate(parts) if any(isinstance(p, np.ma.MaskedArray) for p in parts) else np.concatenate(parts)
-            for name in batches[0] for parts in [[batch[name] for batch in batches]]}  # fmt: skip
+    return batches[0] if len(batches) == 1 else _Joined(batches)
+
+
+class _Joined(Mapping[str, np.ndarray]):
+    """Several batches as one; a column is put together when it is asked for, so that never all lie in memory twice."""
+
+    def __init__(self, batches: list[Batch]) -> None:
+        self._batches = batches
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        parts = [batch[name] for batch in self._batches]
+        masked = any(isinstance(part, np.ma.MaskedArray) for part in parts)
+        return np.ma.concatenate(parts) if masked else np.concatenate(parts)  # type: ignore[no-any-return,no-untyped-call]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._batches[0])
+
+    def __len__(self) -> int:
+        return len(self._batches[0])
 
 
 def threads(workers: int | None = None) -> Threads:

@@ -221,13 +221,15 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
 
     def _fitted(self, inputs: Tensor) -> dict[str, Tensor]:
         """The fitted columns that came, checked, in fitted order."""
-        came = self._named(inputs)
+        came = dict(self._named(inputs))
         for group, name in self._members(came):
             dtype = keras.backend.standardize_dtype(came[name].dtype)
             if dtype not in _NUMBERS:
                 raise DataError(f"column {_quoted(name)}: expected numbers, got {dtype}. Cast it, or leave it out")
-            if getattr(came[name].shape, "rank", 0) is None:
-                raise DataError(f"column {_quoted(name)}: its number of axes is unknown. Use tensor.set_shape(...)")
+            if getattr(came[name].shape, "rank", 0) is None:  # as after `fit` on (n,) and then on (n, 1)
+                if not self.concatenate:
+                    raise DataError(f"column {_quoted(name)}: its number of axes is unknown. Use tensor.set_shape(...)")
+                came[name] = ops.reshape(came[name], (-1, group.features(name)))
             self._check(name, group, tuple(came[name].shape))
         return {name: came[name] for name in self._fit.steps if name in came}
 

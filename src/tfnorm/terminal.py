@@ -78,4 +78,3 @@ def show_log(quiet: bool) -> None:
     logger = logging.getLogger("tfnorm")
     logger.handlers = [logging.StreamHandler(sys.stderr)]
     logger.setLevel(logging.WARNING if quiet else logging.INFO)
-    logger.propagate = False

@@ -17,7 +17,7 @@ from tfnorm.kernels.moments import entry, kernel
 
 LANES = 128
 
-WIDTH = 8192  # rows of a table for magnitudes; each has one cell for either sign
+WIDTH = 8192  # rows of a table for magnitudes: as many for positive numbers, then as many for negative ones
 TABLE = 2 * WIDTH
 OUTSIDE = np.uint16(TABLE)  # from this row on there is no table
 RESOLUTION = 800.0  # a cell of several values holds at most this part of a block
@@ -92,7 +92,7 @@ def choose_tables(sample, features, target, single, kind, shift, base):
 
 @kernel
 def _rows_single(bits, shift, base, out):
-    """Which row of the table each float32 falls into: twice its magnitude's row, plus its sign."""
+    """Which row of the table each float32 falls into: its magnitude's, WIDTH further on if it is negative."""
     lanes = len(shift)
     for r in range(len(bits) // lanes):
         row, rows = bits[r * lanes : (r + 1) * lanes], out[r * lanes : (r + 1) * lanes]
@@ -100,7 +100,7 @@ def _rows_single(bits, shift, base, out):
             b = row[lane]
             # a magnitude below the table wraps to far above it
             c = min((((b & 0x7FFFFFFF) >> shift[lane]) - base[lane]) & 0xFFFFFFFF, WIDTH)
-            rows[lane] = c + c + ((b >> 31) & 1)
+            rows[lane] = (c + (((b >> 31) & 1) << 13)) | ((c & WIDTH) << 1)
 
 
 @kernel
@@ -113,7 +113,7 @@ def _rows_double(bits, shift, base, out):
             b = row[lane]
             c = ((b & _MAGNITUDE) >> shift[lane]) - base[lane]
             c = min(c if c >= 0 else WIDTH, WIDTH)
-            rows[lane] = c + c + ((b >> 63) & 1)
+            rows[lane] = (c + (((b >> 63) & 1) << 13)) | ((c & WIDTH) << 1)
 
 
 @kernel
@@ -243,8 +243,8 @@ def key_of_number(value, scratch):
 def _rows_together(table, row, many, sign):
     """How many values `many` rows of one sign hold."""
     total = np.uint32(0)
-    for at in range(2 * row + sign, 2 * (row + many), 2):
-        total += table[at]
+    for count in table[sign * WIDTH + row : sign * WIDTH + row + many]:
+        total += count
     return total
 
 
@@ -252,7 +252,8 @@ def _rows_together(table, row, many, sign):
 def cells_of_table(table, kind, shift, base, origin, most, keys, levels, counts):
     """The filled rows of a table as sorted cells; the table is cleared. Returns how many.
 
-    Sixteen rows, or four, become one cell at once where they hold at most `most`, which leaves `_coarsen` the rest.
+    Sixteen rows, or four, become one cell at once where they hold at most `most`, which leaves `_coarsen` the rest. A row
+    with more is left out: its values come back one by one (`heavy_values`).
     """
     n = 0
     if kind == WHOLE_TABLE:
@@ -282,9 +283,9 @@ def cells_of_table(table, kind, shift, base, origin, most, keys, levels, counts)
                     continue
                 for step in range(many):
                     single = first + (many - 1 - step if sign else step)
-                    if table[2 * single + sign] != 0:
+                    if 0 < table[sign * WIDTH + single] <= most:
                         keys[n], levels[n] = _key_of_row(single, 0, sign, shift, base), shift
-                        counts[n] = table[2 * single + sign]
+                        counts[n] = table[sign * WIDTH + single]
                         n += 1
     for at in range(TABLE):
         table[at] = 0
@@ -440,11 +441,11 @@ def needs_another_look(tables, kind, kept, zeros, most):
     values a cell may have."""
     found = np.zeros(len(kind), np.bool_)
     for j in range(len(kind)):
-        total, largest = float(kept[j] + zeros[j]), np.uint32(0)
+        total, largest = kept[j] + zeros[j], np.uint32(0)
         for c in tables[j]:
-            total += c
+            total += np.int64(c)
             largest = max(largest, c)
-        most[j] = most_in_a_cell(total)
+        most[j] = most_in_a_cell(float(total))
         found[j] = kind[j] == NO_TABLE or kept[j] > SPILL or (kind[j] == FLOAT_TABLE and largest > most[j])
     return found
 
@@ -470,8 +471,8 @@ def sketch_sorted(sorted_keys, weights, keys, levels, counts):
 
 @entry
 def heavy_values(column, table, shift, base, most, out):
-    """Copy to `out` those of a column's float64 values that lie outside its table or in a row with more than `most`, which is
-    then emptied. Returns how many."""
+    """Copy to `out` those of a column's float64 values that lie outside its table or in a row with more than `most`. Returns
+    how many."""
     n = 0
     bits = column.view(np.int64)
     for i in range(len(column)):
@@ -479,12 +480,9 @@ def heavy_values(column, table, shift, base, most, out):
         if value - value != 0.0 or value == 0.0:
             continue
         c = ((bits[i] & _MAGNITUDE) >> shift) - base
-        if not 0 <= c < WIDTH or table[2 * c + (1 if value < 0.0 else 0)] > most:
+        if not 0 <= c < WIDTH or table[c + (WIDTH if value < 0.0 else 0)] > most:
             out[n] = value
             n += 1
-    for c in range(TABLE):
-        if table[c] > most:
-            table[c] = 0
     return n
 
 

@@ -75,29 +75,29 @@ class CsvFile:
                         }
                         done = row
                 return
-            except _RefusedError as refused:
+            except RefusedError as refused:
                 widened += 1
                 types = self._widen(refused, types, everything=widened > 4)  # a wide file is not read once a column
 
     def _batches(self, types: Mapping[str, Any]) -> Iterator[Any]:
-        """The blocks, or _RefusedError where a value does not fit its column's type."""
+        """The blocks, or RefusedError where a value does not fit its column's type."""
         import pyarrow as pa
 
         with reading(self.path, self.stamp):
             try:
                 yield from _reader(self.path, self.delimiter, types)
             except pa.ArrowInvalid as error:
-                refused = _RefusedError.parse(str(error), self.header)
+                refused = RefusedError.parse(str(error), self.header)
                 if refused is None:
                     raise explained(self.path, error) from error
                 raise refused from None
 
-    def _widen(self, refused: _RefusedError, types: Mapping[str, Any], everything: bool) -> dict[str, Any]:
+    def _widen(self, refused: RefusedError, types: Mapping[str, Any], everything: bool) -> dict[str, Any]:
         """The types under which the refused value is a number."""
         import pyarrow as pa
 
         type_ = types[refused.column]
-        if pa.types.is_integer(type_) and _is_number(refused.value):
+        if pa.types.is_integer(type_) and is_number(refused.value):
             wide = [
                 name for name, t in types.items() if name == refused.column or (everything and pa.types.is_integer(t))
             ]
@@ -112,7 +112,7 @@ class CsvFile:
         )
 
 
-class _RefusedError(Exception):
+class RefusedError(Exception):
     """pyarrow could not convert a value. `row` is that of the file, whose header is row 1."""
 
     def __init__(self, column: str, row: int | None, value: str) -> None:
@@ -120,15 +120,15 @@ class _RefusedError(Exception):
         self.column, self.row, self.value = column, row, value
 
     @staticmethod
-    def parse(message: str, header: Sequence[str]) -> _RefusedError | None:
+    def parse(message: str, header: Sequence[str]) -> RefusedError | None:
         match = _CONVERSION.match(message)
         if match is None:
             return None
         index, row, value = match.groups()
-        return _RefusedError(header[int(index)], None if row is None else int(row), value)
+        return RefusedError(header[int(index)], None if row is None else int(row), value)
 
 
-def _is_number(text: str) -> bool:
+def is_number(text: str) -> bool:
     try:
         return not math.isnan(float(text)) or text.strip().lower().lstrip("+-") == "nan"
     except ValueError:

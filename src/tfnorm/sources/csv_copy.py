@@ -19,9 +19,11 @@ from tfnorm.sources.csv import BLOCK_BYTES, NULLS
 from tfnorm.sources.files import Stamp, reading
 from tfnorm.sources.parquet_copy import Opened
 
+AT_ONCE = 1 << 15  # rows whose text lies in memory
+
 
 class OtherTypeError(Exception):
-    """A column that seemed to hold something else holds text: read again, with this schema."""
+    """A column holds something else than it seemed to: read again, with this schema."""
 
     def __init__(self, schema: Any) -> None:
         super().__init__(schema)
@@ -40,74 +42,58 @@ def open_csv(path: str, delimiter: str | None, kinds: Mapping[str, str], *, as_t
     import pyarrow as pa
     import pyarrow.csv as pc
 
-    names = [column.name for column in csv.open_csv(path, delimiter).columns]  # checks the file, with clear errors
+    csv.open_csv(path, delimiter)  # checks the file, with clear errors
     stamp, mark = Stamp.of(path), delimiter_of(path, delimiter)
-    blocks = pc.ReadOptions(block_size=BLOCK_BYTES)
+    # one thread: pyarrow then tells the row of an error
+    blocks = pc.ReadOptions(block_size=BLOCK_BYTES, use_threads=False)
     parsing = pc.ParseOptions(delimiter=mark, newlines_in_values=True)
     with reading(path, stamp):
-        options = pc.ConvertOptions(include_columns=names)
-        reader = pc.open_csv(path, read_options=blocks, parse_options=parsing, convert_options=options)
-    number = {"number": pa.float64(), "bool": pa.bool_()}
+        seen = pc.open_csv(path, blocks, parsing, pc.ConvertOptions(null_values=list(NULLS))).schema
     types: dict[str, Any] = {}
-    for field in reader.schema:
-        kind = kinds.get(field.name)
-        other = pa.string() if as_text or pa.types.is_null(field.type) else field.type
-        types[field.name] = other if kind is None else number.get(kind, field.type)
-    schema = pa.schema(list(types.items()))
+    for field in seen:
+        kind, number = kinds.get(field.name), pa.types.is_integer(field.type) or pa.types.is_floating(field.type)
+        if kind is None:
+            types[field.name] = pa.string() if as_text or pa.types.is_null(field.type) else field.type
+        elif kind == "number":
+            types[field.name] = field.type if number else pa.float64()
+        else:
+            types[field.name] = pa.bool_() if kind == "bool" else field.type
 
     def read(schema: Any) -> Iterator[Any]:
-        texts = pc.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False)
+        wanted = dict(zip(schema.names, schema.types, strict=True))
+        typed = pc.ConvertOptions(column_types=wanted, null_values=list(NULLS), strings_can_be_null=False)
         row = 0
         with reading(path, stamp):
             try:
-                reader = pc.open_csv(path, read_options=blocks, parse_options=parsing, convert_options=texts)
-                for batch in reader:
-                    yield _typed(batch, schema, kinds, path, row)
+                for batch in pc.open_csv(path, blocks, parsing, typed):
+                    yield batch
                     row += batch.num_rows
             except pa.ArrowInvalid as error:
-                raise csv.explained(path, error) from error
+                refused = csv.RefusedError.parse(str(error), schema.names)
+                if refused is None:
+                    raise csv.explained(path, error) from error
+                raise OtherTypeError(_widened(schema, refused, kinds, path)) from None
         if not row:
             yield pa.RecordBatch.from_arrays([pa.array([], field.type) for field in schema], schema=schema)
 
-    return Opened(schema, None, read)
+    return Opened(pa.schema(list(types.items())), None, read)
 
 
-def _typed(batch: Any, schema: Any, kinds: Mapping[str, str], path: str, row: int) -> Any:
-    """A batch of text as the schema wants it."""
+def _widened(schema: Any, refused: csv.RefusedError, kinds: Mapping[str, str], path: str) -> Any:
+    """The schema under which the refused value can be read; DataError where it should be a number and is none."""
     import pyarrow as pa
 
-    arrays = []
-    for index, field in enumerate(schema):
-        texts = batch.column(index)
-        try:
-            arrays.append(texts if pa.types.is_string(field.type) else _parsed(texts, field.type, field.name in kinds))
-        except pa.ArrowException as error:
-            if field.name not in kinds:
-                raise OtherTypeError(schema.set(index, pa.field(field.name, pa.string()))) from None
-            match = re.search(r"'(.*?)'", str(error), re.DOTALL)
-            value = match[1] if match else ""
-            values = texts.to_pylist()
-            where = values.index(value) if value in values else 0
-            expected = {"number": "numbers", "bool": "true or false"}.get(kinds[field.name], "times")
-            raise DataError(
-                f'column {quoted([field.name])}: expected {expected}, got "{cell(value)}" '
-                f"({path}, row {row + where + 2}). Correct it, or leave the column out."
-            ) from None
-    return pa.RecordBatch.from_arrays(arrays, names=schema.names)
-
-
-def _parsed(texts: Any, type_: Any, wanted: bool) -> Any:
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    texts = pc.utf8_trim_whitespace(texts)
-    texts = pc.if_else(pc.is_in(texts, pa.array(NULLS)), pa.scalar(None, pa.string()), texts)
-    if wanted and pa.types.is_floating(type_):  # integers beyond 2**53 as what they are
-        try:
-            return texts.cast(pa.int64())
-        except pa.ArrowInvalid:
-            return texts.cast(type_)
-    return texts.cast(type_)
+    index, kind = schema.get_field_index(refused.column), kinds.get(refused.column)
+    if kind is None:
+        return schema.set(index, pa.field(refused.column, pa.string()))
+    if kind == "number" and pa.types.is_integer(schema.field(index).type) and csv.is_number(refused.value):
+        return schema.set(index, pa.field(refused.column, pa.float64()))
+    expected = {"number": "numbers", "bool": "true or false"}.get(kind, "times")
+    row = "" if refused.row is None else f", row {refused.row}"
+    raise DataError(
+        f'column {quoted([refused.column])}: expected {expected}, got "{cell(refused.value)}" ({path}{row}). '
+        "Correct it, or leave the column out."
+    )
 
 
 class Writer:
@@ -133,6 +119,10 @@ class Writer:
 
         pc: Any = compute
         if not columns or not len(columns[0]):
+            return
+        if len(columns[0]) > AT_ONCE:
+            for start in range(0, len(columns[0]), AT_ONCE):
+                self.write([column.slice(start, AT_ONCE) for column in columns])
             return
         texts = [self._texts(field, column) for field, column in zip(self._schema, columns, strict=True)]
         if len(texts) == 1:  # an empty line would be no row

@@ -10,10 +10,14 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
+
 from tfnorm.sources import Batch, Column, rows_per_shard
 from tfnorm.sources.arrow import needs_head, schema_columns, to_numpy
 from tfnorm.sources.columns import row_bytes
 from tfnorm.sources.files import OpenedFile, Stamp, reading
+
+COLUMN_BYTES = 1 << 24  # of one column that are read or decoded at once
 
 
 @dataclass(frozen=True)
@@ -39,23 +43,44 @@ class RowGroup:
         )
 
     def __call__(self) -> Iterator[Batch]:
-        with reading(self.path, self.stamp), _file(self.path, _metadata(self.path, self.stamp)) as file:
-            names = [column.name for column in self.columns]
-            step = rows_per_shard(row_bytes(self.columns))
-            row = self.first_row
+        names = [column.name for column in self.columns]
+        step = rows_per_shard(row_bytes(self.columns))
+        row = self.first_row
+        with reading(self.path, self.stamp), self._open() as file:
             for batch in file.iter_batches(batch_size=step, row_groups=[self.index], columns=names, use_threads=False):
                 yield {
                     column.name: to_numpy(batch.column(column.name), column, self.path, row) for column in self.columns
                 }
                 row += batch.num_rows
 
+    def one_by_one(self) -> Iterator[tuple[str, Iterator[np.ndarray]]]:
+        """Each column alone, in batches. Read one after the other, each is found in cache, where rows of many would not fit."""
+        with reading(self.path, self.stamp), self._open() as file:
+            for column in self.columns:
+                yield column.name, self._alone(file, column)
 
-def _file(path: str, metadata: Any = None) -> Any:
+    def _alone(self, file: Any, column: Column) -> Iterator[np.ndarray]:
+        step = max(1, COLUMN_BYTES // row_bytes([column]))
+        row = self.first_row
+        for batch in file.iter_batches(
+            batch_size=step, row_groups=[self.index], columns=[column.name], use_threads=False
+        ):
+            yield to_numpy(batch.column(0), column, self.path, row)
+            row += batch.num_rows
+
+    def _open(self) -> Any:
+        metadata = _metadata(self.path, self.stamp)
+        group = metadata.row_group(self.index)
+        largest = max((group.column(i).total_compressed_size for i in range(group.num_columns)), default=0)
+        return _file(self.path, metadata, buffer_size=0 if largest <= COLUMN_BYTES else 1 << 20)
+
+
+def _file(path: str, metadata: Any = None, buffer_size: int = 1 << 20) -> Any:
+    """`buffer_size` 0 reads a column's part of a row group at once; with `pre_buffer` all of the row group would lie in memory."""
     import pyarrow.parquet as pq
 
-    # Without pre_buffer pages are read as they are needed; with it the whole row group lies in memory, compressed.
     return pq.ParquetFile(
-        path, metadata=metadata, page_checksum_verification=True, pre_buffer=False, buffer_size=1 << 20
+        path, metadata=metadata, page_checksum_verification=True, pre_buffer=False, buffer_size=buffer_size
     )
 
 
