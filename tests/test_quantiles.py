@@ -156,10 +156,9 @@ def test_few_rows_are_sorted_and_give_the_same(monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("features", [2, 7, 70])
 def test_columns_side_by_side(dtype: type, features: int) -> None:
-    names = [name for name in SHAPES if SHAPES[name].dtype == np.float64]
-    columns = [SHAPES[names[j % len(names)]][: 60_000 if features == 70 else ROWS] for j in range(features)]
-    with np.errstate(over="ignore"):
-        together = np.stack(columns, axis=1).astype(dtype)
+    names = [name for name in SHAPES if f"{name}, float32" in SHAPES]
+    columns = [SHAPES[names[j % len(names)]][:: 10 if features == 70 else 1] for j in range(features)]
+    together = np.stack(columns, axis=1).astype(dtype)
     found = Quantiles.of(together)
     alone = [Quantiles.of(together[:, j : j + 1]) for j in range(features)]
     assert same(found, Quantiles.join(alone))
@@ -227,7 +226,7 @@ def test_sums_are_free_of_order_until_they_are_coarsened() -> None:
     assert same(a + b, b + a)
     assert same((a + b) + c, a + (b + c))
     assert same((a + b) + c, (c + a) + b)
-    zero = Quantiles.zero(1)
+    zero = Quantiles.nothing(1)
     assert same(zero + a, a)
     assert same(a + zero, a)
 

@@ -26,7 +26,7 @@ def apply(step: Map, x: np.ndarray, *, inverse: bool = False, workers: int | Non
     """
     if isinstance(x, np.ma.MaskedArray):
         data = apply(step, x.data, inverse=inverse, workers=workers)
-        return np.ma.MaskedArray(data, np.ma.getmaskarray(x))  # type: ignore[no-untyped-call]
+        return np.ma.MaskedArray(data, np.ma.getmaskarray(x))
     name = "float64" if x.dtype == np.longdouble else x.dtype.name
     working, result = working_dtypes(name)
     if working == "float32" and not step.fits("float32"):
@@ -60,7 +60,12 @@ def apply(step: Map, x: np.ndarray, *, inverse: bool = False, workers: int | Non
 
 def _compiled(step: Map, x: np.ndarray, out: np.ndarray) -> Callable[[int, int], None] | None:
     """The rows from one to another by the affine kernel, where it applies."""
-    if not isinstance(step, Affine) or step.has_constant or x.dtype != out.dtype or x.dtype.name not in ("float32", "float64"):
+    if (
+        not isinstance(step, Affine)
+        or step.has_constant
+        or x.dtype != out.dtype
+        or x.dtype.name not in ("float32", "float64")
+    ):
         return None
     if not x.flags.c_contiguous or len(step.center) not in (1, x.shape[-1]):
         return None

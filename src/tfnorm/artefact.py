@@ -119,7 +119,9 @@ def loads(data: bytes) -> Any:
         raise ArtefactError("the checksum does not fit the content: the file was damaged or edited. Save it anew.")
     parts = {"fitted": {"profile", "choice", "maps"}, "profile": {"profile"}}.get(whole["kind"])
     if parts is None or not isinstance(content, dict) or set(content) != parts:
-        raise ArtefactError(f"kind {whole['kind']!r} with the parts {sorted(content)} is nothing that this tfnorm saves.")
+        raise ArtefactError(
+            f"kind {whole['kind']!r} with the parts {sorted(content)} is nothing that this tfnorm saves."
+        )
     profile = decode(Profile, content["profile"], "profile")
     if flaw := profile.flaw():
         raise ArtefactError(f"profile: {flaw}.")
@@ -149,6 +151,7 @@ def _checksum(content: Any) -> str:
 
 def _strict_json(data: bytes) -> Any:
     """JSON as the standard has it: UTF-8, no NaN, no key twice, no depth or number beyond reason."""
+
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
         if len(found) != len(pairs):
@@ -164,9 +167,7 @@ def _strict_json(data: bytes) -> Any:
         raise ArtefactError(f"{text} is not JSON.")
 
     try:
-        return json.loads(
-            data.decode("utf-8"), object_pairs_hook=once, parse_int=number, parse_constant=constant
-        )
+        return json.loads(data.decode("utf-8"), object_pairs_hook=once, parse_int=number, parse_constant=constant)
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise ArtefactError(f"not JSON: {error}.") from None
     except RecursionError:

@@ -115,10 +115,12 @@ def _decode_dataclass(kind: Any, data: Any, path: str) -> Any:
 
 
 @functools.cache
-def _family(kind: type) -> dict[str, type]:
+def _family(kind: Any) -> dict[str, Any]:
     """A class and all below it, by name."""
-    children = (family for child in kind.__subclasses__() for family in _family(child).items())
-    return {kind.__name__: kind, **dict(children)}
+    family = {kind.__name__: kind}
+    for child in kind.__subclasses__():
+        family.update(_family(child))
+    return family
 
 
 _hints = functools.cache(typing.get_type_hints)

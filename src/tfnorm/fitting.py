@@ -118,7 +118,7 @@ def fit(
         kinds = tuple(dict.fromkeys((*ALWAYS, *_needs(stages[column.name]))))
         if before and first is not None:
             wants.append(Want(column, "", Identity(), ALWAYS))
-            wants.append(Want(column, _text(before), reduce(maps.chain, (s.solve({}) for s in before)), kinds))
+            wants.append(Want(column, _text(before), maps.chain(*(s.solve({}) for s in before)), kinds))
         else:
             wants.append(Want(column, "", Identity(), kinds))
     profile = gather(opened, chosen, wants, infinite=infinite, engine=threads(workers), progress=progress)
@@ -188,7 +188,9 @@ def _chosen_columns(source: Source, names: list[str] | None, axis: Any, unit: Un
         problems.append(f"columns that hold no numbers cannot be normalized: {listed}. Cast them, or leave them out.")
     if times:
         example = f'unit={{{times[0].name!r}: "s"}}'
-        problems.append(f"columns {quoted(c.name for c in times)} hold times; say in which unit to count them: {example}.")
+        problems.append(
+            f"columns {quoted(c.name for c in times)} hold times; say in which unit to count them: {example}."
+        )
     if problems:
         raise ChoiceError(f"{source.name}: " + " ".join(problems))
     return [
@@ -217,7 +219,9 @@ def _units(source: Source, unit: Unit) -> dict[str, str]:
 
 def _features(shape: tuple[int | None, ...], axis: Any, name: str) -> int:
     if axis not in (-1, None):
-        raise ChoiceError(f"axis must be -1 (statistics a position of the last axis) or None (one for all), got {axis!r}.")
+        raise ChoiceError(
+            f"axis must be -1 (statistics a position of the last axis) or None (one for all), got {axis!r}."
+        )
     if not shape or axis is None:
         return 1
     if shape[-1] is None:
@@ -255,7 +259,7 @@ def _solve(profile: Profile, name: str, stages: Stages) -> Map:
     done = [stage.solve({}) for stage in before]
     _check_domain(profile, name, done)
     if first is None:
-        return reduce(maps.chain, done, Identity())
+        return maps.chain(*done)
     via = _text(before)
     statistics: dict[type[Statistic], Any] = {}
     for kind in dict.fromkeys(_needs(stages)):
@@ -266,7 +270,9 @@ def _solve(profile: Profile, name: str, stages: Stages) -> Map:
                     f"column {quoted([name])}: the profile does not know {kind.__name__.lower()} after {via}; "
                     "fit from the data instead."
                 )
-            raise ChoiceError(f"column {quoted([name])}: {first} needs {kind.__name__.lower()}, which the profile lacks.")
+            raise ChoiceError(
+                f"column {quoted([name])}: {first} needs {kind.__name__.lower()}, which the profile lacks."
+            )
     done.append(first.solve(statistics))
     pushed: Map | None = done[-1]
     for stage in after:
@@ -280,7 +286,7 @@ def _solve(profile: Profile, name: str, stages: Stages) -> Map:
         else:
             done.append(stage.solve({}))
         pushed = maps.chain(pushed, done[-1]) if pushed is not None and _straight(done[-1]) else None
-    return reduce(maps.chain, done)
+    return maps.chain(*done)
 
 
 def _check_domain(profile: Profile, name: str, done: list[Map]) -> None:
@@ -312,7 +318,7 @@ class _Pushed:
     inner: Quantiles
     step: Map
 
-    def at(self, q: float, extremes: Any = None) -> np.ndarray:
+    def at(self, q: float, extremes: Any = None) -> np.ndarray:  # noqa: ARG002  # as Quantiles has it
         return np.asarray(self.step.forward(self.inner.at(q), np))
 
 
@@ -324,8 +330,12 @@ def push(statistic: Statistic, step: Map) -> Any:
         zero = np.zeros(len(low))
         return Extremes(np.where(empty, np.inf, low), zero, np.where(empty, -np.inf, high), zero)
     if isinstance(statistic, Moments):
-        affine = next(one for one in (step.maps if isinstance(step, maps.Chain) else (step,)) if isinstance(one, Affine))
-        scales = [one.scale for one in (step.maps if isinstance(step, maps.Chain) else (step,)) if isinstance(one, Affine)]
+        affine = next(
+            one for one in (step.maps if isinstance(step, maps.Chain) else (step,)) if isinstance(one, Affine)
+        )
+        scales = [
+            one.scale for one in (step.maps if isinstance(step, maps.Chain) else (step,)) if isinstance(one, Affine)
+        ]
         mantissa, exponent = np.frexp(reduce(np.multiply, scales, np.ones_like(affine.scale)))
         return dataclasses.replace(
             statistic,

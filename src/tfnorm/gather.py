@@ -71,15 +71,10 @@ def gather(
     names = list(dict.fromkeys(want.column.name for want in wants))
     by_name = {column.name: column for column in source.columns}
     rows = rows_per_shard(row_bytes([by_name[name] for name in names]))
-    measure = Measure(tuple(wants), infinite, rows, source.weight)
-
-    def measured(shard: Shard) -> Measured:
-        state = measure(shard)
-        if progress is not None:
-            progress(state.num_rows, source.num_rows)
-        return state
-
-    total = engine(measured, source.shards(names), operator.add)
+    total_rows = source.num_rows
+    on_rows = None if progress is None else lambda num_rows: progress(num_rows, total_rows)
+    measure = Measure(tuple(wants), infinite, rows, source.weight, on_rows)
+    total = engine(measure, source.shards(names), operator.add)
     if total is None or total.num_rows == 0:
         raise DataError(f"{source.name}: there are no rows to fit. Check the path or the data set.")
     gatherings = tuple(
@@ -101,6 +96,7 @@ class Measure:
     infinite: Literal["error", "missing", "count"]
     rows: int  # how many are measured at once
     weight: str | None
+    on_rows: Callable[[int], None] | None = None  # told of rows as they are done
 
     def __call__(self, shard: Shard) -> Measured:
         digest = hashlib.sha256(shard.fingerprint.encode()).hexdigest()
@@ -117,9 +113,11 @@ class Measure:
             wants.setdefault(want.column.name, []).append(want)
         found = {}
         for name, arrays in shard.one_by_one():
-            alone = dataclasses.replace(self, wants=tuple(wants[name]))
-            found[name] = alone._fold(({name: array} for array in arrays), shard.name)  # noqa: B023  # read at once
+            alone = dataclasses.replace(self, wants=tuple(wants[name]), on_rows=None)
+            found[name] = alone._fold(({name: array} for array in arrays), shard.name)  # read at once
         totals = [found[name] for name in wants]
+        if self.on_rows is not None:
+            self.on_rows(totals[0].num_rows)
         kinds = dict.fromkeys(kind for total in totals for kind in total.statistics)
         joined = {
             kind: kind.join([total.statistics[kind] for total in totals if kind in total.statistics]) for kind in kinds
@@ -133,6 +131,8 @@ class Measure:
             num_rows = _length(batch)
             fold.push(Measured(num_rows, 0, self._statistics(batch, place, first_row), ""))
             first_row += num_rows
+            if self.on_rows is not None:
+                self.on_rows(num_rows)
         total = fold.total()
         return Measured(0, 0, self._empty(), "") if total is None else total
 
@@ -141,7 +141,7 @@ class Measure:
 
     def _empty(self) -> dict[type[Statistic], Statistic]:
         return {
-            kind: kind.join([kind.zero(want.column.features) for want in self.wants if kind in want.kinds])
+            kind: kind.join([kind.nothing(want.column.features) for want in self.wants if kind in want.kinds])
             for kind in self._kinds()
         }
 
@@ -155,7 +155,7 @@ class Measure:
                 )
             if want.via:
                 array = self._through(want, array, place, first_row)
-            weight = None if self.weight is None else np.ma.asarray(batch[self.weight])
+            weight: Any = None if self.weight is None else np.ma.asarray(batch[self.weight])
             rows = want.column.rows_of(array)
             if weight is not None and len(rows) != len(weight):  # several values of a feature in one row
                 weight = np.repeat(weight, len(rows) // max(1, len(weight)))
@@ -197,12 +197,11 @@ def as_numbers(array: np.ndarray, column: Column) -> np.ndarray:
             f'unit={{{column.name!r}: "s"}} (or "D", "h", "ms", "ns", ...), or cast the column to numbers.'
         )
     data = np.asarray(array)
-    step = np.timedelta64(1, np.datetime_data(data.dtype)[0])
+    step, unit = np.timedelta64(1, np.datetime_data(data.dtype)[0]), np.timedelta64(1, column.unit)  # type: ignore[call-overload]
     numbers = data.astype(np.int64).astype(np.float64) * np.datetime_data(data.dtype)[1]
-    factor = step / np.timedelta64(1, column.unit)  # type: ignore[call-overload]  # the unit is checked at the fit
-    result = numbers * factor if factor >= 1 else numbers / (np.timedelta64(1, column.unit) / step)  # type: ignore[call-overload]
+    result = numbers * (step / unit) if step >= unit else numbers / (unit / step)  # exact either way, by whole factors
     result[np.isnat(data)] = np.nan
-    return np.ma.MaskedArray(result, array.mask) if isinstance(array, np.ma.MaskedArray) else result  # type: ignore[no-untyped-call]
+    return np.ma.MaskedArray(result, array.mask) if isinstance(array, np.ma.MaskedArray) else result
 
 
 def _length(batch: Batch) -> int:
@@ -243,7 +242,7 @@ class _Joined(Mapping[str, np.ndarray]):
     def __getitem__(self, name: str) -> np.ndarray:
         parts = [batch[name] for batch in self._batches]
         masked = any(isinstance(part, np.ma.MaskedArray) for part in parts)
-        return np.ma.concatenate(parts) if masked else np.concatenate(parts)  # type: ignore[no-any-return,no-untyped-call]
+        return np.ma.concatenate(parts) if masked else np.concatenate(parts)  # type: ignore[no-untyped-call]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._batches[0])

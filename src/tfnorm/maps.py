@@ -57,7 +57,11 @@ class Map:
 
     def arrays(self) -> dict[str, Array]:
         """The numbers, by field."""
-        return {field.name: value for field in dataclasses.fields(self) if hasattr(value := getattr(self, field.name), "shape")}
+        return {
+            field.name: value
+            for field in dataclasses.fields(self)
+            if hasattr(value := getattr(self, field.name), "shape")
+        }
 
     def with_arrays(self, arrays: dict[str, Array]) -> Self:
         """The same map with other numbers (another precision, tensors)."""

@@ -58,9 +58,7 @@ class Gathering:
     def places(self) -> dict[tuple[str, str], tuple[int, int]]:
         """(column, via) -> (first feature, feature after the last)."""
         ends = np.cumsum([part.features for part in self.parts]).tolist()
-        return {
-            (part.column, part.via): (end - part.features, end) for part, end in zip(self.parts, ends, strict=True)
-        }
+        return {(part.column, part.via): (end - part.features, end) for part, end in zip(self.parts, ends, strict=True)}
 
 
 @dataclass(frozen=True)
@@ -116,7 +114,9 @@ class Profile(Mapping[str, "ColumnProfile"]):
         """The profile of both data sets together."""
         if not isinstance(other, Profile):
             return NotImplemented
-        if [(c.name, c.features, c.unit) for c in self.columns] != [(c.name, c.features, c.unit) for c in other.columns]:
+        if [(c.name, c.features, c.unit) for c in self.columns] != [
+            (c.name, c.features, c.unit) for c in other.columns
+        ]:
             raise DataError(
                 "profiles add only when they have the same columns; these have "
                 f"{', '.join(map(repr, list(self)[:10]))} and {', '.join(map(repr, list(other)[:10]))}."
@@ -214,19 +214,19 @@ class ColumnProfile:
 
     @property
     def count(self) -> Count:
-        return self.get(Count)  # type: ignore[no-any-return]
+        return self.get(Count)
 
     @property
     def moments(self) -> Moments:
-        return self.get(Moments)  # type: ignore[no-any-return]
+        return self.get(Moments)
 
     @property
     def extremes(self) -> Extremes:
-        return self.get(Extremes)  # type: ignore[no-any-return]
+        return self.get(Extremes)
 
     @property
     def quantiles(self) -> Quantiles:
-        return self.get(Quantiles)  # type: ignore[no-any-return]
+        return self.get(Quantiles)
 
     @property
     def mean(self) -> Any:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -57,7 +58,7 @@ class Quantiles(Statistic):
             if len(weight) or len(part) < SORTED_BELOW:
                 sketch = cls.join([_sorted(part[:, j], weight) for j in range(block.features)])
             elif block.features <= GROUP:
-                sketch = _tallied(part, lambda row, start=start: block.measure_up_to(start + row))
+                sketch = _tallied(part, partial(_fetch, block, start))
             else:
                 sketch = cls.join([_tallied(part[:, j : j + GROUP]) for j in range(0, block.features, GROUP)])
             total = total + sketch
@@ -130,7 +131,10 @@ class Quantiles(Statistic):
     def curve(self, feature: int = 0, extremes: Any = None) -> Curve:
         """The cumulative distribution of one feature."""
         span = self._slice(feature)
-        low, high = value_of(np.maximum(self.keys[span], _SMALLEST)), value_of(last_key(self.keys[span], self.levels[span]))
+        low, high = (
+            value_of(np.maximum(self.keys[span], _SMALLEST)),
+            value_of(last_key(self.keys[span], self.levels[span])),
+        )
         if extremes is not None and len(low):
             low = np.clip(low, extremes.minimum[feature], extremes.maximum[feature])
             high = np.clip(high, extremes.minimum[feature], extremes.maximum[feature])
@@ -261,6 +265,10 @@ def _value_at(rank: np.ndarray, edges: np.ndarray, below: np.ndarray, upto: np.n
     return np.where((middle > below[at]) | (at == 0), edges[at], between)
 
 
+def _fetch(block: Block, start: int, row: int) -> None:
+    block.measure_up_to(start + row)
+
+
 def _sorted(column: np.ndarray, weight: np.ndarray) -> Quantiles:
     """The sketch of a block's column by sorting it: for few rows, for weights, and for what no table resolves."""
     from tfnorm.kernels import cells
@@ -276,7 +284,7 @@ def _sorted(column: np.ndarray, weight: np.ndarray) -> Quantiles:
     return _of_cells(cells.sketch_sorted(_keys(values + 0.0), weight, *room), *room)
 
 
-def _tallied(rows: np.ndarray, fetch: Callable[[int], None] = lambda row: None) -> Quantiles:
+def _tallied(rows: np.ndarray, fetch: Callable[[int], None] | None = None) -> Quantiles:
     """The sketch of a block's columns by counting them into tables.
 
     `fetch(row)` is called before the rows up to there are read: whoever else reads them brings them into cache.
@@ -292,11 +300,10 @@ def _tallied(rows: np.ndarray, fetch: Callable[[int], None] = lambda row: None) 
     kept, zeros = np.zeros(features, np.int64), np.zeros(features, np.int64)
     step = max(1, PIECE_VALUES // features) * features
     for at in range(0, len(flat), step):
-        fetch(min(at + step, len(flat)) // features)
+        if fetch is not None:
+            fetch(min(at + step, len(flat)) // features)
         piece = slice(at, at + step)
-        cells.tally(
-            single[piece], double[piece], features, kind, shift, base, origin, tables, at, spill, kept, zeros
-        )
+        cells.tally(single[piece], double[piece], features, kind, shift, base, origin, tables, at, spill, kept, zeros)
     most = np.empty(features)
     unresolved = cells.needs_another_look(tables, kind, kept, zeros, most)
     room = _room(cells.TABLE + int(min(kept.max(), cells.SPILL)) + 1)
@@ -309,9 +316,7 @@ def _tallied(rows: np.ndarray, fetch: Callable[[int], None] = lambda row: None) 
             parts.append(_resolved(column, *table) if few_outside else _sorted(column, _NO_DOUBLE))
             continue
         others = _keys(np.sort(flat[spill[j, : kept[j]]].astype(np.float64)))
-        size = cells.sketch(
-            tables[j], kind[j], shift[j], base[j], origin[j], most[j], others, zeros[j], *room
-        )
+        size = cells.sketch(tables[j], kind[j], shift[j], base[j], origin[j], most[j], others, zeros[j], *room)
         parts.append(_of_cells(size, *room))
     return Quantiles.join(parts)
 
@@ -385,4 +390,3 @@ def last_key(keys: np.ndarray, levels: np.ndarray) -> np.ndarray:
 def _mask(levels: np.ndarray) -> np.ndarray:
     wide = levels >= 64
     return np.where(wide, ~np.uint64(0), (np.uint64(1) << np.where(wide, 0, levels).astype(np.uint64)) - np.uint64(1))
-

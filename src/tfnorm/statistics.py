@@ -1,6 +1,6 @@
 """What is gathered.
 
-The one law: statistics add up. `S.of(a ++ b) == S.of(a) + S.of(b)` for every statistic `S` and rows `a`, `b`, and `S.zero`
+The one law: statistics add up. `S.of(a ++ b) == S.of(a) + S.of(b)` for every statistic `S` and rows `a`, `b`, and `S.nothing`
 changes nothing; counts and extremes to the bit, moments to the rounding of float64.
 
 A statistic holds arrays with one entry a feature. NaN and null are missing and counted apart; infinities are counted and
@@ -32,7 +32,9 @@ class Block:
     features: int
     weight: np.ndarray  # (rows,) float64, or empty where every row counts once
     whole: bool  # whether all values are integers by type
-    integers: np.ndarray | None  # (rows, features) the values themselves, masked where null, where float64 cannot hold them
+    integers: (
+        np.ndarray | None
+    )  # (rows, features) the values themselves, masked where null, where float64 cannot hold them
     base: np.ndarray | None  # (features,) what was taken off those to give `flat`
     null: np.ndarray  # (features,) int64 how many were null
     nan_is_null: bool  # whether nulls still lie in `flat`, as NaN
@@ -84,7 +86,7 @@ def prepare(rows: np.ndarray, weight: np.ndarray | None = None) -> Block:
     narrow = rows.dtype.kind in "fiub" and (rows.dtype.itemsize <= 2 or rows.dtype == np.float32)
     integers = base = None
     if rows.dtype in (np.int64, np.uint64) and rows.size and max(-int(rows.min()), int(rows.max())) > _EXACT_IN_FLOAT64:
-        integers = rows if mask is None else np.ma.MaskedArray(rows, mask)  # type: ignore[no-untyped-call]
+        integers = rows if mask is None else np.ma.MaskedArray(rows, mask)
         base = np.ma.filled(integers.min(axis=0), 0)
         rows = rows.astype(np.uint64) - base.astype(np.uint64)  # modulo 2**64, hence exact
     if mask is not None:
@@ -114,11 +116,12 @@ class Statistic:
         return cls.of_block(prepare(rows, weight))
 
     @classmethod
-    def of_block(cls, block: Block) -> Self:
+    def of_block(cls, block: Block) -> Self:  # noqa: ARG003
+        """The statistic of rows made ready."""
         raise TypeError(f"{cls.__name__} does not say what it gathers")
 
     @classmethod
-    def zero(cls, features: int) -> Self:
+    def nothing(cls, features: int) -> Self:
         """The statistic of no rows."""
         return cls.of(np.empty((0, features)))
 
@@ -154,8 +157,9 @@ class Statistic:
 class Count(Statistic):
     """How many values of which kind.
 
-    >>> Count.of(np.array([[1.0], [np.nan], [np.inf], [0.0]]))
-    Count(finite=array([2]), nan=array([1]), null=array([0]), positive_infinite=array([1]), negative_infinite=array([0]), zero=array([1]))
+    >>> count = Count.of(np.array([[1.0], [np.nan], [np.inf], [0.0]]))
+    >>> count.finite, count.missing, count.infinite, count.zero
+    (array([2]), array([1]), array([1]), array([1]))
     """
 
     finite: np.ndarray  # (features,) int64
@@ -220,7 +224,7 @@ class Extremes(Statistic):
         integers = block.integers
         if len(block.weight):
             weightless = np.broadcast_to(block.weight[:, None] == 0, integers.shape)
-            integers = np.ma.MaskedArray(integers, np.ma.getmaskarray(integers) | weightless)  # type: ignore[no-untyped-call]
+            integers = np.ma.MaskedArray(integers, np.ma.getmaskarray(integers) | weightless)
         low, high = integers.min(axis=0), integers.max(axis=0)
         return cls(*_in_two_parts(low, np.inf), *_in_two_parts(high, -np.inf))
 
@@ -243,9 +247,7 @@ class Extremes(Statistic):
     def range(self) -> np.ndarray:
         """Maximum less minimum, 0 where there is no value; infinity where float64 cannot hold it."""
         with np.errstate(over="ignore", invalid="ignore"):
-            return np.where(
-                self.constant, 0.0, (self.maximum - self.minimum) + (self.maximum_low - self.minimum_low)
-            )
+            return np.where(self.constant, 0.0, (self.maximum - self.minimum) + (self.maximum_low - self.minimum_low))
 
     def flaw(self) -> str:
         empty = (self.minimum == np.inf) & (self.maximum == -np.inf)

@@ -222,5 +222,3 @@ def _plain(column: Column, **arrays: np.ndarray) -> dict[str, Any]:
     """Arrays as JSON has them: one number for a scalar column, and None for what is no number."""
     lists = {name: [v if math.isfinite(v) else None for v in array.tolist()] for name, array in arrays.items()}
     return {name: values[0] if column.scalar else values for name, values in lists.items()}
-
-

@@ -69,10 +69,8 @@ class TechniqueKind:
             raise ChoiceError(f"{self.name}{signature} was given other arguments: {error}.") from None
         for name, value in bound.arguments.items():
             _check_setting(self, name, value)
-        chosen = Technique(
-            self, tuple((k, v) for k, v in bound.arguments.items() if v != self.parameters[k].default)
-        )
-        dry = {name: cls.zero(1) for name, cls in self.statistics.items()}
+        chosen = Technique(self, tuple((k, v) for k, v in bound.arguments.items() if v != self.parameters[k].default))
+        dry = {name: cls.nothing(1) for name, cls in self.statistics.items()}
         self.function(**dry, **bound.arguments)  # a setting that makes no sense is told now, not after hours of reading
         return chosen
 
@@ -90,7 +88,9 @@ def _check_setting(kind: TechniqueKind, name: str, value: Any) -> None:
     elif isinstance(default, float):
         fits = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     else:
-        fits = value is None or isinstance(value, int) or (isinstance(value, tuple) and all(type(v) is int for v in value))
+        fits = (
+            value is None or isinstance(value, int) or (isinstance(value, tuple) and all(type(v) is int for v in value))
+        )
     if not fits:
         wanted = {bool: "True or False", float: "a number"}.get(type(default), "an axis, several in (), or None")
         raise ChoiceError(f"{kind.name}: {name} must be {wanted}, got {value!r}.")
@@ -159,7 +159,9 @@ def minmax(extremes: Extremes, low: float = 0.0, high: float = 1.0, clip: bool =
     span = extremes.range
     wide = np.isinf(span)  # the range is beyond float64: from the middle, half of it is not
     halves = np.where(wide, extremes.maximum / 2 - extremes.minimum / 2, span)
-    middle = np.where(wide, np.where(wide, extremes.minimum, 0.0) / 2 + np.where(wide, extremes.maximum, 0.0) / 2, extremes.minimum)
+    middle = np.where(
+        wide, np.where(wide, extremes.minimum, 0.0) / 2 + np.where(wide, extremes.maximum, 0.0) / 2, extremes.minimum
+    )
     low_part = np.where(wide, 0.0, extremes.minimum_low)
     extent = np.where(wide, (high - low) / 2, high - low)
     start = np.where(wide, (high + low) / 2, low)
@@ -195,7 +197,8 @@ def standard(moments: Moments, extremes: Extremes, center: bool = True, scale: b
     spread = moments.std if scale else np.where(extremes.constant, 0.0, 1.0) if center else ones
     varies = ~extremes.constant if center or scale else ones > 0
     zero = np.zeros(moments.features)
-    middle, low = (moments.mean, moments.mean_low) if center else (zero, zero)
+    held = np.where(extremes.constant & scale, moments.mean, 0.0)  # so that a constant comes back
+    middle, low = (moments.mean, moments.mean_low) if center else (held, zero)
     return _scaled(middle, low, spread, varies=varies)
 
 
@@ -233,7 +236,9 @@ def robust(quantiles: Quantiles, extremes: Extremes, low: float = 25.0, high: fl
     scikit-learn's RobustScaler; percentiles come from a sketch, exact up to 4,096 values and within 0.002 in rank beyond.
     """
     if not 0 <= low < high <= 100:
-        raise ChoiceError(f"robust: percentiles must satisfy 0 <= low < high <= 100, got low={low!r} and high={high!r}.")
+        raise ChoiceError(
+            f"robust: percentiles must satisfy 0 <= low < high <= 100, got low={low!r} and high={high!r}."
+        )
     middle, bottom, top = (quantiles.at(q / 100, extremes) for q in (50.0, low, high))
     with np.errstate(invalid="ignore", over="ignore"):
         spread = top - bottom
@@ -320,7 +325,9 @@ def _axes(axis: Any) -> tuple[int, ...]:
     """Axes counted from the end; empty for all but the first."""
     axes = () if axis is None else (axis,) if isinstance(axis, int) else tuple(axis)
     if any(a >= 0 for a in axes):
-        raise ChoiceError(f"axis must count from the end (-1 is the last), got {axis!r}: the first axis holds the samples.")
+        raise ChoiceError(
+            f"axis must count from the end (-1 is the last), got {axis!r}: the first axis holds the samples."
+        )
     return axes
 
 
@@ -362,7 +369,9 @@ def _parse_text(text: str) -> Iterable[Technique]:
     try:
         tree = ast.parse(f"({text.strip()},)", mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        raise ChoiceError(f"{text!r} is not a technique; write it as standard, minmax(-1, 1) or log1p, standard.") from None
+        raise ChoiceError(
+            f"{text!r} is not a technique; write it as standard, minmax(-1, 1) or log1p, standard."
+        ) from None
     for node in tree.elts if isinstance(tree, ast.Tuple) else [tree]:
         call = node if isinstance(node, ast.Call) else None
         name = call.func if call else node

@@ -409,12 +409,10 @@ def merge(keys_a, levels_a, counts_a, keys_b, levels_b, counts_b, keys, levels, 
     i = k = n = 0
     while i < len(keys_a) or k < len(keys_b):
         take_a = k >= len(keys_b) or (
-            i < len(keys_a)
-            and (keys_a[i] < keys_b[k] or (keys_a[i] == keys_b[k] and levels_a[i] >= levels_b[k]))
+            i < len(keys_a) and (keys_a[i] < keys_b[k] or (keys_a[i] == keys_b[k] and levels_a[i] >= levels_b[k]))
         )
         take_b = i >= len(keys_a) or (
-            k < len(keys_b)
-            and (keys_b[k] < keys_a[i] or (keys_b[k] == keys_a[i] and levels_b[k] >= levels_a[i]))
+            k < len(keys_b) and (keys_b[k] < keys_a[i] or (keys_b[k] == keys_a[i] and levels_b[k] >= levels_a[i]))
         )
         if take_a:
             keys[n], levels[n], counts[n] = keys_a[i], levels_a[i], counts_a[i]

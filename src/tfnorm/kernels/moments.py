@@ -24,10 +24,10 @@ _TWO_TO = np.ldexp(1.0, np.arange(-MAX_EXPONENT - 20, MAX_EXPONENT + 21))
 
 # rows of `sums` and of `counts`
 WEIGHT, MEAN, MEAN_LOW, EXPONENT, M2, M3, M4, MINIMUM, MAXIMUM = range(9)
-POWERS = (MEAN, M2, M3, M4)
+POWERS = (WEIGHT, MEAN, M2, M3, M4)
 FINITE, NAN, POSITIVE_INFINITE, NEGATIVE_INFINITE, ZERO = range(5)
 
-kernel = njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+kernel = njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)  # type: ignore[call-overload]
 """For kernels that only kernels call: they are compiled with their callers and need no way in from Python."""
 entry = njit(cache=True, nogil=True, error_model="numpy")
 """For kernels that Python calls."""
@@ -81,7 +81,9 @@ def _add_moments(a, b, out, features):
             + 6.0 * d2 * (part_b * part_b * m2_a + part_a * part_a * m2_b)
             + 4.0 * delta * (part_a * m3_b - part_b * m3_a)
         )
-        out[M3, j] = (m3_a + m3_b) + d2 * delta * between * (part_a - part_b) + 3.0 * delta * (part_a * m2_b - part_b * m2_a)
+        out[M3, j] = (
+            (m3_a + m3_b) + d2 * delta * between * (part_a - part_b) + 3.0 * delta * (part_a * m2_b - part_b * m2_a)
+        )
         out[M2, j] = (m2_a + m2_b) + d2 * between
         step = delta * part_b * _power_of_two(exponent)
         mean = mean_a + step
@@ -236,8 +238,8 @@ def _careful_block(x, weight, first_row, features, whole, center, exponents, blo
             center[j] = _choose_center(block[MEAN, j] / block[WEIGHT, j], low, high, whole)
             reach = max(high * 0.5 - center[j] * 0.5, center[j] * 0.5 - low * 0.5)
             exponents[j] = _exponent_of(reach) + 1.0 if reach != 0.0 else _exponent_of(center[j])
-        block[MEAN, j] = 0.0
-    part, lost = np.empty((4, features)), np.zeros((4, features))
+        block[WEIGHT, j] = block[MEAN, j] = 0.0
+    part, lost = np.empty((5, features)), np.zeros((5, features))
     for first in range(0, len(x), PART_ROWS * features):  # long sums of like numbers would all round the same way
         part[:] = 0.0
         for i in range(first, min(first + PART_ROWS * features, len(x))):
@@ -247,11 +249,12 @@ def _careful_block(x, weight, first_row, features, whole, center, exponents, blo
             if w > 0.0 and value - value == 0.0:
                 unit = _power_of_two(-exponents[j])
                 a = value * unit - center[j] * unit
-                part[0, j] += w * a
-                part[1, j] += w * (a * a)
-                part[2, j] += w * (a * a * a)
-                part[3, j] += w * ((a * a) * (a * a))
-        for k in range(4):
+                part[0, j] += w
+                part[1, j] += w * a
+                part[2, j] += w * (a * a)
+                part[3, j] += w * (a * a * a)
+                part[4, j] += w * ((a * a) * (a * a))
+        for k in range(5):
             sums = block[POWERS[k]]
             for j in range(features):  # Kahan (1965)
                 term = part[k, j] - lost[k, j]

@@ -76,7 +76,7 @@ class RowGroup:
 
 
 def _file(path: str, metadata: Any = None, buffer_size: int = 1 << 20) -> Any:
-    """`buffer_size` 0 reads a column's part of a row group at once; with `pre_buffer` all of the row group would lie in memory."""
+    """`buffer_size` 0 reads a column's part of a row group at once; `pre_buffer` would read all of it."""
     import pyarrow.parquet as pq
 
     return pq.ParquetFile(

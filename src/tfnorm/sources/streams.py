@@ -225,7 +225,7 @@ def open_function(function: Callable[[], Any], *, weight: Any = None) -> StreamS
             raise DataError(
                 f"{name}: it returned the same iterator twice, which was read already. Return a new one each time."
             )
-        return again  # type: ignore[no-any-return]
+        return again
 
     return StreamSource(name, columns, bare, weight, True, _reader(fresh, weight, name), False)
 

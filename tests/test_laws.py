@@ -1,0 +1,469 @@
+"""The laws, over every statistic, map and technique there is: adding one adds its tests. What is wrong fails them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+import tfnorm
+from tfnorm import quantiles
+from tfnorm.codec import decode, encode
+from tfnorm.errors import NotInvertibleError
+from tfnorm.maps import Affine, Chain, Clip, Identity, Log1p, Map, RowNorm, chain
+from tfnorm.quantiles import Quantiles
+from tfnorm.statistics import Block, Moments, Statistic
+
+laws = settings(
+    derandomize=True, max_examples=40, deadline=None, database=None, suppress_health_check=list(HealthCheck)
+)
+
+
+def ours(base: type) -> list[type]:
+    """All classes below `base` that the package has, not those that tests make."""
+    below = [one for child in base.__subclasses__() for one in (child, *ours(child))]
+    return [one for one in below if one.__module__.startswith("tfnorm.")]
+
+
+STATISTICS: list[Any] = ours(Statistic)
+MAPS: list[Any] = ours(Map)
+
+
+def equal(a: Any, b: Any) -> None:
+    """Bit for bit, field by field (NaN is NaN)."""
+    assert type(a) is type(b)
+    for field in dataclasses.fields(a):
+        mine, other = getattr(a, field.name), getattr(b, field.name)
+        if isinstance(mine, np.ndarray):
+            assert mine.dtype == other.dtype
+            np.testing.assert_array_equal(mine, other)
+        elif isinstance(mine, tuple) and mine and isinstance(mine[0], Map):
+            assert len(mine) == len(other)
+            for one, two in zip(mine, other, strict=True):
+                equal(one, two)
+        else:
+            assert mine == other
+
+
+# 1. Statistics add up.
+
+
+def moments_agree(a: Moments, b: Moments) -> None:
+    """To 1e-13 of the scale that each has: the largest of mean and deviation, the deviation, its powers."""
+    np.testing.assert_allclose(a.weight, b.weight, rtol=1e-14)
+    for j in range(a.features):
+        size = np.maximum(np.abs(a.mean[j] / 2), np.nan_to_num(a.std[j] / 2))
+        assert abs(a.mean[j] / 2 - b.mean[j] / 2) <= 1e-13 * size
+        if a.weight[j] == 0 or not (a.m2[j] > 0 or b.m2[j] > 0):
+            continue
+        if size < 1e-290:  # deviations of a few denormal numbers have few digits
+            continue
+        assert abs(a.std[j] - b.std[j]) <= 1e-13 * a.std[j]
+        fourth = a.kurtosis[j] + 3
+        assert abs(a.skewness[j] - b.skewness[j]) <= 1e-12 * fourth**0.75
+        assert abs(a.kurtosis[j] - b.kurtosis[j]) <= 1e-12 * fourth
+
+
+def sketches_agree(a: Quantiles, b: Quantiles) -> None:
+    """Bit for bit while every value is kept; else, since where blocks end may differ, by bounds that both hold."""
+    if not a.levels.any() and not b.levels.any():
+        equal(a, b)
+    np.testing.assert_allclose(a.total, b.total, rtol=1e-12)
+    for j in range(a.features):
+        for q in (0.0, 0.25, 0.5, 0.9, 1.0) if a.total[j] else ():
+            (low, high), (other_low, other_high) = (one.curve(j).quantile_bounds(q) for one in (a, b))
+            assert max(low, other_low) <= min(high, other_high)
+
+
+AGREE: dict[type, Callable[[Any, Any], None]] = {Moments: moments_agree, Quantiles: sketches_agree}
+
+
+def adds_up(kind: Any, a: np.ndarray, b: np.ndarray, weight: np.ndarray | None = None) -> None:
+    """S.of(a ++ b) == S.of(a) + S.of(b)."""
+    first, second = (None, None) if weight is None else (weight[: len(a)], weight[len(a) :])
+    together = kind.of(
+        np.ma.concatenate([a, b]) if isinstance(a, np.ma.MaskedArray) else np.concatenate([a, b]), weight
+    )
+    assert together.flaw() == ""
+    AGREE.get(kind, equal)(together, kind.of(a, first) + kind.of(b, second))
+
+
+def zero_is_neutral(kind: Any, a: np.ndarray) -> None:
+    """S.zero + S.of(a) == S.of(a) == S.of(a) + S.zero, and S.zero is the statistic of no rows."""
+    value, zero = kind.of(a), kind.nothing(a.shape[1])
+    assert zero.flaw() == ""
+    assert zero.features == value.features == a.shape[1]
+    equal(zero + value, value)
+    equal(value + zero, value)
+    equal(kind.of(a[:0]), zero)
+
+
+def adding_is_associative(kind: Any, a: np.ndarray, b: np.ndarray, c: np.ndarray) -> None:
+    first, second, third = kind.of(a), kind.of(b), kind.of(c)
+    AGREE.get(kind, equal)((first + second) + third, first + (second + third))
+
+
+def features_stand_alone(kind: Any, a: np.ndarray) -> None:
+    """The statistic of columns side by side is that of each, side by side."""
+    value = kind.of(a)
+    parts = [value.take(j, j + 1) for j in range(a.shape[1])]
+    equal(kind.join(parts), value)
+    for j, part in enumerate(parts):
+        (moments_agree if kind is Moments else equal)(part, kind.of(a[:, j : j + 1]))
+
+
+any_float = st.floats(allow_nan=True, allow_infinity=True, width=64)
+near_constant = st.sampled_from([1e9, 1e9 + 1e-6, 1e9 - 1e-6])
+whole_numbers = st.integers(-5, 5).map(float)
+elements = st.sampled_from([any_float, st.floats(-1e6, 1e6), near_constant, whole_numbers, st.just(0.1)])
+
+
+class Rows(list[np.ndarray]):
+    """Arrays whose repr is short enough to read."""
+
+    def __repr__(self) -> str:
+        return f"{[(len(one), one[:6].tolist()) for one in self]} (number of rows, first rows, which repeat)"
+
+
+@st.composite
+def row_lists(draw: Any, number: int) -> Rows:
+    """As many arrays of the same number of features, of few rows and of many."""
+    kind, features = draw(elements), draw(st.sampled_from([1, 2, 5]))
+    found = Rows()
+    for _ in range(number):
+        few = draw(hnp.arrays(np.float64, (draw(st.integers(0, 6)), features), elements=kind))
+        times = draw(st.sampled_from([1, 1, 1, 40, 700]))
+        found.append(np.tile(few, (times, 1)))
+    return found
+
+
+@pytest.mark.parametrize("kind", STATISTICS)
+@laws
+@given(rows=row_lists(2))
+def test_statistics_add_up(kind: Any, rows: Rows) -> None:
+    adds_up(kind, *rows)
+
+
+@pytest.mark.parametrize("kind", STATISTICS)
+@laws
+@given(rows=row_lists(2), data=st.data())
+def test_weighted_statistics_add_up(kind: Any, rows: Rows, data: Any) -> None:
+    weights = data.draw(st.lists(st.sampled_from([0.0, 1.0, 2.5, 2.0**-9]), min_size=1, max_size=5))
+    adds_up(kind, *rows, weight=np.resize(weights, sum(map(len, rows))))
+
+
+@pytest.mark.parametrize("kind", STATISTICS)
+@laws
+@given(rows=row_lists(2), data=st.data())
+def test_statistics_of_nulls_add_up(kind: Any, rows: Rows, data: Any) -> None:
+    masks = data.draw(st.lists(st.booleans(), min_size=1, max_size=9))
+    adds_up(kind, *(np.ma.MaskedArray(one, np.resize(masks, one.shape)) for one in rows))
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.uint64, np.int8, np.bool_, np.float16, np.float32])
+@pytest.mark.parametrize("kind", STATISTICS)
+@laws
+@given(data=st.data())
+def test_statistics_of_every_type_add_up(kind: Any, dtype: Any, data: Any) -> None:
+    a, b = (data.draw(hnp.arrays(dtype, (data.draw(st.integers(0, 9)), 2))) for _ in range(2))
+    adds_up(kind, a, b)
+    zero_is_neutral(kind, a)
+
+
+@pytest.mark.parametrize("kind", STATISTICS)
+@laws
+@given(rows=row_lists(1))
+def test_zero_is_neutral(kind: Any, rows: Rows) -> None:
+    zero_is_neutral(kind, rows[0])
+
+
+@pytest.mark.parametrize("kind", STATISTICS)
+@laws
+@given(rows=row_lists(3))
+def test_adding_is_associative(kind: Any, rows: Rows) -> None:
+    adding_is_associative(kind, *rows)
+
+
+@pytest.mark.parametrize("kind", STATISTICS)
+@laws
+@given(rows=row_lists(1))
+def test_features_stand_alone(kind: Any, rows: Rows) -> None:
+    features_stand_alone(kind, rows[0])
+
+
+@pytest.mark.parametrize("kind", STATISTICS)
+@laws
+@given(rows=row_lists(1))
+def test_statistics_are_written_and_read(kind: Any, rows: Rows) -> None:
+    value = kind.of(rows[0])
+    equal(decode(kind, encode(value)), value)
+    equal(decode(Statistic, encode(value)), value)
+
+
+@pytest.fixture
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> int:
+    """Blocks just long enough that cells hold several values, tallied or sorted as long ones are."""
+    monkeypatch.setattr(quantiles, "BLOCK_ROWS", 8192)
+    monkeypatch.setattr(quantiles, "SORTED_BELOW", 6000)
+    return 8192
+
+
+def many(seed: int, number: int) -> np.ndarray:
+    random = np.random.default_rng(seed)
+    kinds = [random.normal(5, 1, number), random.lognormal(0, 4, number), random.integers(0, 99, number) * 1.0]
+    return np.where(random.random((number, 3)) < 0.01, np.nan, np.stack(kinds, axis=1))
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("rest", [0, 1, 5999, 7000])
+def test_sketches_add_up_bit_for_bit_after_whole_blocks(small_blocks: int, seed: int, rest: int) -> None:
+    a, b = many(seed, 2 * small_blocks), many(seed + 100, small_blocks + rest)
+    equal(Quantiles.of(np.concatenate([a, b])), Quantiles.of(a) + Quantiles.of(b))
+    adding_is_associative(Quantiles, a, b, many(seed + 200, 3000))
+    features_stand_alone(Quantiles, b)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_sketches_add_up_within_bounds_after_any_rows(small_blocks: int, seed: int) -> None:
+    a, b = many(seed, small_blocks + 77), many(seed + 100, 20_000)
+    rows = np.concatenate([a, b])
+    together, added = Quantiles.of(rows), Quantiles.of(a) + Quantiles.of(b)
+    np.testing.assert_array_equal(together.total, added.total)
+    for j in range(3):
+        ordered = np.sort(rows[np.isfinite(rows[:, j]), j])
+        for q in np.linspace(0, 1, 41):
+            for curve in (together.curve(j), added.curve(j)):
+                low, high = curve.quantile_bounds(q)
+                assert low <= ordered[int(np.floor(q * (len(ordered) - 1)))] <= high
+                assert curve.rank_error() <= 0.002
+
+
+# 2. Maps come back.
+
+
+def comes_back(step: Map, x: np.ndarray) -> None:
+    """m.inverse(m.forward(x)) == x, to the rounding of the numbers on the way; or the map says what is lost."""
+    if not step.invertible:
+        assert step.lost
+        with pytest.raises(NotInvertibleError, match=step.lost[:20]):
+            step.inverse(x, np)
+        return
+    forth = step.forward(x, np)
+    back = step.inverse(forth, np)
+    assert back.shape == forth.shape == x.shape
+    size = max(np.abs(one).max(initial=1.0) for one in (x, *step.arrays().values()))
+    np.testing.assert_allclose(back, x, rtol=1e-12, atol=1e-12 * size)
+
+
+def features(low: float, high: float) -> Any:
+    return hnp.arrays(np.float64, 3, elements=st.floats(low, high))
+
+
+affine = st.builds(Affine, features(-1e6, 1e6), features(1e-3, 1e3), features(-5, 5))
+near = st.builds(Affine, features(-10, 10), features(1e-2, 1e2), features(-5, 5))
+outer = st.builds(Clip, features(-1e6, -1e5), features(1e5, 1e6))
+EXAMPLES: dict[type, tuple[Any, tuple[float, float]]] = {  # a map of three features, and what of its domain to try
+    Affine: (affine, (-1e6, 1e6)),
+    Clip: (st.builds(Clip, features(-1e5, -1e4), features(1e4, 1e5)), (-1e4, 1e4)),
+    Log1p: (st.just(Log1p()), (-0.999, 1e9)),
+    Identity: (st.just(Identity()), (-1e300, 1e300)),
+    RowNorm: (st.builds(RowNorm, st.sampled_from([1.0, 2.0, np.inf])), (-1e300, 1e300)),
+    Chain: (st.builds(lambda one, clip: Chain((Log1p(), one, clip)), near, outer), (-0.9, 1e4)),
+}
+
+
+def test_every_map_has_examples() -> None:
+    assert set(EXAMPLES) == set(MAPS)
+
+
+def drawn(kind: type, data: Any) -> tuple[Map, np.ndarray]:
+    maps, (low, high) = EXAMPLES[kind]
+    rows = st.tuples(st.sampled_from([1, 2, 7]), st.just(3))
+    return data.draw(maps), data.draw(hnp.arrays(np.float64, rows, elements=st.floats(low, high)))
+
+
+@pytest.mark.parametrize("kind", MAPS)
+@laws
+@given(data=st.data())
+def test_maps_come_back(kind: Any, data: Any) -> None:
+    step, x = drawn(kind, data)
+    comes_back(step, x)
+    assert np.isfinite(step.forward(x, np)).all()
+    comes_back(chain(step, Identity()), x)
+
+
+@pytest.mark.parametrize("kind", MAPS)
+@laws
+@given(data=st.data())
+def test_maps_are_values(kind: Any, data: Any) -> None:
+    step, x = drawn(kind, data)
+    equal(decode(Map, encode(step)), step)
+    equal(step.with_arrays(step.arrays()), step)
+    equal(step.at("float64"), step)
+    assert step.flaw(3) == ""
+    assert bool(step.flaw(4)) == bool(step.arrays())
+    assert hash(step.settings()) == hash(decode(Map, encode(step)).settings())
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        step.center = 1  # type: ignore[attr-defined]
+    x[0, 1] = np.nan
+    missing = np.isnan(step.forward(x, np))
+    assert missing[0, 1]
+    assert not missing[1:].any()
+    assert missing.sum() == (1 if step.elementwise else 3)
+
+
+# What is wrong must fail.
+
+
+@dataclasses.dataclass(frozen=True)
+class MeanOfMeans(Statistic):
+    """Adds as if both had as many rows."""
+
+    mean: np.ndarray
+
+    @classmethod
+    def of_block(cls, block: Block) -> MeanOfMeans:
+        rows = block.flat.reshape(-1, block.features)
+        return cls(rows.mean(axis=0) if len(rows) else np.zeros(block.features))
+
+    def __add__(self, other: MeanOfMeans) -> MeanOfMeans:
+        return MeanOfMeans((self.mean + other.mean) / 2)
+
+
+@dataclasses.dataclass(frozen=True)
+class LastRow(Statistic):
+    """Adds up, and takes no rows for a row of zeros."""
+
+    last: np.ndarray
+
+    @classmethod
+    def of_block(cls, block: Block) -> LastRow:
+        rows = block.flat.reshape(-1, block.features)
+        return cls(rows[-1] if len(rows) else np.zeros(block.features))
+
+    def __add__(self, other: LastRow) -> LastRow:
+        return other
+
+
+@dataclasses.dataclass(frozen=True)
+class ForgetsItsOffset(Map):
+    offset: np.ndarray
+
+    def forward(self, x: Any, xp: Any) -> Any:
+        return x + self.offset
+
+    def inverse(self, y: Any, xp: Any) -> Any:
+        return y
+
+
+@dataclasses.dataclass(frozen=True)
+class Squared(Map):
+    """Says that it comes back, and loses the sign."""
+
+    def forward(self, x: Any, xp: Any) -> Any:
+        return x * x
+
+    def inverse(self, y: Any, xp: Any) -> Any:
+        return xp.sqrt(y)
+
+
+def test_a_wrong_statistic_fails() -> None:
+    a, b, c = np.array([[1.0], [2.0]]), np.array([[9.0], [4.0], [7.0]]), np.array([[5.0]])
+    for law in (adds_up, zero_is_neutral, adding_is_associative):
+        with pytest.raises(AssertionError):
+            law(MeanOfMeans, *(a, b, c)[: {adds_up: 2, zero_is_neutral: 1}.get(law, 3)])
+    adds_up(LastRow, a, b)
+    with pytest.raises(AssertionError):
+        zero_is_neutral(LastRow, a)
+
+
+def test_wrong_moments_fail(monkeypatch: pytest.MonkeyPatch) -> None:
+    a, b = np.arange(5.0)[:, None], np.arange(9.0)[:, None] ** 2
+    right = Moments.__add__
+    for name in ("mean", "m2", "m3", "m4", "weight"):
+
+        def wrong(x: Moments, y: Moments, name: str = name) -> Moments:
+            return dataclasses.replace(right(x, y), **{name: getattr(right(x, y), name) * (1 + 1e-9)})
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Moments, "__add__", wrong)
+            with pytest.raises(AssertionError):
+                adds_up(Moments, a, b)
+    adds_up(Moments, a, b)
+
+
+def test_a_wrong_map_fails() -> None:
+    for wrong in (ForgetsItsOffset(np.array([1.0])), Squared()):
+        with pytest.raises(AssertionError):
+            comes_back(wrong, np.array([[-3.0], [2.0]]))
+
+
+# 3. Techniques: from statistics to a map.
+
+VARIANTS: dict[str, list[str]] = {
+    "minmax": ["minmax(-1, 1)", "minmax(low=2, high=5, clip=True)"],
+    "standard": ["standard(center=False)", "standard(scale=False)"],
+    "robust": ["robust(5, 95)", "robust(0, 100)"],
+    "l2": ["l2(axis=None)"],
+}
+CHOICES = [text for name in tfnorm.TECHNIQUES for text in (name, *VARIANTS.get(name, []))]
+
+
+def statistics_of(choice: str) -> Any:
+    """What the technique is solved from."""
+    return tfnorm.TECHNIQUES[choice.split("(", maxsplit=1)[0]].statistics
+
+
+def domain(choice: str) -> tuple[float, float]:
+    return (-0.99, 1e300) if choice == "log1p" else (-1e300, 1e300)
+
+
+def columns_for(choice: str) -> Iterator[Any]:
+    low, high = domain(choice)
+    yield st.floats(low, high)
+    yield st.floats(max(low, -100), 100)
+    yield st.integers(0, 3).map(float)
+
+
+@pytest.mark.parametrize("choice", CHOICES)
+@laws
+@given(data=st.data())
+def test_techniques(choice: str, data: Any) -> None:
+    elements = data.draw(st.sampled_from(list(columns_for(choice))))
+    x = data.draw(hnp.arrays(np.float64, (data.draw(st.sampled_from([1, 2, 9])), 3), elements=elements))
+    fitted = tfnorm.fit(x, choice)
+    y = fitted.transform(x)
+    assert y.shape == x.shape
+    assert np.isfinite(y).all()
+    step = fitted.maps["x"]
+    equal(decode(Map, encode(step)), step)
+    if step.invertible:
+        varies = (x != x[0]).any(axis=0) | (not tfnorm.TECHNIQUES[choice.split("(", maxsplit=1)[0]].statistics)
+        back = fitted.inverse(y)
+        spread = np.ptp(x / 2, axis=0)
+        for j in np.flatnonzero(varies & ((spread > 1e-300) | (spread == 0))):
+            np.testing.assert_allclose(back[:, j], x[:, j], rtol=1e-12, atol=1e-12 * np.abs(x[:, j]).max())
+    unseen = data.draw(hnp.arrays(np.float64, x.shape, elements=elements))
+    assert not np.isnan(fitted.transform(unseen)).any()
+    x[0, 1] = np.nan
+    missing = np.isnan(fitted.transform(x))
+    assert missing[0].tolist() == ([False, True, False] if step.elementwise else [True] * 3)
+    assert not missing[1:].any()
+
+
+@pytest.mark.parametrize("choice", [text for text in CHOICES if statistics_of(text)])
+@laws
+@given(value=st.floats(-1e300, 1e300), unseen=st.floats(allow_nan=False))
+def test_a_constant_gives_zero_whatever_comes(choice: str, value: float, unseen: float) -> None:
+    value = 0.0 if choice == "maxabs" else value  # there only a column of zeros has no size
+    fitted = tfnorm.fit(np.full((5, 1), value), choice)
+    low = {"minmax(-1, 1)": -1.0, "minmax(low=2, high=5, clip=True)": 2.0}.get(choice, 0.0)
+    assert fitted.transform([[value], [unseen], [0.0]]).tolist() == [[low]] * 3
+    assert fitted.inverse([[low]]).tolist() == [[value]]
+    assert np.isnan(fitted.transform([[np.nan]])).all()
