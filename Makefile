@@ -13,7 +13,7 @@ $(VENV)/ready: pyproject.toml
 	touch $@
 
 demo: $(VENV)/ready
-	$(BIN)/tfnorm demo
+	$(BIN)/tfnorm demo --output demo --force
 
 test: $(VENV)/ready
 	$(BIN)/python -m pytest -n 2 --dist worksteal

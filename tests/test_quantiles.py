@@ -14,7 +14,7 @@ import pytest
 import tfnorm
 from tfnorm import quantiles
 from tfnorm.engines import Fold
-from tfnorm.kernels import cells
+from tfnorm.kernels import tables
 from tfnorm.quantiles import Quantiles
 
 ROWS = 300_000  # a block and a part of one
@@ -110,7 +110,7 @@ Tables = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 def none(rows: np.ndarray, choose: Callable[[np.ndarray], Tables]) -> Tables:
     kind, *rest = choose(rows)
-    return np.full_like(kind, cells.NO_TABLE), *rest
+    return np.full_like(kind, tables.NO_TABLE), *rest
 
 
 def wider(rows: np.ndarray, choose: Callable[[np.ndarray], Tables]) -> Tables:
@@ -127,7 +127,7 @@ def narrower(rows: np.ndarray, choose: Callable[[np.ndarray], Tables]) -> Tables
 def elsewhere(rows: np.ndarray, choose: Callable[[np.ndarray], Tables]) -> Tables:
     """Tables that begin too far up, so that half of the values or more lie outside."""
     kind, shift, base, origin = choose(rows)
-    return kind, shift, base + cells.WIDTH // 2, origin + 100
+    return kind, shift, base + tables.WIDTH // 2, origin + 100
 
 
 @pytest.mark.parametrize("way", [none, wider, narrower, elsewhere])

@@ -105,7 +105,6 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
 
     Errors: ChoiceError (no fit, `concatenate` with `bare` or `inverse`), NotInvertibleError, DataError where the input
     does not suit the columns, ArtefactError where the config is none.
-
     >>> age = maps.Affine(center=np.array([40.0]), scale=np.array([0.1]), offset=np.array([0.0]))
     >>> layer = Normalize({"age": age})
     >>> batch = layer({"age": np.array([30, 50]), "id": np.array([1, 2])})

@@ -289,49 +289,51 @@ def _tallied(rows: np.ndarray, fetch: Callable[[int], None] | None = None) -> Qu
 
     `fetch(row)` is called before the rows up to there are read: whoever else reads them brings them into cache.
     """
-    from tfnorm.kernels import cells
+    from tfnorm.kernels import tables as counting
 
     features = rows.shape[1]
     flat = np.ascontiguousarray(rows).reshape(-1)
     single, double = (flat, _NO_DOUBLE) if flat.dtype == np.float32 else (_NO_SINGLE, flat)
     kind, shift, base, origin = _tables(rows)
-    tables = np.zeros((features, cells.TABLE), np.uint32)
-    spill = np.empty((features, cells.SPILL), np.int64)
+    tables = np.zeros((features, counting.TABLE), np.uint32)
+    spill = np.empty((features, counting.SPILL), np.int64)
     kept, zeros = np.zeros(features, np.int64), np.zeros(features, np.int64)
     step = max(1, PIECE_VALUES // features) * features
     for at in range(0, len(flat), step):
         if fetch is not None:
             fetch(min(at + step, len(flat)) // features)
         piece = slice(at, at + step)
-        cells.tally(single[piece], double[piece], features, kind, shift, base, origin, tables, at, spill, kept, zeros)
+        counting.tally(
+            single[piece], double[piece], features, kind, shift, base, origin, tables, at, spill, kept, zeros
+        )
     most = np.empty(features)
-    unresolved = cells.needs_another_look(tables, kind, kept, zeros, most)
-    room = _room(cells.TABLE + int(min(kept.max(), cells.SPILL)) + 1)
+    unresolved = counting.needs_another_look(tables, kind, kept, zeros, most)
+    room = _room(counting.TABLE + int(min(kept.max(), counting.SPILL)) + 1)
     parts = []
     for j in range(features):
         if unresolved[j]:
             column = rows[:, j]
-            few_outside = kind[j] != cells.NO_TABLE and kept[j] <= len(rows) // 4
+            few_outside = kind[j] != counting.NO_TABLE and kept[j] <= len(rows) // 4
             table = (tables[j], int(shift[j]), int(base[j]), float(most[j]), int(zeros[j]))
             parts.append(_resolved(column, *table) if few_outside else _sorted(column, _NO_DOUBLE))
             continue
         others = _keys(np.sort(flat[spill[j, : kept[j]]].astype(np.float64)))
-        size = cells.sketch(tables[j], kind[j], shift[j], base[j], origin[j], most[j], others, zeros[j], *room)
+        size = counting.sketch(tables[j], kind[j], shift[j], base[j], origin[j], most[j], others, zeros[j], *room)
         parts.append(_of_cells(size, *room))
     return Quantiles.join(parts)
 
 
 def _resolved(column: np.ndarray, table: np.ndarray, shift: int, base: int, most: float, zeros: int) -> Quantiles:
     """The sketch of a column some of whose table's rows are too heavy to stay whole: those values are sorted, the others not."""
-    from tfnorm.kernels import cells
+    from tfnorm.kernels import tables as counting
 
     values = np.ascontiguousarray(column, np.float64)
     others = np.empty(len(values))
-    others = others[: cells.heavy_values(values, table, shift, base, most, others)]
+    others = others[: counting.heavy_values(values, table, shift, base, most, others)]
     others.sort()
-    room = _room(cells.TABLE + len(others) + 1)
-    args = (table, cells.FLOAT_TABLE, shift, base, 0.0, most, _keys(others), zeros)
-    return _of_cells(cells.sketch(*args, *room), *room)
+    room = _room(counting.TABLE + len(others) + 1)
+    args = (table, counting.FLOAT_TABLE, shift, base, 0.0, most, _keys(others), zeros)
+    return _of_cells(counting.sketch(*args, *room), *room)
 
 
 def _keys(values: np.ndarray) -> np.ndarray:
@@ -354,20 +356,21 @@ def _of_cells(size: int, keys: np.ndarray, levels: np.ndarray, counts: np.ndarra
 def _tables(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Which table suits each column, by a sample of the block: (kind, shift, base, origin)."""
     from tfnorm.kernels import cells
+    from tfnorm.kernels import tables as counting
 
     features = rows.shape[1]
     sample = np.ascontiguousarray(rows[:: len(rows) // SAMPLE][:SAMPLE].T, np.float64)
-    kind, origin = np.full(features, cells.FLOAT_TABLE), np.zeros(features)
+    kind, origin = np.full(features, counting.FLOAT_TABLE), np.zeros(features)
     useful = np.isfinite(sample) & (sample != 0)
     for j in np.flatnonzero(~useful.all(axis=1)):  # NaN, infinity and zero are not looked up: the others stand for them
         sample[j] = np.resize(sample[j][useful[j]], SAMPLE) if useful[j].any() else 1.0
     low, high = sample.min(axis=1), sample.max(axis=1)
-    whole = (sample == np.rint(sample)).all(axis=1) & (high / 2 - low / 2 < cells.TABLE // 4)
-    kind[whole] = cells.WHOLE_TABLE
-    origin[whole] = np.rint(low[whole] - (cells.TABLE - (high[whole] - low[whole])) / 2)
+    whole = (sample == np.rint(sample)).all(axis=1) & (high / 2 - low / 2 < counting.TABLE // 4)
+    kind[whole] = counting.WHOLE_TABLE
+    origin[whole] = np.rint(low[whole] - (counting.TABLE - (high[whole] - low[whole])) / 2)
     keys = np.sort(_keys(sample.reshape(-1)).reshape(features, SAMPLE), axis=1)
     shift, base = np.zeros(features, np.int64), np.zeros(features, np.int64)
-    cells.choose_tables(keys, features, 0.88 / cells.RESOLUTION, rows.dtype == np.float32, kind, shift, base)
+    counting.choose_tables(keys, features, 0.88 / cells.RESOLUTION, rows.dtype == np.float32, kind, shift, base)
     return kind, shift, base, origin
 
 

@@ -57,7 +57,7 @@ def _add_moments(a, b, out, features):
         n_a, n_b = a[WEIGHT, j], b[WEIGHT, j]
         if n_a == 0.0 or n_b == 0.0:
             for row in range(M4 + 1):
-                out[row, j] = b[row, j] if n_a == 0.0 else a[row, j]
+                out[row, j] = a[row, j] if n_b == 0.0 else b[row, j]
             continue
         mean_a, low_a = a[MEAN, j], a[MEAN_LOW, j]
         half = b[MEAN, j] * 0.5 - mean_a * 0.5
