@@ -95,7 +95,7 @@ def adds_up(kind: Any, a: np.ndarray, b: np.ndarray, weight: np.ndarray | None =
 
 
 def zero_is_neutral(kind: Any, a: np.ndarray) -> None:
-    """S.zero + S.of(a) == S.of(a) == S.of(a) + S.zero, and S.zero is the statistic of no rows."""
+    """S.nothing + S.of(a) == S.of(a) == S.of(a) + S.nothing, and S.nothing is the statistic of no rows."""
     value, zero = kind.of(a), kind.nothing(a.shape[1])
     assert zero.flaw() == ""
     assert zero.features == value.features == a.shape[1]

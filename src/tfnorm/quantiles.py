@@ -187,7 +187,7 @@ class Curve:
         position = np.clip(q, 0.0, 1.0) * max(self.total - 1.0, 0.0)
         first, second = np.floor(position), np.ceil(position)
         a, b = (_value_at(rank, edges, below, upto) for rank in (first, second))
-        return [float(v) for v in a + (b - a) * (position - first)]
+        return [float(v) for v in _between(a, b, position - first)]
 
     def cumulative(self, values: np.ndarray) -> np.ndarray:
         """The estimated share of values at most each of `values`."""
@@ -195,8 +195,10 @@ class Curve:
         at = np.searchsorted(edges, values, side="right") - 1
         inside = np.clip(at, 0, len(edges) - 1)
         after = np.minimum(inside + 1, len(edges) - 1)
-        width = edges[after] - edges[inside]
-        part = np.where(width > 0, (values - edges[inside]) / np.where(width > 0, width, 1.0), 0.0)
+        width = (
+            edges[after] / 2 - edges[inside] / 2
+        )  # of neighbours at either end of the numbers the difference overflows
+        part = np.where(width > 0, (values / 2 - edges[inside] / 2) / np.where(width > 0, width, 1.0), 0.0)
         counted = upto[inside] + np.clip(part, 0.0, 1.0) * (below[after] - upto[inside])
         return np.where(at < 0, 0.0, counted) / self.total
 
@@ -261,8 +263,15 @@ def _value_at(rank: np.ndarray, edges: np.ndarray, below: np.ndarray, upto: np.n
     before = np.maximum(at - 1, 0)
     span = below[at] - upto[before]
     part = np.where(span > 0, (middle - upto[before]) / np.where(span > 0, span, 1.0), 1.0)
-    between = edges[before] + np.clip(part, 0.0, 1.0) * (edges[at] - edges[before])
+    between = _between(edges[before], edges[at], np.clip(part, 0.0, 1.0))
     return np.where((middle > below[at]) | (at == 0), edges[at], between)
+
+
+def _between(a: np.ndarray, b: np.ndarray, part: np.ndarray) -> np.ndarray:
+    """a + part * (b - a), also where the difference overflows."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        step = (b - a) * part
+        return np.where(np.isfinite(step), a + step, a * (1.0 - part) + b * part)
 
 
 def _fetch(block: Block, start: int, row: int) -> None:
@@ -299,12 +308,13 @@ def _tallied(rows: np.ndarray, fetch: Callable[[int], None] | None = None) -> Qu
     spill = np.empty((features, counting.SPILL), np.int64)
     kept, zeros = np.zeros(features, np.int64), np.zeros(features, np.int64)
     step = max(1, PIECE_VALUES // features) * features
+    work = np.empty((features, step // features), np.uint16), np.empty(step, np.int64)
     for at in range(0, len(flat), step):
         if fetch is not None:
             fetch(min(at + step, len(flat)) // features)
         piece = slice(at, at + step)
         counting.tally(
-            single[piece], double[piece], features, kind, shift, base, origin, tables, at, spill, kept, zeros
+            single[piece], double[piece], features, kind, shift, base, origin, tables, at, spill, kept, zeros, *work
         )
     most = np.empty(features)
     unresolved = counting.needs_another_look(tables, kind, kept, zeros, most)

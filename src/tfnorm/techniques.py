@@ -127,7 +127,7 @@ def _scaled(
     center_low: np.ndarray,
     spread: np.ndarray,
     low: float = 0.0,
-    extent: float = 1.0,
+    extent: float | np.ndarray = 1.0,
     varies: np.ndarray | None = None,
 ) -> Affine:
     """`low + extent * (x - center) / spread`; `low` where the spread is 0 or nothing varies, whatever x is."""
@@ -137,6 +137,14 @@ def _scaled(
     known = np.isfinite(center)
     offset = low - np.where(usable, center_low, 0.0) * scale
     return Affine(np.where(known, center, 0.0), scale, offset, has_constant=bool((scale == 0).any()))
+
+
+def _distance(low: np.ndarray, high: np.ndarray, exact: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """From low to high as (spread, extent), spread / extent being the distance: half of it where float64 holds no more."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        whole = high - low if exact is None else exact
+        wide = np.isinf(whole)
+        return np.where(wide, high / 2 - low / 2, whole), np.where(wide, 0.5, 1.0)
 
 
 @technique
@@ -169,8 +177,9 @@ def minmax(extremes: Extremes, low: float = 0.0, high: float = 1.0, clip: bool =
     with np.errstate(over="ignore"):
         scale = fitted.scale * extent
         # rounding must not carry the largest value beyond `high`
-        beyond = halves * scale + start > high
-        scale = np.where(beyond & ~wide, np.nextafter(scale, 0.0), scale)
+        for _ in range(4):
+            beyond = halves * scale + start > high
+            scale = np.where(beyond & ~wide, np.nextafter(scale, 0.0), scale)
     affine = Affine(
         fitted.center, scale, np.where(scale == 0, low, start + fitted.offset * extent), fitted.has_constant
     )
@@ -240,10 +249,10 @@ def robust(quantiles: Quantiles, extremes: Extremes, low: float = 25.0, high: fl
             f"robust: percentiles must satisfy 0 <= low < high <= 100, got low={low!r} and high={high!r}."
         )
     middle, bottom, top = (quantiles.at(q / 100, extremes) for q in (50.0, low, high))
-    with np.errstate(invalid="ignore", over="ignore"):
-        spread = top - bottom
+    spread, extent = _distance(bottom, top)
     varies = ~extremes.constant
-    return _scaled(middle, np.zeros(len(middle)), np.where(varies & (spread == 0), 1.0, spread), varies=varies)
+    spread = np.where(varies & (spread == 0), 1.0, spread)
+    return _scaled(middle, np.zeros(len(middle)), spread, extent=extent, varies=varies)
 
 
 @technique
@@ -259,7 +268,8 @@ def mean_range(moments: Moments, extremes: Extremes) -> Map:
 
     feature-engine's MeanNormalizationScaler.
     """
-    return _scaled(moments.mean, moments.mean_low, extremes.range)
+    spread, extent = _distance(extremes.minimum, extremes.maximum, extremes.range)
+    return _scaled(moments.mean, moments.mean_low, spread, extent=extent)
 
 
 @technique

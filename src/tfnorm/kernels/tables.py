@@ -17,7 +17,7 @@ WIDTH = 8192  # rows of a table for magnitudes: as many for positive numbers, th
 TABLE = 2 * WIDTH
 OUTSIDE = np.uint16(TABLE)  # from this row on there is no table
 SPILL = 4096  # values outside the table; a column with more in one block is sorted instead
-CHUNK_VALUES = 1 << 16
+BLOCK_ROWS = 32  # turned from rows into columns at once
 FLOAT_TABLE, WHOLE_TABLE, NO_TABLE = 0, 1, 2
 _MAGNITUDE = np.int64((1 << 63) - 1)
 _SINGLE_BIAS = 896 << 23  # from float32's exponents to float64's, in units of float32's last bit
@@ -127,55 +127,46 @@ def _set_aside(x, at, first, features, spill, kept, zeros):
 
 
 @kernel
-def _tally(rows, features, tables, aside):
-    """Count rows of the tables, four features at a time: neighbours share what is fetched from memory.
+def _turn(block, features, rows, first):
+    """Copy a block of rows, one after the other in memory, into `rows` (features, ...), where each feature has its own."""
+    many = len(block) // features
+    for j in range(features):
+        column = rows[j, first : first + many]
+        at = U(j)
+        for r in range(many):
+            column[r] = block[at]
+            at += U(features)
+
+
+@kernel
+def _tally(rows, n, tables, aside):
+    """Count n rows of the tables, a feature at a time, whose table then stays in the nearest cache.
 
     The places of values outside are written to `aside`. Returns how many.
     """
-    n, found = len(rows) // features, 0
-    fours = features // 4 * 4
-    for j in range(0, fours, 4):
-        t0, t1, t2, t3 = tables[j], tables[j + 1], tables[j + 2], tables[j + 3]
+    features, found = len(tables), 0
+    for j in range(features):
+        table, column = tables[j], rows[j, :n]
         for i in range(n):
-            at = U(i * features + j)
-            c0, c1, c2, c3 = rows[at], rows[at + U(1)], rows[at + U(2)], rows[at + U(3)]
-            if max(max(c0, c1), max(c2, c3)) < OUTSIDE:
-                t0[U(c0)] += np.uint32(1)
-                t1[U(c1)] += np.uint32(1)
-                t2[U(c2)] += np.uint32(1)
-                t3[U(c3)] += np.uint32(1)
-            else:
-                for side in range(4):
-                    c = rows[at + U(side)]
-                    if c < OUTSIDE:
-                        tables[j + side, U(c)] += np.uint32(1)
-                    else:
-                        aside[found] = at + U(side)
-                        found += 1
-    for j in range(fours, features):
-        table = tables[j]
-        at = U(j)
-        for _ in range(n):
-            c = rows[at]
+            c = column[i]
             if c < OUTSIDE:
                 table[U(c)] += np.uint32(1)
             else:
-                aside[found] = at
+                aside[found] = i * features + j
                 found += 1
-            at += U(features)
     return found
 
 
 @entry
-def tally(single, double, features, kind, shift, base, origin, tables, first, spill, kept, zeros):
+def tally(single, double, features, kind, shift, base, origin, tables, first, spill, kept, zeros, rows, aside):
     """Count all rows in the tables of their features. The rows lie flat in `single` (float32) or `double` (float64).
 
     `first` is the place of the first value in the block; `spill` (features, SPILL) gets the places of what lies outside the
-    tables, `kept` how many there are (even if more than fit), `zeros` how many zeros.
+    tables, `kept` how many there are (even if more than fit), `zeros` how many zeros. `rows` (features, ...) uint16 and `aside`
+    (int64, one a value) are room to work in.
     """
     fold = max(1, LANES // features)
     lanes = fold * features
-    rows_a_chunk = max(fold, CHUNK_VALUES // features // fold * fold)
     lane_shift, lane_base = np.empty(lanes, np.int64), np.empty(lanes, np.int64)
     single_shift, single_base = np.empty(lanes, np.int32), np.empty(lanes, np.int32)
     lane_kind, lane_origin = np.empty(lanes, np.int64), np.empty(lanes)
@@ -187,32 +178,31 @@ def tally(single, double, features, kind, shift, base, origin, tables, first, sp
         any_whole |= kind[j] == WHOLE_TABLE
         single_shift[lane] = max(shift[j] - 29, 0)
         single_base[lane] = np.int32(base[j] - (_SINGLE_BIAS >> np.int64(single_shift[lane])))
-    rows = np.empty(rows_a_chunk * features, np.uint16)
-    aside = np.empty(rows_a_chunk * features, np.int64)
-    single_bits, double_bits = single.view(np.int32), double.view(np.int64)
     n = max(len(single), len(double)) // features
-    for first_row in range(0, n, rows_a_chunk):
-        start, stop = first_row * features, min(first_row + rows_a_chunk, n) * features
-        whole_lanes = (stop - start) // lanes * lanes
-        for part in range(2):  # the folded rows, then those left over
-            a, b = (start, start + whole_lanes) if part == 0 else (start + whole_lanes, stop)
-            width = lanes if part == 0 else features
-            out = rows[a - start : b - start]
-            if len(single) > 0:
-                _rows_single(single_bits[a:b], single_shift[:width], single_base[:width], out)
-                if any_whole:
-                    _rows_whole(single[a:b], lane_kind[:width], lane_origin[:width], out)
-            else:
-                _rows_double(double_bits[a:b], lane_shift[:width], lane_base[:width], out)
-                if any_whole:
-                    _rows_whole(double[a:b], lane_kind[:width], lane_origin[:width], out)
-        found = _tally(rows[: stop - start], features, tables, aside)
+    block_rows = fold * (-(-BLOCK_ROWS // fold))
+    block = np.empty(block_rows * features, np.uint16)
+    single_bits, double_bits = single.view(np.int32), double.view(np.int64)
+    for first_row in range(0, n, block_rows):
+        many = min(block_rows, n - first_row)
+        width = lanes if many == block_rows else features  # what is left over is not folded
+        a, b = first_row * features, (first_row + many) * features
+        out = block[: b - a]
         if len(single) > 0:
-            for i in range(found):
-                _set_aside(single[start:stop], aside[i], first + start, features, spill, kept, zeros)
+            _rows_single(single_bits[a:b], single_shift[:width], single_base[:width], out)
+            if any_whole:
+                _rows_whole(single[a:b], lane_kind[:width], lane_origin[:width], out)
         else:
-            for i in range(found):
-                _set_aside(double[start:stop], aside[i], first + start, features, spill, kept, zeros)
+            _rows_double(double_bits[a:b], lane_shift[:width], lane_base[:width], out)
+            if any_whole:
+                _rows_whole(double[a:b], lane_kind[:width], lane_origin[:width], out)
+        _turn(out, features, rows, first_row)
+    found = _tally(rows, n, tables, aside)
+    if len(single) > 0:
+        for i in range(found):
+            _set_aside(single, aside[i], first, features, spill, kept, zeros)
+    else:
+        for i in range(found):
+            _set_aside(double, aside[i], first, features, spill, kept, zeros)
 
 
 @kernel
