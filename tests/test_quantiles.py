@@ -165,13 +165,14 @@ def test_columns_side_by_side(dtype: type, features: int) -> None:
     assert all(same(found.take(j, j + 1), alone[j]) for j in range(features))
     assert found.features == features
     np.testing.assert_array_equal(found.total, np.isfinite(together).sum(axis=0))
-    profile = tfnorm.scan(together)
-    for feature in range(0, features, 3):
-        ordered = np.sort(together[np.isfinite(together[:, feature]), feature].astype(np.float64))
-        for q in (0.0, 0.1, 0.5, 0.9, 1.0):
-            low, high = profile["x"].quantile_bounds(q)[feature]
+    column = tfnorm.scan(together)["x"]
+    for q in (0.0, 0.1, 0.5, 0.9, 1.0):
+        values, bounds = column.quantile(q), column.quantile_bounds(q)
+        for feature in range(0, features, 3):
+            known = together[np.isfinite(together[:, feature]), feature].astype(np.float64)
+            ordered, (low, high) = np.sort(known), bounds[feature]
             assert low <= ordered[round(q * (len(ordered) - 1))] <= high
-            assert rank_error(ordered, profile["x"].quantile(q)[feature], q) <= 0.002
+            assert rank_error(ordered, values[feature], q) <= 0.002
 
 
 def different(seed: int, number: int) -> list[np.ndarray]:

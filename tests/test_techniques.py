@@ -242,7 +242,7 @@ def test_more_than_half_equal_is_only_centered() -> None:
         ("minmax(-1, 1)", "minmax(low=-1)"),
         ("minmax( high = 2 )", "minmax(high=2)"),
         ("log1p, minmax(-1, 1)", "log1p, minmax(low=-1)"),
-        ("robust(5.0, 95)", "robust(low=5.0, high=95)"),
+        ("robust(5.0, 97.5)", "robust(low=5, high=97.5)"),
         ("l2(axis=(-2, -1))", "l2(axis=(-2, -1))"),
         ("standard(center=False)", "standard(center=False)"),
     ],
@@ -251,6 +251,14 @@ def test_text_is_read_and_written(text: str, as_written: str) -> None:
     stages = parse(text)
     assert ", ".join(map(str, stages)) == as_written
     assert parse(as_written) == stages
+
+
+@pytest.mark.parametrize("low", [-1, -1.0, np.float64(-1), np.float32(-1), np.int8(-1), Fraction(-1)])
+def test_equal_numbers_are_one_setting(low: Any) -> None:
+    chosen = tfnorm.minmax(low=low)
+    assert chosen == tfnorm.minmax(-1)
+    assert str(chosen) == "minmax(low=-1)"
+    assert str(tfnorm.minmax(low=low / 4)) == "minmax(low=-0.25)"
 
 
 @pytest.mark.parametrize(

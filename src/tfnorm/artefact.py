@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import re
 import tempfile
@@ -106,26 +107,26 @@ def loads(data: bytes) -> Any:
         raise ArtefactError('not a tfnorm artefact: it does not begin with "format": "tfnorm".')
     version = whole.get("version")
     if type(version) is not int or version < 1:
-        raise ArtefactError(f"version must be a whole number from 1, got {version!r}.")
+        raise ArtefactError(f"version must be a whole number from 1, got {str(version)[:40]!r}.")
     if version > VERSION:
         raise ArtefactError(
             f"format version {version} is newer than this tfnorm {tfnorm.__version__} reads ({VERSION}). "
             "Update it: pip install -U tfnorm."
         )
     if set(whole) != {"format", "version", "tfnorm", "kind", "checksum", "content"}:
-        raise ArtefactError(f"its parts are {sorted(whole)}, not those of an artefact.")
+        raise ArtefactError(f"its parts are {str(sorted(whole))[:200]}, not those of an artefact.")
     content = whole["content"]
     if whole["checksum"] != _checksum(content):
         raise ArtefactError("the checksum does not fit the content: the file was damaged or edited. Save it anew.")
-    parts = {"fitted": {"profile", "choice", "maps"}, "profile": {"profile"}}.get(whole["kind"])
+    kind = whole["kind"] if isinstance(whole["kind"], str) else ""
+    parts = {"fitted": {"profile", "choice", "maps"}, "profile": {"profile"}}.get(kind)
     if parts is None or not isinstance(content, dict) or set(content) != parts:
-        raise ArtefactError(
-            f"kind {whole['kind']!r} with the parts {sorted(content)} is nothing that this tfnorm saves."
-        )
+        named = sorted(content) if isinstance(content, dict) else type(content).__name__
+        raise ArtefactError(f"kind {kind[:40]!r} with the parts {str(named)[:200]} is nothing that this tfnorm saves.")
     profile = decode(Profile, content["profile"], "profile")
     if flaw := profile.flaw():
         raise ArtefactError(f"profile: {flaw}.")
-    return profile if whole["kind"] == "profile" else _fitted(profile, content)
+    return profile if kind == "profile" else _fitted(profile, content)
 
 
 def _fitted(profile: Profile, content: dict[str, Any]) -> Fitted:
@@ -163,11 +164,23 @@ def _strict_json(data: bytes) -> Any:
             raise ArtefactError("a number has too many digits.")
         return int(text)
 
+    def fraction(text: str) -> float:
+        value = float(text)
+        if len(text) > MAX_DIGITS or math.isinf(value):
+            raise ArtefactError("a number is too large, or has too many digits.")
+        return value
+
     def constant(text: str) -> Any:
         raise ArtefactError(f"{text} is not JSON.")
 
     try:
-        return json.loads(data.decode("utf-8"), object_pairs_hook=once, parse_int=number, parse_constant=constant)
+        return json.loads(
+            data.decode("utf-8"),
+            object_pairs_hook=once,
+            parse_int=number,
+            parse_float=fraction,
+            parse_constant=constant,
+        )
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise ArtefactError(f"not JSON: {error}.") from None
     except RecursionError:

@@ -71,7 +71,7 @@ def gather(
     names = list(dict.fromkeys(want.column.name for want in wants))
     by_name = {column.name: column for column in source.columns}
     rows = rows_per_shard(row_bytes([by_name[name] for name in names]))
-    total_rows = source.num_rows
+    total_rows = None if progress is None else source.num_rows or getattr(source, "about_rows", None)
     on_rows = None if progress is None else lambda num_rows: progress(num_rows, total_rows)
     measure = Measure(tuple(wants), infinite, rows, source.weight, on_rows)
     total = engine(measure, source.shards(names), operator.add)
@@ -99,7 +99,7 @@ class Measure:
     on_rows: Callable[[int], None] | None = None  # told of rows as they are done
 
     def __call__(self, shard: Shard) -> Measured:
-        digest = hashlib.sha256(shard.fingerprint.encode()).hexdigest()
+        digest = hashlib.sha256(shard.fingerprint.encode("utf-8", "surrogatepass")).hexdigest()
         total = self._by_column(shard) if self._one_by_one(shard) else self._fold(shard(), shard.name)
         return Measured(total.num_rows, 1, total.statistics, digest)
 

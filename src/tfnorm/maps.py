@@ -216,6 +216,10 @@ class RowNorm(Map):
             return xp.where(missing, xp.full_like(direction, float("nan")), direction)
         return direction / xp.where(norm == 0, xp.ones_like(norm), norm)
 
+    def flaw(self, features: int) -> str:
+        sound = self.order in (1, 2, np.inf) and all(axis < 0 for axis in self.axes)
+        return "" if sound else "it is no norm over axes counted from the end"
+
     @property
     def lost(self) -> str:
         return "a unit norm keeps the direction of a sample and forgets its length, so it cannot be undone"
@@ -257,6 +261,11 @@ class Chain(Map):
 
     def at(self, dtype: str) -> Chain:
         return Chain(tuple(step.at(dtype) for step in self.maps))
+
+    def flaw(self, features: int) -> str:
+        if not self.maps:
+            return "it is a chain of nothing"
+        return next((flaw for step in self.maps if (flaw := step.flaw(features))), "")
 
     def settings(self) -> tuple[object, ...]:
         return tuple((type(step), step.settings()) for step in self.maps)

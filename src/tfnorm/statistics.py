@@ -197,7 +197,9 @@ class Count(Statistic):
         fields = [getattr(self, field.name) for field in dataclasses.fields(self)]
         if any(field.dtype != np.int64 or (field < 0).any() for field in fields):
             return "a count is not a whole number from 0 up"
-        return super().flaw() or ("more zeros than values" if (self.zero > self.finite).any() else "")
+        if flaw := super().flaw():
+            return flaw
+        return "more zeros than values" if (self.zero > self.finite).any() else ""
 
 
 @dataclass(frozen=True)
@@ -250,9 +252,17 @@ class Extremes(Statistic):
             return np.where(self.constant, 0.0, (self.maximum - self.minimum) + (self.maximum_low - self.minimum_low))
 
     def flaw(self) -> str:
+        if flaw := super().flaw() or _not_numbers(self):
+            return flaw
         empty = (self.minimum == np.inf) & (self.maximum == -np.inf)
         ordered = np.isfinite(self.minimum) & np.isfinite(self.maximum) & (self.minimum <= self.maximum)
-        return super().flaw() or ("" if (empty | ordered).all() else "a minimum is above its maximum, or not finite")
+        whole = np.isfinite(self.minimum_low) & np.isfinite(self.maximum_low)
+        return "" if ((empty | ordered) & whole).all() else "a minimum is above its maximum, or not finite"
+
+
+def _not_numbers(statistic: Statistic) -> str:
+    fields = [getattr(statistic, field.name) for field in dataclasses.fields(statistic)]
+    return "" if all(field.dtype == np.float64 for field in fields) else "a field does not hold numbers"
 
 
 def _in_two_parts(integers: np.ndarray, missing: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
@@ -334,10 +344,12 @@ class Moments(Statistic):
             return (self.m4 / self.weight) / (self.m2 / self.weight) ** 2 - 3.0
 
     def flaw(self) -> str:
+        if flaw := super().flaw() or _not_numbers(self):
+            return flaw
         arrays = [getattr(self, field.name) for field in dataclasses.fields(self)]
         if not all(np.isfinite(array).all() for array in arrays):
             return "a moment is not finite"
         if any((array < 0).any() for array in (self.weight, self.m2, self.m4)):
             return "a weight or an even moment is negative"
         in_range = (np.abs(self.exponent) <= 1021) & (self.exponent == np.rint(self.exponent))
-        return super().flaw() or ("" if in_range.all() else "an exponent is out of range")
+        return "" if in_range.all() else "an exponent is out of range"

@@ -12,6 +12,7 @@ import ast
 import difflib
 import inspect
 import math
+import numbers
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -68,7 +69,7 @@ class TechniqueKind:
         except TypeError as error:
             raise ChoiceError(f"{self.name}{signature} was given other arguments: {error}.") from None
         for name, value in bound.arguments.items():
-            _check_setting(self, name, value)
+            bound.arguments[name] = _setting(self, name, value)
         chosen = Technique(self, tuple((k, v) for k, v in bound.arguments.items() if v != self.parameters[k].default))
         dry = {name: cls.nothing(1) for name, cls in self.statistics.items()}
         self.function(**dry, **bound.arguments)  # a setting that makes no sense is told now, not after hours of reading
@@ -81,19 +82,20 @@ class TechniqueKind:
         return f"{self.name}{inspect.Signature(list(self.parameters.values()))}"
 
 
-def _check_setting(kind: TechniqueKind, name: str, value: Any) -> None:
+def _setting(kind: TechniqueKind, name: str, value: Any) -> Any:
+    """A setting's value as text has it, so that 1, 1.0 and NumPy's are one; ChoiceError where it cannot be one."""
     default = kind.parameters[name].default
     if isinstance(default, bool):
-        fits = isinstance(value, bool)
+        if isinstance(value, bool):
+            return value
     elif isinstance(default, float):
-        fits = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    else:
-        fits = (
-            value is None or isinstance(value, int) or (isinstance(value, tuple) and all(type(v) is int for v in value))
-        )
-    if not fits:
-        wanted = {bool: "True or False", float: "a number"}.get(type(default), "an axis, several in (), or None")
-        raise ChoiceError(f"{kind.name}: {name} must be {wanted}, got {value!r}.")
+        if isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value):
+            number = float(value)
+            return int(number) if number.is_integer() and abs(number) < 1 << 53 else number
+    elif value is None or isinstance(value, int) or (isinstance(value, tuple) and all(type(v) is int for v in value)):
+        return value
+    wanted = {bool: "True or False", float: "a number"}.get(type(default), "an axis, several in (), or None")
+    raise ChoiceError(f"{kind.name}: {name} must be {wanted}, got {value!r}.")
 
 
 TECHNIQUES: dict[str, TechniqueKind] = {}

@@ -155,6 +155,17 @@ class FilesSource:
         return None if None in counts else sum(count or 0 for count in counts)
 
     @property
+    def about_rows(self) -> int | None:
+        """As `num_rows`; for CSV guessed from how long its first lines are, which is enough for a progress bar."""
+        from tfnorm.sources.csv import about_rows
+
+        counts = [
+            about_rows(file.path, file.stamp.num_bytes) if file.num_rows is None else file.num_rows
+            for file in self._opened
+        ]
+        return None if None in counts else sum(count or 0 for count in counts)
+
+    @property
     def num_bytes(self) -> int:
         """The size of all files on disk; a shard has its share as `num_bytes`, for a progress bar."""
         return sum(file.stamp.num_bytes for file in self._opened)

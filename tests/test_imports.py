@@ -1,0 +1,145 @@
+"""Who may import whom: left may be imported by right, nothing else; and which file each library is imported by."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import tfnorm
+
+ROOT = Path(tfnorm.__file__).parent
+FILES = {path.relative_to(ROOT).with_suffix("").as_posix(): path for path in sorted(ROOT.rglob("*.py"))}
+
+# from left to right; a folder is one module to the others
+MAY: dict[str, set[str]] = {
+    "errors": set(),
+    "codec": {"errors"},
+    "kernels": set(),
+    "engines": set(),
+    "sources": {"errors"},
+    "statistics": {"errors", "kernels"},
+    "quantiles": {"errors", "codec", "kernels", "statistics"},
+    "maps": {"errors"},
+    "techniques": {"errors", "maps", "statistics", "quantiles"},
+    "profile": {"errors", "codec", "statistics", "quantiles"},
+    "apply": {"kernels", "engines", "maps"},
+    "gather": {"errors", "engines", "sources", "statistics", "quantiles", "maps", "profile", "apply"},
+    "fitted": {"errors", "sources", "maps", "techniques", "profile", "apply", "gather"},
+    "fitting": {
+        *("errors", "codec", "sources", "statistics", "quantiles", "maps", "techniques", "profile", "gather", "fitted")
+    },
+    "artefact": {"errors", "codec", "maps", "techniques", "profile", "fitted", "fitting"},
+    "layer": {"errors", "codec", "maps"},
+    "summary": {"statistics", "quantiles", "maps", "techniques", "profile", "fitted"},
+    "tables": {"sources", "profile", "fitted", "summary"},
+    "files_out": {"errors", "sources", "fitted"},
+    "terminal": set(),
+    "demo_model": {"fitted", "summary"},
+    "demo": {"errors", "fitted", "summary", "demo_model"},
+    "cli": {
+        *("errors", "sources", "techniques", "fitted", "artefact", "summary", "tables", "files_out", "terminal", "demo")
+    },
+    "__init__": set(),
+}
+
+# what a method of a value calls when it is asked to: to the right, hence inside the method
+LATE = {
+    ("profile", "artefact"),
+    ("profile", "tables"),
+    ("fitted", "fitting"),
+    ("fitted", "artefact"),
+    ("fitted", "tables"),
+    ("fitted", "layer"),
+    ("__init__", "fitted"),
+}
+
+# library -> the files that import it; those in OPTIONAL are imported inside functions, when there is need
+LIBRARIES = {
+    "numba": {"kernels/moments"},
+    "keras": {"layer", "demo_model"},
+    "tensorflow": {"sources/tensorflow"},
+    "pandas": {"sources/pandas"},
+    "polars": {"sources/polars"},
+    "matplotlib": {"demo_model"},
+    "typer": {"cli"},
+    "rich": {"terminal"},
+}
+OPTIONAL = {"tensorflow", "pandas", "polars", "matplotlib"}
+
+
+def imports(tree: ast.AST, *, inside: bool = False) -> Iterator[tuple[str, bool]]:
+    """(what is imported, whether inside a function); what only type checkers see is not."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
+            continue
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, inside) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            for alias in node.names:
+                yield f"{node.module}.{alias.name}", inside
+        else:
+            is_function = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+            yield from imports(node, inside=inside or is_function)
+
+
+def module_of(file: str) -> str:
+    return file.split("/", maxsplit=1)[0]
+
+
+def wrong(file: str, source: str) -> list[str]:
+    """What a file imports and may not."""
+    found, here = [], module_of(file)
+    for name, inside in imports(ast.parse(source)):
+        top, *rest = name.split(".")
+        if top == "tfnorm":
+            other = rest[0] if rest and rest[0] in MAY else ""
+            late = inside and (here, other) in LATE
+            if other not in ("", here) and other not in MAY[here] and not late:
+                found.append(f"{file} imports {name}")
+        elif top in LIBRARIES and (file not in LIBRARIES[top] or (top in OPTIONAL and not inside)):
+            found.append(f"{file} imports {name}")
+    return found
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_a_file_imports_what_it_may(file: str) -> None:
+    assert module_of(file) in MAY, "say in MAY what the new module may import"
+    assert wrong(file, FILES[file].read_text()) == []
+
+
+def test_the_table_goes_from_left_to_right() -> None:
+    known: set[str] = set()
+    for module, may in MAY.items():
+        assert may <= known, module
+        known.add(module)
+    assert known == {module_of(file) for file in FILES}
+    assert all(other not in MAY[here] for here, other in LATE)
+
+
+def test_sources_and_engines_know_none_of_the_others() -> None:
+    for folder in ("sources", "engines", "kernels"):
+        for file in (file for file in FILES if module_of(file) == folder):
+            names = {name for name, _ in imports(ast.parse(FILES[file].read_text())) if name.startswith("tfnorm.")}
+            assert all(name.split(".")[1] in (folder, "errors") for name in names), file
+
+
+@pytest.mark.parametrize(
+    ("file", "source"),
+    [
+        ("kernels/cells", "from tfnorm.statistics import Block"),
+        ("sources/csv", "from tfnorm import maps"),
+        ("statistics", "def f():\n    from tfnorm.quantiles import Quantiles"),
+        ("profile", "from tfnorm.tables import profile_text"),
+        ("fitting", "import keras"),
+        ("fitting", "def f():\n    import numba"),
+        ("sources/frames", "def f():\n    import pandas as pd"),
+        ("sources/pandas", "import pandas as pd"),
+        ("fitted", "class A:\n    def f(self):\n        import tensorflow.keras"),
+    ],
+)
+def test_what_it_may_not_is_found(file: str, source: str) -> None:
+    assert wrong(file, source) != []
