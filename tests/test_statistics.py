@@ -321,6 +321,31 @@ def test_whole_weights_are_repetition(wide: int) -> None:
     assert (Count.of(values, weights).rows == 2000).all()  # rows are rows, whatever they weigh
 
 
+def test_rows_of_weight_0_count_and_add_nothing_else() -> None:
+    for rows in (np.array([[0.0], [7.0], [np.nan]]), np.array([[0], [2**60 + 1], [2**62]])):
+        weights = np.array([0.0, 1.0, 0.0])
+        parts = [Count.of(rows[i : i + 1], weights[i : i + 1]) for i in range(3)]
+        assert Count.of(rows, weights) == parts[0] + parts[1] + parts[2]
+        assert Count.of(rows, weights).zero.tolist() == [1]
+        extremes = Extremes.of(rows, weights)
+        assert extremes.constant.all()
+        assert Fraction(extremes.minimum[0]) + Fraction(extremes.minimum_low[0]) == int(rows[1, 0])
+        assert Moments.of(rows, weights).std.tolist() == [0.0]
+        nothing = Extremes.of(rows, np.zeros(3))
+        assert (nothing.minimum[0], nothing.maximum[0]) == (np.inf, -np.inf)
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e-200, 1.0, 1e200])
+def test_zeros_first_take_nothing_from_what_comes_after(scale: float) -> None:
+    values = np.r_[np.zeros(100), np.arange(100.0) * scale]
+    mean, std = exact(values)
+    for cut in (1, 50, 100, 150):
+        total = Moments.of(values[:cut, None]) + Moments.of(values[cut:, None])
+        assert digits(total.mean[0], mean) >= 14
+        assert digits(total.std[0], std) >= 14
+        assert total.kurtosis[0] == pytest.approx(scipy.stats.kurtosis(values / scale), rel=1e-12)
+
+
 def test_weights_of_any_size_scale_away() -> None:
     values, weights = np.random.default_rng(4).normal(3, 1, (500, 1)), np.random.default_rng(5).random(500)
     for scale in (1e-9, 1.0, 1e9):

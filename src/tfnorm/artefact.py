@@ -58,8 +58,11 @@ def write_atomically(path: Any, data: bytes) -> None:
     target = Path(os.fspath(path))
     if target.is_symlink():
         target = target.resolve()
+    if target.exists() and not target.is_file():  # a pipe or a device is written through, not replaced
+        target.write_bytes(data)
+        return
     mode = target.stat().st_mode & 0o777 if target.exists() else 0o666 & ~_umask()
-    handle, beside = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
+    handle, beside = tempfile.mkstemp(prefix=".tfnorm.", suffix=".part", dir=target.parent)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
@@ -92,8 +95,10 @@ def load(path: Any) -> Any:
         if size > MAX_BYTES:
             raise ArtefactError(f"{file}: {size} bytes is too large for an artefact (limit {MAX_BYTES}).")
         data = file.read_bytes()
-    except OSError as error:
-        raise ArtefactError(f"{file}: cannot be read: {error.strerror or error}.") from error
+    except (OSError, ValueError, RuntimeError) as error:
+        if isinstance(error, ArtefactError):
+            raise
+        raise ArtefactError(f"{file}: cannot be read: {getattr(error, 'strerror', None) or error}.") from error
     try:
         return loads(data)
     except ArtefactError as error:

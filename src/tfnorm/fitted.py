@@ -219,11 +219,12 @@ class FittedColumn:
     def _run(self, array: np.ndarray, inverse: bool) -> np.ndarray:
         if inverse and not self.invertible:
             raise NotInvertibleError(f"column {quoted([self.name])}: {self.technique}: {self.map.lost}.")
+        masked = isinstance(array, np.ma.MaskedArray)
         array = as_numbers(array, self.column)
         if array.dtype.kind not in "biuf":
             raise DataError(f"column {quoted([self.name])}: expected numbers, got {array.dtype}. Cast it.")
-        wide = self.column.features
-        if wide > 1 and (array.ndim < 2 or array.shape[-1] != wide):
+        wide, last = self.column.features, (self.column.shape or (None,))[-1]
+        if (wide > 1 and array.ndim < 2) or (last == wide and array.ndim > 1 and array.shape[-1] != wide):
             raise DataError(
                 f"column {quoted([self.name])}: expected {wide} features on the last axis, got shape {array.shape}."
             )
@@ -231,7 +232,8 @@ class FittedColumn:
             raise DataError(
                 f"expected an array of {len(self.column.shape) + 1} axes with samples first, got shape {array.shape}."
             )
-        return apply(self.map, array, inverse=inverse)
+        result = apply(self.map, array, inverse=inverse)
+        return result if masked or not isinstance(result, np.ma.MaskedArray) else result.filled(np.nan)
 
 
 def keras_part() -> Any:

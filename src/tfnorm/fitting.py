@@ -21,7 +21,7 @@ from tfnorm.errors import ChoiceError
 from tfnorm.fitted import Fitted
 from tfnorm.gather import Progress, Want, gather, threads
 from tfnorm.maps import Affine, Clip, Identity, Map, RowNorm
-from tfnorm.profile import Column, Profile
+from tfnorm.profile import UNITS, Column, Profile
 from tfnorm.quantiles import Quantiles
 from tfnorm.sources import Source, open_source
 from tfnorm.sources.columns import did_you_mean, quoted
@@ -32,7 +32,6 @@ ALWAYS: tuple[type[Statistic], ...] = (Count, Extremes)
 EVERYTHING: tuple[type[Statistic], ...] = (Count, Extremes, Moments, Quantiles)
 Axis = Literal[-1] | None
 Unit = str | Mapping[str, str] | None
-_UNITS = ("W", "D", "h", "m", "s", "ms", "us", "ns")
 
 
 def scan(
@@ -157,7 +156,8 @@ def _stages_of(choice: Any, names: list[str], numeric: list[str]) -> dict[str, S
         if not numeric:
             raise ChoiceError(f"there is no column of numbers among {quoted(names)}.")
         return dict.fromkeys(numeric, stages)
-    unknown = [str(name) for name in choice if name not in names]
+    choice = {str(name): one for name, one in choice.items()}  # as tables with numbers for names are read
+    unknown = [name for name in choice if name not in names]
     if unknown:
         hints = "".join(did_you_mean(name, names) for name in unknown[:3])
         raise ChoiceError(f"column {quoted(unknown)}: not in the data, which has {quoted(names)}.{hints}")
@@ -208,10 +208,12 @@ def _chosen_columns(source: Source, names: list[str] | None, axis: Any, unit: Un
 def _units(source: Source, unit: Unit) -> dict[str, str]:
     """Which columns of times are counted, and in which unit."""
     times = [column.name for column in source.columns if column.kind == "time"]
+    if unit is not None and not isinstance(unit, str | Mapping):
+        raise ChoiceError(f'unit must be a unit of time ("s") or a mapping from columns to them, got {unit!r}.')
     units = dict.fromkeys(times, unit) if isinstance(unit, str) else dict(unit or {})
     for name, one in units.items():
-        if one not in _UNITS:
-            raise ChoiceError(f"column {quoted([name])}: {one!r} is no unit of time; there are {', '.join(_UNITS)}.")
+        if one not in UNITS:
+            raise ChoiceError(f"column {quoted([name])}: {one!r} is no unit of time; there are {', '.join(UNITS)}.")
         if name not in times:
             raise ChoiceError(f"column {quoted([name])}: has the unit {one!r}, and holds no times.")
     return units
@@ -262,7 +264,7 @@ def _solve(profile: Profile, name: str, stages: Stages) -> Map:
         return maps.chain(*done)
     via = _text(before)
     statistics: dict[type[Statistic], Any] = {}
-    for kind in dict.fromkeys(_needs(stages)):
+    for kind in dict.fromkeys((*_needs(stages), Extremes)):
         statistics[kind] = profile.statistic(kind, name, via)
         if statistics[kind] is None:
             if via:
@@ -285,6 +287,8 @@ def _solve(profile: Profile, name: str, stages: Stages) -> Map:
             done.append(stage.solve({kind: push(statistics[kind], pushed) for kind in stage.needs}))
         else:
             done.append(stage.solve({}))
+            if pushed is not None and isinstance(extremes := statistics.get(Extremes), Extremes):
+                _refuse_outside(name, done[-1], push(extremes, pushed))
         pushed = maps.chain(pushed, done[-1]) if pushed is not None and _straight(done[-1]) else None
     return maps.chain(*done)
 
@@ -295,14 +299,20 @@ def _check_domain(profile: Profile, name: str, done: list[Map]) -> None:
         return
     extremes = profile.statistic(Extremes, name)
     if isinstance(extremes, Extremes):
-        ends = np.stack([extremes.minimum, extremes.maximum])
-        with np.errstate(all="ignore"):
-            outside = np.isfinite(ends) & np.isnan(done[0].forward(ends, np))
-        if outside.any():
-            raise ChoiceError(
-                f"column {quoted([name])}: needs {done[0].domain}, and values go from {ends[0].min():g} to {ends[1].max():g}. "
-                "Choose another technique."
-            )
+        _refuse_outside(name, done[0], extremes)
+
+
+def _refuse_outside(name: str, step: Map, extremes: Extremes) -> None:
+    if not step.domain:
+        return
+    ends = np.stack([extremes.minimum, extremes.maximum])
+    with np.errstate(all="ignore"):
+        outside = np.isfinite(ends) & np.isnan(step.forward(ends, np))
+    if outside.any():
+        raise ChoiceError(
+            f"column {quoted([name])}: a technique needs {step.domain}, and values go from {ends[0].min():g} to "
+            f"{ends[1].max():g}. Choose another one."
+        )
 
 
 def _straight(step: Map) -> bool:

@@ -24,7 +24,7 @@ from tfnorm.profile import Column, Gathering, Part, Profile, Provenance
 from tfnorm.quantiles import Quantiles
 from tfnorm.sources import Batch, Shard, Source, rows_per_shard
 from tfnorm.sources.columns import row_bytes
-from tfnorm.statistics import Count, Statistic, prepare
+from tfnorm.statistics import Count, Extremes, Statistic, prepare
 
 Progress = Callable[[int, int | None], None]
 """Called with the rows measured so far and, where it is known, how many there are."""
@@ -77,6 +77,7 @@ def gather(
     total = engine(measure, source.shards(names), operator.add)
     if total is None or total.num_rows == 0:
         raise DataError(f"{source.name}: there are no rows to fit. Check the path or the data set.")
+    _refuse_empty_weights(wants, total.statistics)
     gatherings = tuple(
         Gathering(
             tuple(Part(want.column.name, want.via, want.column.features) for want in wants if kind in want.kinds),
@@ -86,6 +87,19 @@ def gather(
     )
     provenance = Provenance(source.name, total.num_rows, total.num_shards, total.digest)
     return Profile(tuple(columns), source.bare, total.num_rows, gatherings, (provenance,))
+
+
+def _refuse_empty_weights(wants: Sequence[Want], statistics: Mapping[type[Statistic], Statistic]) -> None:
+    count, extremes = statistics[Count], statistics[Extremes]
+    assert isinstance(count, Count)
+    assert isinstance(extremes, Extremes)
+    empty = np.flatnonzero((count.finite > 0) & (extremes.minimum > extremes.maximum))
+    if len(empty):
+        ends = np.cumsum([want.column.features for want in wants])
+        name = wants[int(np.searchsorted(ends, empty[0], side="right"))].column.name
+        raise DataError(
+            f"column {name!r}: every value has the weight 0. Give some of them weight, or no weights at all."
+        )
 
 
 @dataclass(frozen=True)
@@ -196,12 +210,16 @@ def as_numbers(array: np.ndarray, column: Column) -> np.ndarray:
             f"column {column.name!r}: holds times ({array.dtype}); say in which unit to count them, "
             f'unit={{{column.name!r}: "s"}} (or "D", "h", "ms", "ns", ...), or cast the column to numbers.'
         )
-    data = np.asarray(array)
-    step, unit = np.timedelta64(1, np.datetime_data(data.dtype)[0]), np.timedelta64(1, column.unit)  # type: ignore[call-overload]
-    numbers = data.astype(np.int64).astype(np.float64) * np.datetime_data(data.dtype)[1]
-    result = numbers * (step / unit) if step >= unit else numbers / (unit / step)  # exact either way, by whole factors
-    result[np.isnat(data)] = np.nan
-    return np.ma.MaskedArray(result, array.mask) if isinstance(array, np.ma.MaskedArray) else result
+    data, absent = np.asarray(array), np.ma.getmaskarray(array) | np.isnat(np.asarray(array))
+    name, many = np.datetime_data(data.dtype)
+    step, unit = np.timedelta64(many, name), np.timedelta64(1, column.unit)  # type: ignore[call-overload]
+    counts = data.astype(np.int64)
+    if step == unit:  # integers stay integers: float64 does not hold nanoseconds
+        return np.ma.MaskedArray(counts, absent) if absent.any() else counts
+    numbers = counts * (step / unit) if step > unit else counts / (unit / step)  # exact, by whole factors
+    null = np.ma.getmaskarray(array)
+    numbers[absent] = np.nan
+    return np.ma.MaskedArray(numbers, null) if null.any() else numbers
 
 
 def _length(batch: Batch) -> int:
@@ -255,4 +273,8 @@ def threads(workers: int | None = None) -> Threads:
     """The default engine."""
     from tfnorm.engines.threads import default_workers
 
+    if workers is not None and (type(workers) is not int or workers < 1):
+        raise ChoiceError(
+            f"workers must be a whole number from 1, or None for as many as there are cores; got {workers!r}."
+        )
     return Threads(default_workers() if workers is None else workers)

@@ -83,6 +83,8 @@ class Map:
 
     def flaw(self, features: int) -> str:
         """Why no fit of so many features can have given this; empty where one can. Asked of what a file says."""
+        if type(self) is Map:
+            return "it is no kind of map"
         for name, value in self.arrays().items():
             if value.dtype != np.float64 or value.shape != (features,):
                 return f"{name} must hold {features} numbers"
@@ -217,7 +219,8 @@ class RowNorm(Map):
         return direction / xp.where(norm == 0, xp.ones_like(norm), norm)
 
     def flaw(self, features: int) -> str:
-        sound = self.order in (1, 2, np.inf) and all(axis < 0 for axis in self.axes)
+        sound = self.order in (1, 2, np.inf) and all(-32 <= axis < 0 for axis in self.axes)
+        sound = sound and len(set(self.axes)) == len(self.axes)
         return "" if sound else "it is no norm over axes counted from the end"
 
     @property
@@ -258,6 +261,12 @@ class Chain(Map):
 
     def with_arrays(self, arrays: dict[str, Array]) -> Chain:
         return Chain(tuple(step.with_arrays(_of_step(arrays, i)) for i, step in enumerate(self.maps)))
+
+    def fits(self, dtype: str) -> bool:
+        """Not where a stage takes off much of what an earlier one has rounded already: log1p of a million, say."""
+        precision = np.finfo(dtype).eps
+        later = (step for step in self.maps[1:] if isinstance(step, Affine) and not self.maps[0].subtracts_first)
+        return super().fits(dtype) and all(bool((np.abs(s.center * s.scale) * precision < 5e-7).all()) for s in later)
 
     def at(self, dtype: str) -> Chain:
         return Chain(tuple(step.at(dtype) for step in self.maps))

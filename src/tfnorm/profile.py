@@ -18,6 +18,9 @@ from tfnorm.errors import ChoiceError, DataError
 from tfnorm.quantiles import Curve, Quantiles
 from tfnorm.statistics import Count, Extremes, Moments, Statistic
 
+UNITS = ("W", "D", "h", "m", "s", "ms", "us", "ns")
+"""In which times can be counted."""
+
 
 @dataclass(frozen=True)
 class Column:
@@ -28,6 +31,15 @@ class Column:
     shape: tuple[int | None, ...]  # of one row: () a number, (d,) a vector, (h, w, c) an image
     features: int  # how many numbers each statistic has: the length of the last axis, or 1
     unit: str | None = None  # in which times are counted, where they are times
+
+    def flaw(self) -> str:
+        """Why no source can have such a column; empty where one can."""
+        lengths = all(length is None or 0 < length < 1 << 40 for length in self.shape) and len(self.shape) < 32
+        fits = self.features == 1 or (self.shape and self.features == self.shape[-1])
+        known = self.unit is None or self.unit in UNITS
+        return (
+            "" if lengths and fits and known and len(self.dtype) < 200 else f"column {self.name[:80]!r} is impossible"
+        )
 
     @property
     def scalar(self) -> bool:
@@ -165,8 +177,10 @@ class Profile(Mapping[str, "ColumnProfile"]):
         """Why no data can have given this; empty where some can. Asked of what a file says."""
         if len(self._by_name) != len(self.columns):
             return "a column is named twice"
-        if any(column.features < 1 for column in self.columns) or self.num_rows < 0:
-            return "a number of features or rows is negative"
+        if self.num_rows < 0 or (self.bare and len(self.columns) != 1):
+            return "its number of rows or columns is impossible"
+        if flaw := next((flaw for column in self.columns if (flaw := column.flaw())), ""):
+            return flaw
         for gathering in self.gatherings:
             if len(gathering.places) != len(gathering.parts):
                 return "a statistic is there twice"
@@ -230,7 +244,8 @@ class ColumnProfile:
 
     @property
     def mean(self) -> Any:
-        return self._plain(self.moments.mean)
+        """NaN where there is no value."""
+        return self._plain(np.where(self.moments.weight > 0, self.moments.mean, np.nan))
 
     @property
     def std(self) -> Any:

@@ -60,13 +60,18 @@ def _add_moments(a, b, out, features):
                 out[row, j] = a[row, j] if n_b == 0.0 else b[row, j]
             continue
         mean_a, low_a = a[MEAN, j], a[MEAN_LOW, j]
-        half = b[MEAN, j] * 0.5 - mean_a * 0.5
-        exponent = max(a[EXPONENT, j], b[EXPONENT, j])
+        half = (b[MEAN, j] * 0.5 - mean_a * 0.5) + (b[MEAN_LOW, j] - low_a) * 0.5
+        # what does not vary has no unit of its own: that of zeros would be too large for what is small
+        exponent_a = a[EXPONENT, j] if a[M2, j] > 0.0 else -float(MAX_EXPONENT)
+        exponent_b = b[EXPONENT, j] if b[M2, j] > 0.0 else -float(MAX_EXPONENT)
+        exponent = max(exponent_a, exponent_b)
         if half != 0.0:
             exponent = max(exponent, _exponent_of(half) + 1.0)
+        elif a[M2, j] == b[M2, j] == 0.0:
+            exponent = max(a[EXPONENT, j], b[EXPONENT, j])
         unit = _power_of_two(-exponent)
-        ratio_a = _power_of_two(max(a[EXPONENT, j] - exponent, -500.0))
-        ratio_b = _power_of_two(max(b[EXPONENT, j] - exponent, -500.0))
+        ratio_a = _power_of_two(max(exponent_a - exponent, -500.0))
+        ratio_b = _power_of_two(max(exponent_b - exponent, -500.0))
         m2_a, m2_b = a[M2, j] * ratio_a * ratio_a, b[M2, j] * ratio_b * ratio_b
         m3_a, m3_b = a[M3, j] * ratio_a * ratio_a * ratio_a, b[M3, j] * ratio_b * ratio_b * ratio_b
         m4_a = a[M4, j] * (ratio_a * ratio_a) * (ratio_a * ratio_a)
@@ -347,7 +352,7 @@ def measure(single, double, features, weight, whole, sums, counts):
             _careful_block(wide[: stop - start], weight, first, features, whole, center, exponents, block, counts)
         _central(block, center, exponents, features)
         _add_moments(sums, block, sums, features)
-        any_zero = False
+        any_zero = len(weight) > 0  # rows of weight 0 are not in the extremes
         for j in range(features):
             any_zero |= block[MINIMUM, j] <= 0.0 <= block[MAXIMUM, j]
             sums[MINIMUM, j] = min(sums[MINIMUM, j], block[MINIMUM, j])

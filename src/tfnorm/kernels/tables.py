@@ -19,6 +19,7 @@ OUTSIDE = np.uint16(TABLE)  # from this row on there is no table
 SPILL = 4096  # values outside the table; a column with more in one block is sorted instead
 BLOCK_ROWS = 32  # turned from rows into columns at once
 FLOAT_TABLE, WHOLE_TABLE, NO_TABLE = 0, 1, 2
+MAX_LEVEL = 46  # of a table's rows: it then spans 128 powers of two, and float32 has 254
 _MAGNITUDE = np.int64((1 << 63) - 1)
 _SINGLE_BIAS = 896 << 23  # from float32's exponents to float64's, in units of float32's last bit
 
@@ -42,7 +43,7 @@ def choose_tables(sample, features, target, single, kind, shift, base):
             if U(0) < width < narrowest:
                 narrowest = width
         level = 0
-        while level < 58 and float(U(1) << U(level + 1)) * cells_a_run <= float(narrowest):
+        while level < MAX_LEVEL and float(U(1) << U(level + 1)) * cells_a_run <= float(narrowest):
             level += 1
         level = max(level, 29) if single else level
         # the magnitudes in the sample, as rows in order; the table lies where it holds the most of them
@@ -66,7 +67,9 @@ def choose_tables(sample, features, target, single, kind, shift, base):
                 best, best_at = k - i + 1, i
         spare = WIDTH - (rows[best_at + best - 1] - rows[best_at] + 1)
         first = rows[best_at] - spare // 2
-        if single:  # below float32's normal numbers the bits count otherwise: they stay out of the table
+        end = ((255 << 23) + _SINGLE_BIAS) >> (level - 29) if single else (2047 << 52) >> level
+        first = min(first, end - WIDTH)  # infinity and NaN stay out of the table
+        if single:  # below float32's normal numbers the bits count otherwise: they stay out too
             first = max(first, ((_SINGLE_BIAS + (1 << 23)) >> (level - 29)) + 16)
         first = max(first, 16) // 16 * 16  # so that sixteen rows that begin at a multiple of sixteen are a cell
         if best < m * 0.97:
@@ -111,7 +114,8 @@ def _rows_whole(x, lane_kind, origin, out):
                 distance = float(row[lane]) - origin[lane]
                 inside = 0.0 <= distance < TABLE
                 c = np.int64(distance if inside else 0.0)
-                rows[lane] = c if inside and float(c) == distance else TABLE
+                # compared as a value: the distance of a tiny number from the origin is rounded to a whole one
+                rows[lane] = c if inside and float(c) + origin[lane] == float(row[lane]) else TABLE
 
 
 @kernel

@@ -62,11 +62,12 @@ class RowGroup:
     def _alone(self, file: Any, column: Column) -> Iterator[np.ndarray]:
         step = max(1, COLUMN_BYTES // row_bytes([column]))
         row = self.first_row
-        for batch in file.iter_batches(
-            batch_size=step, row_groups=[self.index], columns=[column.name], use_threads=False
-        ):
-            yield to_numpy(batch.column(0), column, self.path, row)
-            row += batch.num_rows
+        with reading(self.path, self.stamp):  # a generator of its own, whose errors the caller's `with` does not see
+            for batch in file.iter_batches(
+                batch_size=step, row_groups=[self.index], columns=[column.name], use_threads=False
+            ):
+                yield to_numpy(batch.column(0), column, self.path, row)
+                row += batch.num_rows
 
     def _open(self) -> Any:
         metadata = _metadata(self.path, self.stamp)
