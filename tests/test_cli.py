@@ -95,7 +95,7 @@ def test_results_on_stdout_messages_on_stderr(folder: Path, capsys: pytest.Captu
     ok("fit", "train.parquet", "-o", "-")
     out, err = capsys.readouterr()
     assert json.loads(out)["format"] == "tfnorm"
-    assert err == ""
+    assert err == 'left as they are: "id (string)"\n'
     ok("scan", "train.parquet", "--json")
     out, err = capsys.readouterr()
     age, fare, count = json.loads(out)

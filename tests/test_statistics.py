@@ -346,6 +346,17 @@ def test_zeros_first_take_nothing_from_what_comes_after(scale: float) -> None:
         assert total.kurtosis[0] == pytest.approx(scipy.stats.kurtosis(values / scale), rel=1e-12)
 
 
+@pytest.mark.parametrize("weights", [None, [1.0, 2.5], [2.5, 2.0**-9, 1.0]])
+def test_a_rare_value_at_an_end_that_has_few_digits(weights: list[float] | None) -> None:
+    """1e9 is the smallest value, and a round number, and 50 deviations from the mean."""
+    values = np.r_[np.full(3000, 1e9 + 1e-6), 1e9, np.nan]
+    many = None if weights is None else np.resize(weights, len(values))
+    found = Moments.of(values[:, None], many)
+    mean, std = exact(values, None if many is None else many * 2**9)
+    assert digits(found.mean[0], mean) >= 15
+    assert digits(found.std[0], std) >= 14
+
+
 def test_weights_of_any_size_scale_away() -> None:
     values, weights = np.random.default_rng(4).normal(3, 1, (500, 1)), np.random.default_rng(5).random(500)
     for scale in (1e-9, 1.0, 1e9):

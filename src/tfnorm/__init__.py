@@ -7,7 +7,9 @@ These are the user's words. Importing them loads neither TensorFlow nor Keras, a
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import sys
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
@@ -78,3 +80,9 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return __all__
+
+
+if "keras" in sys.modules:
+    # whoever has Keras can then load models with our layer in them; a Keras without a backend says so when it is used
+    with contextlib.suppress(ImportError):
+        importlib.import_module("tfnorm.layer")

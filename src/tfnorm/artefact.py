@@ -62,6 +62,8 @@ def write_atomically(path: Any, data: bytes) -> None:
         target.write_bytes(data)
         return
     mode = target.stat().st_mode & 0o777 if target.exists() else 0o666 & ~_umask()
+    if not target.parent.is_dir():
+        raise FileNotFoundError(f"{target}: there is no folder {target.parent}. Make it first.")
     handle, beside = tempfile.mkstemp(prefix=".tfnorm.", suffix=".part", dir=target.parent)
     try:
         with os.fdopen(handle, "wb") as file:

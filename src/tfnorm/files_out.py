@@ -39,6 +39,8 @@ def plan(inputs: Sequence[str], output: str, *, force: bool) -> Plan:
     """Which files are read and written; DataError where one would be lost by it."""
     several = len(inputs) > 1 or Path(inputs[0]).is_dir() or (has_magic(inputs[0]) and not Path(inputs[0]).exists())
     target = Path(output)
+    if several and target.suffix.lower() in (".parquet", ".csv", ".tsv") and not target.is_dir():
+        raise DataError(f"{output}: several files go into a folder, and this is named like a file. Name a folder.")
     if several or target.is_dir() or output.endswith(("/", os.sep)):
         files = [(path, Path(os.path.relpath(path, _base(one)))) for one in inputs for path in find(one)]
     else:

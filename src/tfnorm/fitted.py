@@ -5,7 +5,7 @@ The one law: every way out (NumPy, tables, the layer, a loaded file) applies the
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,6 +58,8 @@ class Fitted:
     def _apply(self, batch: Any, *, inverse: bool) -> Any:
         from tfnorm.sources import arrays, frames
 
+        if hasattr(batch, "element_spec"):
+            raise DataError("a tf.data.Dataset is normalized by the layer: layer = fitted.layer(); dataset.map(layer).")
         if frames.is_frame(batch):
             came = frames.column_names(batch)
             names = [name for name in self.columns if name in came]
@@ -85,9 +87,14 @@ class Fitted:
 
     def __getitem__(self, name: str) -> FittedColumn:
         """One column of the fit."""
+        name = str(name)  # as tables with numbers for names are read
         if name not in self.maps:
             raise ChoiceError(f"column {quoted([str(name)])}: not in this fit.{did_you_mean(str(name), self.columns)}")
         return FittedColumn(self, self.profile[name].column)
+
+    def __iter__(self) -> Iterator[str]:
+        """The names of the fitted columns."""
+        return iter(self.maps)
 
     def __contains__(self, name: object) -> bool:
         return name in self.maps
@@ -130,6 +137,8 @@ class Fitted:
     def attach(self, model: Any, target: str | Fitted | FittedColumn) -> Any:
         """A Keras model that takes raw inputs and predicts in real units, around one trained on normalized ones.
 
+        A model that begins with a layer of a fit gets only the way back at its end.
+
         target: the column of this fit that `model` predicts, or a fit of the target alone.
         """
         part = keras_part()
@@ -138,6 +147,10 @@ class Fitted:
                 raise ChoiceError(f"target has the columns {quoted(target.columns)}; say which one: fitted[name].")
             target = target[target.columns[0]]
         column = self[target] if isinstance(target, str) else target
+        if not isinstance(column, FittedColumn):
+            raise ChoiceError(f"target must be a column's name, a fit of it, or fitted[name]; got {target!r}.")
+        if any(isinstance(one, part.Normalize) and not one.inverse for one in model._flatten_layers()):
+            return part.attach(None, model, column.layer(inverse=True))  # its inputs are raw already
         inputs = {name: step for name, step in self.maps.items() if column.fitted is not self or name != column.name}
         if not inputs:
             raise ChoiceError("the fit has no column but the target, so there are no inputs to normalize.")
@@ -168,6 +181,9 @@ class FittedColumn:
 
     fitted: Fitted
     column: Column
+
+    def __repr__(self) -> str:
+        return f"{self.name}: {self.technique}, fitted on {self.fitted.profile.num_rows:,} rows"
 
     @property
     def name(self) -> str:

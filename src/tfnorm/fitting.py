@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import logging
 from collections.abc import Mapping
 from functools import reduce
 from typing import Any, Literal
@@ -97,6 +98,8 @@ def fit(
         raise ChoiceError(f'infinite must be "error" or "missing", got {infinite!r}.')
     if isinstance(source, Profile):
         profile = source
+        if axis != -1 or unit is not None or weight is not None:
+            raise ChoiceError("axis, unit and weight were settled when the profile was made; give them to tfnorm.scan.")
         stages = _stages_of(choice, list(profile), list(profile))
         _check_shapes([profile[name].column for name in stages], stages)
         if infinite == "error":
@@ -109,6 +112,9 @@ def fit(
     if opened.bare:  # the one column there is was meant, whatever it holds
         numeric = by_name
     stages = _stages_of(choice, by_name, numeric)
+    left_out = [c for c in opened.columns if c.name not in stages and c.name != opened.weight]
+    if left_out and not isinstance(choice, Mapping):
+        logging.getLogger("tfnorm").info("left as they are: %s", quoted(f"{c.name} ({c.dtype})" for c in left_out))
     chosen = _chosen_columns(opened, list(stages), axis, unit)
     _check_shapes(chosen, stages)
     wants: list[Want] = []

@@ -186,7 +186,8 @@ class Measure:
         return {kind: kind.join(several) for kind, several in parts.items()}
 
     def _through(self, want: Want, array: np.ndarray, place: str, first_row: int) -> np.ndarray:
-        mapped = apply(want.step, array, workers=1)
+        # in float64: the statistics are of what exact arithmetic would give
+        mapped = apply(want.step, array.astype(np.float64), workers=1)
         outside = np.isnan(np.ma.filled(mapped, 0)) & np.isfinite(np.ma.filled(array, np.nan).astype(np.float64))
         if outside.any() and want.step.domain:
             row = _first_row(outside)

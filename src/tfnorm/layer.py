@@ -244,7 +244,7 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
         if not isinstance(inputs, Mapping):
             raise DataError(
                 f"expected a dict of columns ({_listed(self.columns)}), got a {type(inputs).__name__}. "
-                "Call with dict(frame), or make the layer with bare=True for a lone tensor"
+                "Call with dict(frame); for a lone tensor take fitted[name].layer()"
             )
         missing = [name for name in self._fit.steps if name not in inputs]
         if missing and (not self.inverse or len(missing) == len(self._fit.steps)):

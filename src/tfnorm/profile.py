@@ -217,6 +217,9 @@ class ColumnProfile:
     profile: Profile
     column: Column
 
+    def __repr__(self) -> str:
+        return f"{self.column.name}: {self.column.dtype}, {self.profile.num_rows:,} rows"
+
     def get(self, kind: type[Statistic]) -> Any:
         """The statistic of one kind; DataError where the fit did not gather it."""
         found = self.profile.statistic(kind, self.column.name)
@@ -281,11 +284,11 @@ class ColumnProfile:
         >>> tfnorm.scan({"age": [1.0, 2.0, 3.0, 4.0]})["age"].quantile(0.5)
         2.5
         """
-        return self._plain(self.quantiles.at(q, self.extremes))
+        return self._plain(self.quantiles.at(_share(q), self.extremes))
 
     def quantile_bounds(self, q: float) -> Any:
         """An interval (low, high) that surely holds the exact quantile; a list of them for a column of several features."""
-        bounds = [self.curve(j).quantile_bounds(q) for j in range(self.column.features)]
+        bounds = [self.curve(j).quantile_bounds(_share(q)) for j in range(self.column.features)]
         return bounds[0] if self.column.scalar else bounds
 
     def curve(self, feature: int = 0) -> Curve:
@@ -294,3 +297,9 @@ class ColumnProfile:
 
     def _plain(self, values: np.ndarray) -> Any:
         return float(values[0]) if self.column.scalar else values
+
+
+def _share(q: float) -> float:
+    if isinstance(q, int | float | np.number) and 0 <= q <= 1:
+        return float(q)
+    raise ChoiceError(f"a quantile is one number from 0 to 1 (0.5 for the median), got {q!r}.")

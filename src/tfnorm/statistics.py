@@ -103,7 +103,9 @@ def check_weight(weight: np.ndarray, rows: int) -> np.ndarray:
     if not (np.isfinite(weights) & (weights >= 0)).all():
         row = int(np.flatnonzero(~(np.isfinite(weights) & (weights >= 0)))[0])
         raise DataError(f"weights must be numbers from 0 up, got {weights[row]} in row {row}. Leave such rows out.")
-    if np.isinf(weights.sum()):
+    with np.errstate(over="ignore"):
+        total = weights.sum()
+    if np.isinf(total):
         raise DataError("weights: their sum is beyond float64. Divide them all by the largest.")
     return weights
 

@@ -78,6 +78,10 @@ class TechniqueKind:
     def __hash__(self) -> int:
         return hash(self.name)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """By name: the function is this process' own."""
+        return _by_name, (self.name,)
+
     def __repr__(self) -> str:
         return f"{self.name}{inspect.Signature(list(self.parameters.values()))}"
 
@@ -100,6 +104,10 @@ def _setting(kind: TechniqueKind, name: str, value: Any) -> Any:
 
 TECHNIQUES: dict[str, TechniqueKind] = {}
 """Every technique there is, by name."""
+
+
+def _by_name(name: str) -> TechniqueKind:
+    return TECHNIQUES[name]
 
 
 def technique(function: Callable[..., Map]) -> TechniqueKind:

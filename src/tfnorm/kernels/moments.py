@@ -219,32 +219,12 @@ def _fold_lanes(rows, features, work, block):
 
 
 @kernel
-def _careful_block(x, weight, first_row, features, whole, center, exponents, block, counts):
-    """Value by value, in two passes: NaN and infinities are counted and left out, weights are used."""
-    for j in range(features):
-        block[WEIGHT, j] = block[MEAN, j] = block[M2, j] = block[M3, j] = block[M4, j] = 0.0
-        block[MINIMUM, j], block[MAXIMUM, j] = np.inf, -np.inf
-    for i in range(len(x)):
-        j = i % features
-        value = x[i]
-        w = weight[first_row + i // features] if len(weight) > 0 else 1.0
-        if value - value == 0.0:
-            counts[FINITE, j] += 1
-            if w > 0.0:
-                block[WEIGHT, j] += w
-                block[MEAN, j] += w * value
-                block[MINIMUM, j] = min(block[MINIMUM, j], value)
-                block[MAXIMUM, j] = max(block[MAXIMUM, j], value)
-        else:
-            counts[NAN if value != value else POSITIVE_INFINITE if value > 0.0 else NEGATIVE_INFINITE, j] += 1
-    for j in range(features):
-        low, high = block[MINIMUM, j], block[MAXIMUM, j]
-        if block[WEIGHT, j] > 0.0:
-            center[j] = _choose_center(block[MEAN, j] / block[WEIGHT, j], low, high, whole)
-            reach = max(high * 0.5 - center[j] * 0.5, center[j] * 0.5 - low * 0.5)
-            exponents[j] = _exponent_of(reach) + 1.0 if reach != 0.0 else _exponent_of(center[j])
-        block[WEIGHT, j] = block[MEAN, j] = 0.0
+def _sum_powers(x, weight, first_row, center, exponents, block):
+    """The weights of what is finite and the sums of its powers about `center`, in units of 2**exponent."""
+    features = len(center)
     part, lost = np.empty((5, features)), np.zeros((5, features))
+    for k in range(5):
+        block[POWERS[k]] = 0.0
     for first in range(0, len(x), PART_ROWS * features):  # long sums of like numbers would all round the same way
         part[:] = 0.0
         for i in range(first, min(first + PART_ROWS * features, len(x))):
@@ -266,6 +246,43 @@ def _careful_block(x, weight, first_row, features, whole, center, exponents, blo
                 total = sums[j] + term
                 lost[k, j] = (total - sums[j]) - term
                 sums[j] = total
+
+
+@kernel
+def _careful_block(x, weight, first_row, features, whole, center, exponents, block, counts):
+    """Value by value, in two passes: NaN and infinities are counted and left out, weights are used."""
+    for j in range(features):
+        block[WEIGHT, j] = block[MEAN, j] = block[M2, j] = block[M3, j] = block[M4, j] = 0.0
+        block[MINIMUM, j], block[MAXIMUM, j] = np.inf, -np.inf
+    for i in range(len(x)):
+        j = i % features
+        value = x[i]
+        w = weight[first_row + i // features] if len(weight) > 0 else 1.0
+        if value - value == 0.0:
+            counts[FINITE, j] += 1
+            if w > 0.0:
+                block[WEIGHT, j] += w
+                block[MEAN, j] += w * value
+                block[MINIMUM, j] = min(block[MINIMUM, j], value)
+                block[MAXIMUM, j] = max(block[MAXIMUM, j], value)
+        else:
+            counts[NAN if value != value else POSITIVE_INFINITE if value > 0.0 else NEGATIVE_INFINITE, j] += 1
+    for j in range(features):
+        low, high = block[MINIMUM, j], block[MAXIMUM, j]
+        if block[WEIGHT, j] > 0.0:
+            middle = block[MEAN, j] / block[WEIGHT, j]
+            middle = middle if low <= middle <= high else low * 0.5 + high * 0.5
+            center[j] = np.rint(middle) if whole else middle  # fewer digits may be many deviations away
+            reach = max(high * 0.5 - center[j] * 0.5, center[j] * 0.5 - low * 0.5)
+            exponents[j] = _exponent_of(reach) + 1.0 if reach != 0.0 else _exponent_of(center[j])
+    _sum_powers(x, weight, first_row, center, exponents, block)
+    far = False
+    for j in range(features):  # the mean was too coarse for a center within a deviation of it
+        if block[MEAN, j] * block[MEAN, j] > 0.5 * block[WEIGHT, j] * block[M2, j]:
+            far = True
+            center[j] += block[MEAN, j] / block[WEIGHT, j] * _power_of_two(exponents[j])
+    if far:
+        _sum_powers(x, weight, first_row, center, exponents, block)
 
 
 @kernel
