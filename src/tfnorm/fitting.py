@@ -323,8 +323,11 @@ def _refuse_outside(name: str, step: Map, extremes: Extremes) -> None:
 
 def _straight(step: Map) -> bool:
     """Whether a map is affine on the data of the fit, so that statistics can be pushed through it exactly."""
-    steps = step.maps if isinstance(step, maps.Chain) else (step,)
-    return all(isinstance(one, Affine | Clip | Identity) for one in steps)
+    return all(isinstance(one, Affine | Clip | Identity) for one in _steps(step))
+
+
+def _steps(step: Map) -> tuple[Map, ...]:
+    return step.maps if isinstance(step, maps.Chain) else (step,)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -346,13 +349,8 @@ def push(statistic: Statistic, step: Map) -> Any:
         zero = np.zeros(len(low))
         return Extremes(np.where(empty, np.inf, low), zero, np.where(empty, -np.inf, high), zero)
     if isinstance(statistic, Moments):
-        affine = next(
-            one for one in (step.maps if isinstance(step, maps.Chain) else (step,)) if isinstance(one, Affine)
-        )
-        scales = [
-            one.scale for one in (step.maps if isinstance(step, maps.Chain) else (step,)) if isinstance(one, Affine)
-        ]
-        mantissa, exponent = np.frexp(reduce(np.multiply, scales, np.ones_like(affine.scale)))
+        scales = (one.scale for one in _steps(step) if isinstance(one, Affine))
+        mantissa, exponent = np.frexp(reduce(np.multiply, scales, np.ones(statistic.features)))
         return dataclasses.replace(
             statistic,
             mean=np.asarray(step.forward(statistic.mean, np)),

@@ -10,7 +10,7 @@ import difflib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -205,9 +205,6 @@ def _wider(a: Column, b: Column) -> Column:
 
 def _common(a: tuple[int | None, ...], b: tuple[int | None, ...]) -> tuple[int | None, ...]:
     return tuple(x if x == y else None for x, y in zip(a, b, strict=True)) if len(a) == len(b) else a
-
-
-StatisticName = Literal["mean", "std", "variance", "skewness", "kurtosis", "minimum", "maximum"]
 
 
 @dataclass(frozen=True)
