@@ -174,7 +174,7 @@ class Measure:
             if weight is not None and len(rows) != len(weight):  # several values of a feature in one row
                 weight = np.repeat(weight, len(rows) // max(1, len(weight)))
             block = prepare(rows, weight)
-            for kind in want.kinds:
+            for kind in sorted(want.kinds, key=lambda kind: kind is not Quantiles):  # it measures the rest as it reads
                 parts[kind].append(kind.of_block(block))
             count = next((s[-1] for k, s in parts.items() if k is Count and Count in want.kinds), None)
             if self.infinite == "error" and isinstance(count, Count) and count.infinite.any():

@@ -22,12 +22,14 @@ from tfnorm.codec import packed
 from tfnorm.statistics import Block, Statistic
 
 BLOCK_ROWS = 1 << 18
+RESOLUTION = 800.0  # a block's cell of several values holds at most this part of it
+EXACT = 4096  # up to as many values in a block, each is kept
 MAX_CELLS = 8192
 FINAL_RESOLUTION = 1400.0  # with a block's 1/800 this makes less than 0.002 in rank
 GROUP = 64  # features tallied together: their tables together stay in cache
 SAMPLE = 1024
-PIECE_VALUES = 1 << 18
-_NO_SINGLE, _NO_DOUBLE = np.empty(0, np.float32), np.empty(0)
+PIECE_VALUES = 1 << 17
+_NO_DOUBLE = np.empty(0)
 _LARGEST = np.uint64((1 << 63) | 0x7FEFFFFFFFFFFFFF)  # keys of the largest finite number and of its negative
 _SMALLEST = ~_LARGEST
 SORTED_BELOW = 1 << 14  # rows; fewer are sorted sooner than tallied
@@ -52,11 +54,12 @@ class Quantiles(Statistic):
         if block.integers is not None:
             flat = np.ma.filled(block.integers.astype(np.float64), np.nan).reshape(-1)
         rows = flat.reshape(-1, block.features)
-        total = cls.join([cls._empty()] * block.features)
+        total = cls.nothing(block.features)
         for start in range(0, len(rows), BLOCK_ROWS):
             part, weight = rows[start : start + BLOCK_ROWS], block.weight[start : start + BLOCK_ROWS]
             if len(weight) or len(part) < SORTED_BELOW:
-                sketch = cls.join([_sorted(part[:, j], weight) for j in range(block.features)])
+                weights = weight if len(weight) else None
+                sketch = _settled(cls.join([_values(part[:, j], weights) for j in range(block.features)]))
             elif block.features <= GROUP:
                 sketch = _tallied(part, partial(_fetch, block, start))
             else:
@@ -65,8 +68,8 @@ class Quantiles(Statistic):
         return total
 
     @classmethod
-    def _empty(cls) -> Quantiles:
-        return cls(np.zeros(1, np.int64), np.empty(0, np.uint64), np.empty(0, np.uint8), np.empty(0))
+    def nothing(cls, features: int) -> Quantiles:
+        return cls(np.zeros(features, np.int64), np.empty(0, np.uint64), np.empty(0, np.uint8), np.empty(0))
 
     @property
     def features(self) -> int:
@@ -76,6 +79,10 @@ class Quantiles(Statistic):
         return slice(int(self.ends[feature - 1]) if feature else 0, int(self.ends[feature]))
 
     def __add__(self, other: Quantiles) -> Quantiles:
+        return self._union(other, MAX_CELLS)
+
+    def _union(self, other: Quantiles, max_cells: int) -> Quantiles:
+        """The cells of both; wider ones where a feature would have more than `max_cells`."""
         from tfnorm.kernels import cells
 
         if not len(self.keys) or not len(other.keys):
@@ -86,7 +93,8 @@ class Quantiles(Statistic):
         used = cells.add(
             (self.ends, self.keys, self.levels, self.counts),
             (other.ends, other.keys, other.levels, other.counts),
-            MAX_CELLS,
+            max_cells,
+            RESOLUTION,
             (ends, keys, levels, counts),
         )
         return Quantiles(ends, keys[:used].copy(), levels[:used].copy(), counts[:used].copy())
@@ -107,13 +115,19 @@ class Quantiles(Statistic):
         )
 
     def coarsened(self, resolution: float = FINAL_RESOLUTION) -> Quantiles:
-        """With the widest cells of at most 1/resolution of a feature's values; what a profile keeps when the pass is over."""
+        """With the widest cells of at most 1/resolution of a feature's values; what a profile keeps when the pass is over.
+
+        Up to EXACT different values of a feature stay as they are.
+        """
+        copy = Quantiles(self.ends.copy(), self.keys.copy(), self.levels.copy(), self.counts.copy())
+        return copy._coarsen(resolution, keep=-1)
+
+    def _coarsen(self, resolution: float, keep: int) -> Quantiles:
+        """`coarsened`, on these very arrays; with `keep` from 0 on, it is up to as many values in all that stay."""
         from tfnorm.kernels import cells
 
-        keys, levels, counts = self.keys.copy(), self.levels.copy(), self.counts.copy()
-        ends = self.ends.copy()
-        used = cells.coarsen_all(ends, keys, levels, counts, resolution)
-        return Quantiles(ends, keys[:used].copy(), levels[:used].copy(), counts[:used].copy())
+        used = cells.coarsen_all(self.ends, self.keys, self.levels, self.counts, resolution, keep, EXACT)
+        return Quantiles(self.ends, self.keys[:used].copy(), self.levels[:used].copy(), self.counts[:used].copy())
 
     @property
     def total(self) -> np.ndarray:
@@ -278,19 +292,31 @@ def _fetch(block: Block, start: int, row: int) -> None:
     block.measure_up_to(start + row)
 
 
-def _sorted(column: np.ndarray, weight: np.ndarray) -> Quantiles:
-    """The sketch of a block's column by sorting it: for few rows, for weights, and for what no table resolves."""
-    from tfnorm.kernels import cells
-
-    keep = np.isfinite(column) if not len(weight) else np.isfinite(column) & (weight > 0)
-    values = np.ascontiguousarray(column[keep], np.float64)
-    if len(weight):
-        order = np.argsort(values, kind="stable")
-        values, weight = values[order], weight[keep][order]
-    else:
+def _values(column: np.ndarray, weight: np.ndarray | None = None, zeros: float = 0.0) -> Quantiles:
+    """One feature's finite values, each a cell of its own, counted once or `weight` (n,) times, and so many zeros."""
+    if not len(column) and not zeros:
+        return Quantiles.nothing(1)
+    keep = np.isfinite(column) if weight is None else np.isfinite(column) & (weight > 0)
+    values = column[keep].astype(np.float64) + 0.0  # which makes -0.0 what it is equal to
+    counts = None if weight is None else weight[keep]
+    if counts is None:
         values.sort()
-    room = _room(len(values))
-    return _of_cells(cells.sketch_sorted(_keys(values + 0.0), weight, *room), *room)
+    else:
+        order = np.argsort(values, kind="stable")
+        values, counts = values[order], counts[order]
+    first = np.flatnonzero(np.append(True, values[1:] != values[:-1])) if len(values) else np.empty(0, np.int64)
+    total = np.diff(first, append=len(values)) if counts is None or not len(values) else np.add.reduceat(counts, first)
+    values = values[first]
+    if zeros:
+        at = np.searchsorted(values, 0.0)
+        values, total = np.insert(values, at, 0.0), np.insert(total, at, zeros)
+    size = len(values)
+    return Quantiles(np.array([size]), _keys(values), np.zeros(size, np.uint8), total.astype(np.float64))
+
+
+def _settled(sketch: Quantiles) -> Quantiles:
+    """A block's own sketch: the widest cells with at most 1/RESOLUTION of it, or every value where there are few."""
+    return sketch._coarsen(RESOLUTION, keep=EXACT)
 
 
 def _tallied(rows: np.ndarray, fetch: Callable[[int], None] | None = None) -> Quantiles:
@@ -302,70 +328,84 @@ def _tallied(rows: np.ndarray, fetch: Callable[[int], None] | None = None) -> Qu
 
     features = rows.shape[1]
     flat = np.ascontiguousarray(rows).reshape(-1)
-    single, double = (flat, _NO_DOUBLE) if flat.dtype == np.float32 else (_NO_SINGLE, flat)
+    bits = flat.view(np.uint32 if flat.dtype == np.float32 else np.uint64)
     kind, shift, base, origin = _tables(rows)
     tables = np.zeros((features, counting.TABLE), np.uint32)
     spill = np.empty((features, counting.SPILL), np.int64)
     kept, zeros = np.zeros(features, np.int64), np.zeros(features, np.int64)
     step = max(1, PIECE_VALUES // features) * features
-    work = np.empty((features, step // features), np.uint16), np.empty(step, np.int64)
+    found = np.empty(step + 3 & ~3, np.uint16)
+    work = found, found.view(np.uint64), np.empty(step, np.int64)
+    lanes = _lanes(flat.dtype, features, kind, shift, base, origin)
     for at in range(0, len(flat), step):
         if fetch is not None:
             fetch(min(at + step, len(flat)) // features)
         piece = slice(at, at + step)
-        counting.tally(
-            single[piece], double[piece], features, kind, shift, base, origin, tables, at, spill, kept, zeros, *work
-        )
-    most = np.empty(features)
-    unresolved = counting.needs_another_look(tables, kind, kept, zeros, most)
-    room = _room(counting.TABLE + int(min(kept.max(), counting.SPILL)) + 1)
-    parts = []
+        counting.tally(flat[piece], bits[piece], features, lanes, tables, at, spill, kept, zeros, *work)
+    largest = tables.max(axis=1)
+    total = tables.sum(axis=1, dtype=np.int64) + kept + zeros
+    most = np.where(total <= EXACT, 0.0, np.floor(total / RESOLUTION))
+    few = np.where(kind == counting.FLOAT_TABLE, max(counting.SPILL, len(rows) // 4), counting.SPILL)
+    by_value = (kind == counting.NO_TABLE) | (kept > few)
+    too_heavy = (kind == counting.FLOAT_TABLE) & ((kept > counting.SPILL) | (largest > most))
+    singles = []  # what the tables do not tell
     for j in range(features):
-        if unresolved[j]:
-            column = rows[:, j]
-            few_outside = kind[j] != counting.NO_TABLE and kept[j] <= len(rows) // 4
-            table = (tables[j], int(shift[j]), int(base[j]), float(most[j]), int(zeros[j]))
-            parts.append(_resolved(column, *table) if few_outside else _sorted(column, _NO_DOUBLE))
+        if by_value[j]:
+            singles.append(_values(rows[:, j]))
             continue
-        others = _keys(np.sort(flat[spill[j, : kept[j]]].astype(np.float64)))
-        size = counting.sketch(tables[j], kind[j], shift[j], base[j], origin[j], most[j], others, zeros[j], *room)
-        parts.append(_of_cells(size, *room))
-    return Quantiles.join(parts)
+        others, counts = flat[spill[j, : kept[j]]].astype(np.float64), None
+        if too_heavy[j]:
+            column = np.ascontiguousarray(rows[:, j], np.float64)
+            others = np.empty(len(column))
+            table = tables[j], shift[j], base[j], most[j]
+            others = others[: counting.heavy_values(column, column.view(np.int64), *table, others)]
+        elif kind[j] == counting.WHOLE_TABLE:
+            filled = np.flatnonzero(tables[j])
+            others, counts = np.append(others, origin[j] + filled), np.append(np.ones(len(others)), tables[j, filled])
+        singles.append(_values(others, counts, zeros[j]))
+    kind[by_value] = counting.NO_TABLE
+    most_cells = features * counting.TABLE
+    room = (
+        np.empty(features, np.int64),
+        np.empty(most_cells, np.uint64),
+        np.empty(most_cells, np.uint8),
+        np.empty(most_cells),
+    )
+    used = counting.cells_of_tables(tables, kind, shift, base, most, *room)
+    ends, *counted = room
+    return _settled(
+        Quantiles(ends, *(part[:used] for part in counted))._union(Quantiles.join(singles), len(flat) + most_cells)
+    )
 
 
-def _resolved(column: np.ndarray, table: np.ndarray, shift: int, base: int, most: float, zeros: int) -> Quantiles:
-    """The sketch of a column some of whose table's rows are too heavy to stay whole: those values are sorted, the others not."""
+def _lanes(
+    dtype: np.dtype, features: int, kind: np.ndarray, shift: np.ndarray, base: np.ndarray, origin: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """What the kernel has to know of every lane: features side by side, short rows several times."""
     from tfnorm.kernels import tables as counting
 
-    values = np.ascontiguousarray(column, np.float64)
-    others = np.empty(len(values))
-    others = others[: counting.heavy_values(values, table, shift, base, most, others)]
-    others.sort()
-    room = _room(counting.TABLE + len(others) + 1)
-    args = (table, counting.FLOAT_TABLE, shift, base, 0.0, most, _keys(others), zeros)
-    return _of_cells(counting.sketch(*args, *room), *room)
+    lanes = 4 * max(1, counting.LANES // 4 // features) * features
+    if dtype == np.float32:
+        shift = np.maximum(shift - 29, 0)
+        base = (base - (counting.SINGLE_BIAS >> shift)).astype(np.uint32)
+    word = np.uint32 if dtype == np.float32 else np.uint64
+    whole = kind == counting.WHOLE_TABLE
+    return (
+        np.resize(shift.astype(word), lanes),
+        np.resize(base.astype(word), lanes),
+        np.resize(whole, lanes if whole.any() else 0),
+        np.resize(origin, lanes),
+    )
 
 
 def _keys(values: np.ndarray) -> np.ndarray:
-    from tfnorm.kernels import cells
-
-    keys = np.empty(len(values), np.uint64)
-    cells.keys_of(values.view(np.int64), keys)
-    return keys
-
-
-def _room(cells: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    return np.empty(cells, np.uint64), np.empty(cells, np.uint8), np.empty(cells)
-
-
-def _of_cells(size: int, keys: np.ndarray, levels: np.ndarray, counts: np.ndarray) -> Quantiles:
-    """The first `size` cells as the sketch of one feature."""
-    return Quantiles(np.array([size]), keys[:size].copy(), levels[:size].copy(), counts[:size].copy())
+    """Float64 values as integers in the same order."""
+    bits = values.view(np.int64)
+    return bits.view(np.uint64) ^ ((bits >> 63).view(np.uint64) | np.uint64(1 << 63))
 
 
 def _tables(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Which table suits each column, by a sample of the block: (kind, shift, base, origin)."""
-    from tfnorm.kernels import cells
     from tfnorm.kernels import tables as counting
 
     features = rows.shape[1]
@@ -380,7 +420,7 @@ def _tables(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.nd
     origin[whole] = np.rint(low[whole] - (counting.TABLE - (high[whole] - low[whole])) / 2)
     keys = np.sort(_keys(sample.reshape(-1)).reshape(features, SAMPLE), axis=1)
     shift, base = np.zeros(features, np.int64), np.zeros(features, np.int64)
-    counting.choose_tables(keys, features, 0.88 / cells.RESOLUTION, rows.dtype == np.float32, kind, shift, base)
+    counting.choose_tables(keys, features, 0.88 / RESOLUTION, rows.dtype == np.float32, kind, shift, base)
     return kind, shift, base, origin
 
 

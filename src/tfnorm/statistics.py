@@ -20,7 +20,6 @@ import numpy as np
 from tfnorm.errors import DataError
 
 _NO_WEIGHT = np.empty(0)
-_NO_SINGLE = np.empty(0, np.float32)
 _EXACT_IN_FLOAT64 = 1 << 53
 
 
@@ -58,8 +57,7 @@ class Block:
         if whole > done[0]:
             part = self.flat[done[0] * self.features : whole * self.features]
             weight = self.weight[done[0] : whole] if len(self.weight) else self.weight
-            single, double = (part, _NO_WEIGHT) if part.dtype == np.float32 else (_NO_SINGLE, part)
-            moments.measure(single, double, self.features, weight, self.whole, sums, counts)
+            moments.measure(part, self.features, weight, self.whole, sums, counts)
             done[0] = whole
 
     @property

@@ -11,32 +11,8 @@ import numpy as np
 
 from tfnorm.kernels.moments import entry, kernel
 
-RESOLUTION = 800.0  # a cell of several values holds at most this part of a block
-EXACT = 4096  # up to as many values in a block, each is kept
 U = np.uint64
 SIGN = U(1 << 63)
-
-
-@entry
-def keys_of(bits, keys):
-    """Ordered integers from the bits (int64) of float64 values."""
-    for i in range(len(bits)):
-        b = bits[i]
-        keys[i] = U(b) ^ (U(b >> 63) | SIGN)
-
-
-@kernel
-def distinct(sorted_keys, weights, keys, levels, counts):
-    """Sorted keys as single-value cells with their numbers (or weights, where there are any). Returns how many."""
-    n = 0
-    for i in range(len(sorted_keys)):
-        weight = weights[i] if len(weights) > 0 else 1.0
-        if n > 0 and keys[n - 1] == sorted_keys[i]:
-            counts[n - 1] += weight
-        else:
-            keys[n], levels[n], counts[n] = sorted_keys[i], 0, weight
-            n += 1
-    return n
 
 
 @kernel
@@ -122,25 +98,12 @@ def merge(keys_a, levels_a, counts_a, keys_b, levels_b, counts_b, keys, levels, 
     return n
 
 
-@kernel
-def most_in_a_cell(total):
-    """How many of `total` values a cell may hold that is not a single value: none while every value can be kept."""
-    return 0.0 if total <= EXACT else np.floor(total / RESOLUTION)
-
-
 @entry
-def sketch_sorted(sorted_keys, weights, keys, levels, counts):
-    """The sketch of one feature whose keys are sorted. Returns how many cells it has."""
-    n = distinct(sorted_keys, weights, keys, levels, counts)
-    total = 0.0
-    for i in range(n):
-        total += counts[i]
-    return coarsen(keys, levels, counts, n, most_in_a_cell(total))
+def coarsen_all(ends, keys, levels, counts, resolution, keep, exact):
+    """`coarsen` every feature of a sketch, in place, to cells of at most 1/resolution of it. Returns how many are left.
 
-
-@entry
-def coarsen_all(ends, keys, levels, counts, resolution):
-    """`coarsen` every feature of a sketch, in place, to cells of at most 1/resolution of it. Returns how many are left."""
+    Up to `keep` values of a feature stay as they are; up to `exact` different ones do where `keep` is negative.
+    """
     used, start = 0, 0
     for j in range(len(ends)):
         n = ends[j] - start
@@ -151,7 +114,7 @@ def coarsen_all(ends, keys, levels, counts, resolution):
             total += counts[at]
             widest = max(widest, np.int64(levels[at]))
         start = ends[j]
-        if n > EXACT or widest > 0:
+        if total > keep if keep >= 0 else n > exact or widest > 0:
             n = coarsen(keys[used:], levels[used:], counts[used:], n, np.floor(total / resolution))
         used += n
         ends[j] = used
@@ -159,7 +122,7 @@ def coarsen_all(ends, keys, levels, counts, resolution):
 
 
 @entry
-def add(a, b, max_cells, out):
+def add(a, b, max_cells, resolution, out):
     """The sum of two sketches (ends, keys, levels, counts) of the same features, into `out`. Returns how many cells it has."""
     used = start_a = start_b = 0
     for j in range(len(a[0])):
@@ -174,10 +137,10 @@ def add(a, b, max_cells, out):
             total = 0.0
             for i in range(n):
                 total += counts[i]
-            resolution = 2.0 * RESOLUTION
+            parts = 2.0 * resolution
             while n > max_cells:  # finer cells first; rarely twice
-                n = coarsen(keys, levels, counts, n, np.floor(total / resolution))
-                resolution /= 2.0
+                n = coarsen(keys, levels, counts, n, np.floor(total / parts))
+                parts /= 2.0
         used, start_a, start_b = used + n, stop_a, stop_b
         out[0][j] = used
     return used

@@ -46,8 +46,8 @@ def _exponent_of(value):
     return min(max(float(math.frexp(value)[1]), -float(MAX_EXPONENT)), float(MAX_EXPONENT))
 
 
-@kernel
-def _add_moments(a, b, out, features):
+@entry
+def add_moments(a, b, out, features):
     """out = a + b for the first seven rows (WEIGHT to M4), feature by feature; out may be a.
 
     Chan, Golub & LeVeque (1983) for two moments, Pébay (2008) for four. Central sums are in units of 2**exponent, so
@@ -147,29 +147,42 @@ def _provisional(sample, rows, features, whole, center, exponents):
         exponents[j] = _exponent_of(reach) + 1.0 if reach != 0.0 else _exponent_of(center[j])
 
 
-@kernel
-def _one_pass(x, start, rows, lanes, work):
-    """Sums of four powers of (x - center) / unit, and extremes, by lane, over `rows` folded rows, four at a time."""
-    s1, s2, s3, s4, low, high, unit, shift = work[0], work[1], work[2], work[3], work[4], work[5], work[6], work[7]
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, fastmath={"contract"})  # type: ignore[call-overload]
+def _one_pass(x, rows, lanes, ends, work):
+    """Sums of four powers of (x - center) / unit, and extremes, by lane, over `rows` folded rows, four at a time.
+
+    Products and sums may be fused, which is faster and rounds once less. The extremes, in `ends`, are of the type of x.
+    """
+    s1, s2, s3, s4, unit, shift = work[0], work[1], work[2], work[3], work[6], work[7]
+    low, high = ends[0], ends[1]
+    low[:], high[:] = np.inf, -np.inf
     for quad in range(rows // 4):
-        at = start + 4 * quad * lanes
+        at = 4 * quad * lanes
         x0, x1 = x[at : at + lanes], x[at + lanes : at + 2 * lanes]
         x2, x3 = x[at + 2 * lanes : at + 3 * lanes], x[at + 3 * lanes : at + 4 * lanes]
         for lane in range(lanes):
-            v0, v1, v2, v3 = float(x0[lane]), float(x1[lane]), float(x2[lane]), float(x3[lane])
+            v0, v1, v2, v3 = x0[lane], x1[lane], x2[lane], x3[lane]
             p, q = (v0 if v0 < v1 else v1), (v2 if v2 < v3 else v3)
             r = p if p < q else q
             low[lane] = r if r < low[lane] else low[lane]
             p, q = (v0 if v0 > v1 else v1), (v2 if v2 > v3 else v3)
             r = p if p > q else q
             high[lane] = r if r > high[lane] else high[lane]
+        for lane in range(lanes):
             u, c = unit[lane], shift[lane]
-            a, b, d, e = v0 * u - c, v1 * u - c, v2 * u - c, v3 * u - c
+            a, b, d, e = (
+                float(x0[lane]) * u - c,
+                float(x1[lane]) * u - c,
+                float(x2[lane]) * u - c,
+                float(x3[lane]) * u - c,
+            )
             a2, b2, d2, e2 = a * a, b * b, d * d, e * e
             s1[lane] += (a + b) + (d + e)
             s2[lane] += (a2 + b2) + (d2 + e2)
             s3[lane] += (a2 * a + b2 * b) + (d2 * d + e2 * e)
             s4[lane] += (a2 * a2 + b2 * b2) + (d2 * d2 + e2 * e2)
+    for lane in range(lanes):
+        work[4, lane], work[5, lane] = low[lane], high[lane]
 
 
 @kernel
@@ -293,30 +306,24 @@ def _rows_per_block(features):
 
 
 @kernel
-def _count_zeros(x, features, zeros):
-    """Add how many values of each feature are zero."""
-    lanes = max(1, LANES // features) * features
-    rows = len(x) // lanes
-    found = np.zeros(lanes, np.int32)
-    for quad in range(rows // 4):
-        at = 4 * quad * lanes
-        x0, x1 = x[at : at + lanes], x[at + lanes : at + 2 * lanes]
-        x2, x3 = x[at + 2 * lanes : at + 3 * lanes], x[at + 3 * lanes : at + 4 * lanes]
+def _count_zeros(x, lanes, found, zeros):
+    """Add how many values of each feature are zero; `found` (lanes,) int32 is room to work in."""
+    found[:] = 0
+    for start in range(0, len(x) // lanes * lanes, lanes):
+        row = x[start : start + lanes]
         for lane in range(lanes):
-            a, b = np.int32(x0[lane] == 0), np.int32(x1[lane] == 0)
-            c, d = np.int32(x2[lane] == 0), np.int32(x3[lane] == 0)
-            found[lane] += np.int32(a + b) + np.int32(c + d)
-    for i in range((rows - rows % 4) * lanes, len(x)):
-        found[i % lanes] += x[i] == 0.0
+            found[lane] += np.int32(row[lane] == 0)
+    for i in range(len(x) // lanes * lanes, len(x)):
+        found[i % lanes] += np.int32(x[i] == 0)
     for lane in range(lanes):
-        zeros[lane % features] += found[lane]
+        zeros[lane % len(zeros)] += found[lane]
 
 
 @kernel
-def _copy(x, start, stop, step, width, out):
+def _copy(x, start, step, width, out):
     """Every step-th run of `width` values from `start` on, side by side as float64. Returns how many values."""
     n = 0
-    for first in range(start, stop, step):
+    for first in range(start, len(x), step):
         for i in range(first, first + width):
             out[n] = x[i]
             n += 1
@@ -324,67 +331,45 @@ def _copy(x, start, stop, step, width, out):
 
 
 @entry
-def measure(single, double, features, weight, whole, sums, counts):
-    """Add all rows to `sums` (9, features) and `counts` (5, features).
+def measure(flat, features, weight, whole, sums, counts):
+    """Add all rows, which lie in `flat` (float32 or float64), to `sums` (9, features) and `counts` (5, features).
 
-    The rows lie flat in `single` (float32) or `double` (float64); the other one is empty. `weight` has a number a row, or none
-    at all. `whole` says that all values are integers.
+    `weight` has a number a row, or none at all. `whole` says that all values are integers.
     """
-    rows = max(len(single), len(double)) // features
+    rows = len(flat) // features
     lanes = max(1, LANES // features) * features
     block_rows = _rows_per_block(features)
     center, exponents = np.empty(features), np.empty(features)
     block, work = np.empty((9, features)), np.empty((8, lanes))
+    ends, zeros = np.empty((2, lanes), flat.dtype), np.empty(lanes, np.int32)
     wide = np.empty(block_rows * features)
     for first in range(0, rows, block_rows):
         last = min(first + block_rows, rows)
-        start, stop = first * features, last * features
-        step = max(1, (last - first) // SAMPLE_ROWS) * features
-        folded = (stop - start) // lanes // 4 * 4
-        rest = start + folded * lanes
+        x = flat[first * features : last * features]
         fine = len(weight) == 0
         if fine:
-            if len(single) > 0:
-                sampled = _copy(single, start, stop, step, features, wide)
-            else:
-                sampled = _copy(double, start, stop, step, features, wide)
+            sampled = _copy(x, 0, max(1, (last - first) // SAMPLE_ROWS) * features, features, wide)
             _provisional(wide, sampled // features, features, whole, center, exponents)
             _prepare_lanes(center, exponents, work)
-            if len(single) > 0:
-                _one_pass(single, start, folded, lanes, work)
-                left = _copy(single, rest, stop, 1, 1, wide)
-            else:
-                _one_pass(double, start, folded, lanes, work)
-                left = _copy(double, rest, stop, 1, 1, wide)
-            _rest(wide[:left], lanes, work)
+            folded = len(x) // lanes // 4 * 4
+            _one_pass(x, folded, lanes, ends, work)
+            _rest(wide[: _copy(x, folded * lanes, 1, 1, wide)], lanes, work)
             fine = _fold_lanes(last - first, features, work, block)
         if fine:
             for j in range(features):
                 counts[FINITE, j] += last - first
         else:
-            if len(single) > 0:
-                _copy(single, start, stop, 1, 1, wide)
-            else:
-                _copy(double, start, stop, 1, 1, wide)
-            _careful_block(wide[: stop - start], weight, first, features, whole, center, exponents, block, counts)
+            _copy(x, 0, 1, 1, wide)
+            _careful_block(wide[: len(x)], weight, first, features, whole, center, exponents, block, counts)
         _central(block, center, exponents, features)
-        _add_moments(sums, block, sums, features)
+        add_moments(sums, block, sums, features)
         any_zero = len(weight) > 0  # rows of weight 0 are not in the extremes
         for j in range(features):
             any_zero |= block[MINIMUM, j] <= 0.0 <= block[MAXIMUM, j]
             sums[MINIMUM, j] = min(sums[MINIMUM, j], block[MINIMUM, j])
             sums[MAXIMUM, j] = max(sums[MAXIMUM, j], block[MAXIMUM, j])
         if any_zero:
-            if len(single) > 0:
-                _count_zeros(single[start:stop], features, counts[ZERO])
-            else:
-                _count_zeros(double[start:stop], features, counts[ZERO])
-
-
-@entry
-def add_moments(a, b, out, features):
-    """`_add_moments`, for Python."""
-    _add_moments(a, b, out, features)
+            _count_zeros(x, lanes, zeros, counts[ZERO])
 
 
 rows_per_block = _rows_per_block.py_func

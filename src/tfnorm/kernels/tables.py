@@ -9,19 +9,19 @@ from __future__ import annotations
 
 import numpy as np
 
-from tfnorm.kernels.cells import SIGN, U, coarsen, distinct, most_in_a_cell
+from tfnorm.kernels.cells import SIGN, U
 from tfnorm.kernels.moments import entry, kernel
 
 LANES = 128
 WIDTH = 8192  # rows of a table for magnitudes: as many for positive numbers, then as many for negative ones
 TABLE = 2 * WIDTH
-OUTSIDE = np.uint16(TABLE)  # from this row on there is no table
+OUTSIDE = np.uint16(TABLE)  # this bit says that there is no row
 SPILL = 4096  # values outside the table; a column with more in one block is sorted instead
-BLOCK_ROWS = 32  # turned from rows into columns at once
 FLOAT_TABLE, WHOLE_TABLE, NO_TABLE = 0, 1, 2
 MAX_LEVEL = 46  # of a table's rows: it then spans 128 powers of two, and float32 has 254
 _MAGNITUDE = np.int64((1 << 63) - 1)
-_SINGLE_BIAS = 896 << 23  # from float32's exponents to float64's, in units of float32's last bit
+_ANY_OUTSIDE = U(TABLE * 0x0001_0001_0001_0001)
+SINGLE_BIAS = 896 << 23  # from float32's exponents to float64's, in units of float32's last bit
 
 
 @entry
@@ -67,10 +67,10 @@ def choose_tables(sample, features, target, single, kind, shift, base):
                 best, best_at = k - i + 1, i
         spare = WIDTH - (rows[best_at + best - 1] - rows[best_at] + 1)
         first = rows[best_at] - spare // 2
-        end = ((255 << 23) + _SINGLE_BIAS) >> (level - 29) if single else (2047 << 52) >> level
+        end = ((255 << 23) + SINGLE_BIAS) >> (level - 29) if single else (2047 << 52) >> level
         first = min(first, end - WIDTH)  # infinity and NaN stay out of the table
         if single:  # below float32's normal numbers the bits count otherwise: they stay out too
-            first = max(first, ((_SINGLE_BIAS + (1 << 23)) >> (level - 29)) + 16)
+            first = max(first, ((SINGLE_BIAS + (1 << 23)) >> (level - 29)) + 16)
         first = max(first, 16) // 16 * 16  # so that sixteen rows that begin at a multiple of sixteen are a cell
         if best < m * 0.97:
             kind[j] = NO_TABLE
@@ -78,39 +78,31 @@ def choose_tables(sample, features, target, single, kind, shift, base):
 
 
 @kernel
-def _rows_single(bits, shift, base, out):
-    """Which row of the table each float32 falls into: its magnitude's, WIDTH further on if it is negative."""
-    lanes = len(shift)
+def _rows(bits, shift, base, out):
+    """Which row of the table each value falls into: its magnitude's, WIDTH further on if it is negative.
+
+    `bits` are float32's as uint32 or float64's as uint64, and so are `shift` and `base`.
+    """
+    lanes, word = len(shift), bits.dtype.type
+    last = word(31) if U(word(~word(0))) == U(0xFFFFFFFF) else word(63)  # a constant to the compiler
+    magnitude, width, negative = word((word(1) << last) - word(1)), word(WIDTH), word(last - word(13))
     for r in range(len(bits) // lanes):
         row, rows = bits[r * lanes : (r + 1) * lanes], out[r * lanes : (r + 1) * lanes]
-        for lane in range(lanes):
-            b = row[lane]
-            # a magnitude below the table wraps to far above it
-            c = min((((b & 0x7FFFFFFF) >> shift[lane]) - base[lane]) & 0xFFFFFFFF, WIDTH)
-            rows[lane] = (c + (((b >> 31) & 1) << 13)) | ((c & WIDTH) << 1)
+        for lane in range(lanes):  # cast at every step: numba would go on in 64 bits, at half the speed
+            c = word(word(row[lane] & magnitude) >> word(shift[lane] & last))
+            c = min(word(c - base[lane]), width)  # below the table it wraps to far above it
+            c = word(c + word(word(row[lane] >> negative) & width)) | word(word(c & width) << word(1))
+            rows[lane] = c
 
 
 @kernel
-def _rows_double(bits, shift, base, out):
-    """As `_rows_single`, for float64."""
-    lanes = len(shift)
-    for r in range(len(bits) // lanes):
-        row, rows = bits[r * lanes : (r + 1) * lanes], out[r * lanes : (r + 1) * lanes]
-        for lane in range(lanes):
-            b = row[lane]
-            c = ((b & _MAGNITUDE) >> shift[lane]) - base[lane]
-            c = min(c if c >= 0 else WIDTH, WIDTH)
-            rows[lane] = (c + (((b >> 63) & 1) << 13)) | ((c & WIDTH) << 1)
-
-
-@kernel
-def _rows_whole(x, lane_kind, origin, out):
-    """As the others, for features whose table has a row a whole number."""
-    lanes = len(lane_kind)
+def _rows_whole(x, whole, origin, out):
+    """As `_rows`, for features whose table has a row a whole number."""
+    lanes = len(whole)
     for r in range(len(x) // lanes):
         row, rows = x[r * lanes : (r + 1) * lanes], out[r * lanes : (r + 1) * lanes]
         for lane in range(lanes):
-            if lane_kind[lane] == WHOLE_TABLE:
+            if whole[lane]:
                 distance = float(row[lane]) - origin[lane]
                 inside = 0.0 <= distance < TABLE
                 c = np.int64(distance if inside else 0.0)
@@ -119,102 +111,64 @@ def _rows_whole(x, lane_kind, origin, out):
 
 
 @kernel
-def _set_aside(x, at, first, features, spill, kept, zeros):
-    """The place of a value outside the tables is kept; a zero is counted, NaN and infinities are nobody's."""
-    j, value = at % features, x[at]
-    if value == 0:
-        zeros[j] += 1
-    elif value - value == 0:
-        if kept[j] < SPILL:
-            spill[j, kept[j]] = first + at
-        kept[j] += 1
+def _tally_four(quads, first, step, t0, t1, t2, t3, aside, found):
+    """Count every step-th of `quads` from `first` on, the rows in the tables of four neighbouring lanes, read as one number.
 
-
-@kernel
-def _turn(block, features, rows, first):
-    """Copy a block of rows, one after the other in memory, into `rows` (features, ...), where each feature has its own."""
-    many = len(block) // features
-    for j in range(features):
-        column = rows[j, first : first + many]
-        at = U(j)
-        for r in range(many):
-            column[r] = block[at]
-            at += U(features)
-
-
-@kernel
-def _tally(rows, n, tables, aside):
-    """Count n rows of the tables, a feature at a time, whose table then stays in the nearest cache.
-
-    The places of values outside are written to `aside`. Returns how many.
+    Where a value of the four lies outside, the place of the quad is written to `aside`, from `found` on, and nothing
+    counted. Returns how many there are then.
     """
-    features, found = len(tables), 0
-    for j in range(features):
-        table, column = tables[j], rows[j, :n]
-        for i in range(n):
-            c = column[i]
-            if c < OUTSIDE:
-                table[U(c)] += np.uint32(1)
-            else:
-                aside[found] = i * features + j
-                found += 1
+    one = np.uint32(1)
+    at = U(first)
+    for _ in range(len(quads) // step):
+        four = quads[at]
+        if four & _ANY_OUTSIDE:
+            aside[U(found)] = at
+            found += 1
+        else:
+            t0[four & U(0xFFFF)] += one
+            t1[(four >> U(16)) & U(0xFFFF)] += one
+            t2[(four >> U(32)) & U(0xFFFF)] += one
+            t3[four >> U(48)] += one
+        at += U(step)
     return found
 
 
 @entry
-def tally(single, double, features, kind, shift, base, origin, tables, first, spill, kept, zeros, rows, aside):
-    """Count all rows in the tables of their features. The rows lie flat in `single` (float32) or `double` (float64).
+def tally(flat, bits, features, lanes, tables, first, spill, kept, zeros, rows, quads, aside):
+    """Count all rows, which lie in `flat` (float32 or float64) and, as the integers of the same bits, in `bits`.
 
-    `first` is the place of the first value in the block; `spill` (features, SPILL) gets the places of what lies outside the
-    tables, `kept` how many there are (even if more than fit), `zeros` how many zeros. `rows` (features, ...) uint16 and `aside`
-    (int64, one a value) are room to work in.
+    `lanes` are the (shift, base, whole, origin) of the lanes, LANES or more and a multiple of four; `whole` is empty where no
+    table is one of whole numbers. `first` is the place of the first value in the block; `spill` (features, SPILL) gets the
+    places of what lies outside the tables, `kept` how many there are (even if more than fit), `zeros` how many zeros. `rows`
+    (uint16, one a value), the same as `quads` (uint64) and `aside` (int64, one a value) are room to work in.
     """
-    fold = max(1, LANES // features)
-    lanes = fold * features
-    lane_shift, lane_base = np.empty(lanes, np.int64), np.empty(lanes, np.int64)
-    single_shift, single_base = np.empty(lanes, np.int32), np.empty(lanes, np.int32)
-    lane_kind, lane_origin = np.empty(lanes, np.int64), np.empty(lanes)
-    any_whole = False
-    for lane in range(lanes):
-        j = lane % features
-        lane_kind[lane], lane_origin[lane] = kind[j], origin[j]
-        lane_shift[lane], lane_base[lane] = shift[j], base[j]
-        any_whole |= kind[j] == WHOLE_TABLE
-        single_shift[lane] = max(shift[j] - 29, 0)
-        single_base[lane] = np.int32(base[j] - (_SINGLE_BIAS >> np.int64(single_shift[lane])))
-    n = max(len(single), len(double)) // features
-    block_rows = fold * (-(-BLOCK_ROWS // fold))
-    block = np.empty(block_rows * features, np.uint16)
-    single_bits, double_bits = single.view(np.int32), double.view(np.int64)
-    for first_row in range(0, n, block_rows):
-        many = min(block_rows, n - first_row)
-        width = lanes if many == block_rows else features  # what is left over is not folded
-        a, b = first_row * features, (first_row + many) * features
-        out = block[: b - a]
-        if len(single) > 0:
-            _rows_single(single_bits[a:b], single_shift[:width], single_base[:width], out)
-            if any_whole:
-                _rows_whole(single[a:b], lane_kind[:width], lane_origin[:width], out)
-        else:
-            _rows_double(double_bits[a:b], lane_shift[:width], lane_base[:width], out)
-            if any_whole:
-                _rows_whole(double[a:b], lane_kind[:width], lane_origin[:width], out)
-        _turn(out, features, rows, first_row)
-    found = _tally(rows, n, tables, aside)
-    if len(single) > 0:
-        for i in range(found):
-            _set_aside(single, aside[i], first, features, spill, kept, zeros)
-    else:
-        for i in range(found):
-            _set_aside(double, aside[i], first, features, spill, kept, zeros)
-
-
-@kernel
-def key_of_number(value, scratch):
-    """`keys_of` for one float64; `scratch` is float64 of length 1."""
-    scratch[0] = value
-    b = scratch.view(np.int64)[0]
-    return U(b) ^ (U(b >> 63) | SIGN)
+    shift, base, whole, origin = lanes
+    folded = len(flat) // len(shift) * len(shift)
+    for start, stop, width in (
+        (0, folded, len(shift)),
+        (folded, len(flat), features),
+    ):  # what is left over is not folded
+        out = rows[start:stop]
+        _rows(bits[start:stop], shift[:width], base[:width], out)
+        if len(whole) > 0:
+            _rows_whole(flat[start:stop], whole[:width], origin[:width], out)
+    found = 0
+    wide = features if features % 4 == 0 else 2 * features if features % 2 == 0 else 4 * features
+    for lane in range(0, wide, 4):
+        t0, t1 = tables[lane % features], tables[(lane + 1) % features]
+        t2, t3 = tables[(lane + 2) % features], tables[(lane + 3) % features]
+        found = _tally_four(quads[: folded // 4], lane // 4, wide // 4, t0, t1, t2, t3, aside, found)
+    for i in range(4 * found + len(flat) - folded):  # the values of those quads, and the rest, one by one
+        at = 4 * aside[i // 4] + i % 4 if i < 4 * found else folded + i - 4 * found
+        j, value = at % features, flat[at]
+        if not rows[at] & OUTSIDE:
+            tables[j, rows[at]] += np.uint32(1)
+        elif value == 0:
+            zeros[j] += 1
+        elif value - value == 0:  # NaN and infinities are nobody's
+            if kept[j] < SPILL:
+                spill[j, kept[j]] = first + at
+            kept[j] += 1
 
 
 @kernel
@@ -227,21 +181,16 @@ def _rows_together(table, row, many, sign):
 
 
 @kernel
-def cells_of_table(table, kind, shift, base, origin, most, keys, levels, counts):
-    """The filled rows of a table as sorted cells; the table is cleared. Returns how many.
+def _key_of_row(row, wider, sign, shift, base):
+    """The first key of the cell that begins with this row of the table and spans 2**wider of them."""
+    magnitude = U(base + row) << U(shift)
+    if sign:
+        return ~SIGN - magnitude - ((U(1) << U(shift + wider)) - U(1))
+    return SIGN | magnitude
 
-    Sixteen rows, or four, become one cell at once where they hold at most `most`, which leaves `coarsen` the rest. A row
-    with more is left out: its values come back one by one (`heavy_values`).
-    """
-    n = 0
-    if kind == WHOLE_TABLE:
-        scratch = np.empty(1)
-        for at in range(TABLE):
-            if table[at] != 0:
-                keys[n], levels[n], counts[n] = key_of_number(origin + at, scratch), 0, table[at]
-                n += 1
-                table[at] = 0
-        return n
+
+@kernel
+def _cells_of_table(table, shift, base, most, n, keys, levels, counts):
     for sign in (1, 0):  # negative numbers from the largest magnitude down, then the positive ones upwards
         for group in range(WIDTH // 16):
             row = 16 * (WIDTH // 16 - 1 - group if sign else group)
@@ -265,79 +214,29 @@ def cells_of_table(table, kind, shift, base, origin, most, keys, levels, counts)
                         keys[n], levels[n] = _key_of_row(single, 0, sign, shift, base), shift
                         counts[n] = table[sign * WIDTH + single]
                         n += 1
-    for at in range(TABLE):
-        table[at] = 0
     return n
 
 
-@kernel
-def _key_of_row(row, wider, sign, shift, base):
-    """The first key of the cell that begins with this row of the table and spans 2**wider of them."""
-    magnitude = U(base + row) << U(shift)
-    if sign:
-        return ~SIGN - magnitude - ((U(1) << U(shift + wider)) - U(1))
-    return SIGN | magnitude
-
-
-@kernel
-def with_others(n, others, zeros, spare, keys, levels, counts):
-    """Merge other values' sorted keys, and zeros, into the first n cells. Returns how many there are then."""
-    if len(others) == 0 and zeros == 0:
-        return n
-    other_keys, other_levels, other_counts = spare
-    k = distinct(others, np.empty(0), other_keys, other_levels, other_counts)
-    if zeros > 0:
-        at = k
-        while at > 0 and other_keys[at - 1] > SIGN:
-            other_keys[at], other_counts[at] = other_keys[at - 1], other_counts[at - 1]
-            at -= 1
-        other_keys[at], other_counts[at] = SIGN, zeros
-        other_levels[k] = 0
-        k += 1
-    # from the back, so that nothing is overwritten before it has moved
-    i, j, total = n - 1, k - 1, n + k
-    for at in range(total - 1, -1, -1):
-        if j < 0:
-            break
-        if i >= 0 and keys[i] > other_keys[j]:
-            keys[at], levels[at], counts[at] = keys[i], levels[i], counts[i]
-            i -= 1
-        else:
-            keys[at], levels[at], counts[at] = other_keys[j], other_levels[j], other_counts[j]
-            j -= 1
-    return total
-
-
 @entry
-def needs_another_look(tables, kind, kept, zeros, most):
-    """Which features have no table, too many values outside it, or a cell too heavy to stay whole; and, in `most`, how many
-    values a cell may have."""
-    found = np.zeros(len(kind), np.bool_)
-    for j in range(len(kind)):
-        total, largest = kept[j] + zeros[j], np.uint32(0)
-        for c in tables[j]:
-            total += np.int64(c)
-            largest = max(largest, c)
-        most[j] = most_in_a_cell(float(total))
-        found[j] = kind[j] == NO_TABLE or kept[j] > SPILL or (kind[j] == FLOAT_TABLE and largest > most[j])
-    return found
+def cells_of_tables(tables, kind, shift, base, most, ends, keys, levels, counts):
+    """The filled rows of all tables of floats as sorted cells, to `ends` (features,) where each feature's end. Returns how many.
 
-
-@entry
-def sketch(table, kind, shift, base, origin, most, others, zeros, keys, levels, counts):
-    """A tallied table, other values' sorted keys and zeros as the sketch of one feature. Returns how many cells it has."""
-    spare = np.empty(len(others) + 1, np.uint64), np.empty(len(others) + 1, np.uint8), np.empty(len(others) + 1)
-    n = cells_of_table(table, kind, shift, base, origin, most, keys, levels, counts)
-    n = with_others(n, others, zeros, spare, keys, levels, counts)
-    return coarsen(keys, levels, counts, n, most)
-
-
-@entry
-def heavy_values(column, table, shift, base, most, out):
-    """Copy to `out` those of a column's float64 values that lie outside its table or in a row with more than `most`. Returns
-    how many."""
+    Sixteen rows, or four, become one cell at once where they hold at most `most`, which leaves `coarsen` the rest. A row
+    with more is left out: its values come back one by one (`heavy_values`).
+    """
     n = 0
-    bits = column.view(np.int64)
+    for j in range(len(kind)):
+        if kind[j] == FLOAT_TABLE:
+            n = _cells_of_table(tables[j], shift[j], base[j], most[j], n, keys, levels, counts)
+        ends[j] = n
+    return n
+
+
+@entry
+def heavy_values(column, bits, table, shift, base, most, out):
+    """Copy to `out` those of a column's float64 values (as int64: `bits`) that lie outside its table or in a row with more
+    than `most`. Returns how many."""
+    n = 0
     for i in range(len(column)):
         value = column[i]
         if value - value != 0.0 or value == 0.0:
