@@ -306,6 +306,7 @@ class Reference:
 
 
 EXACT, SINGLE = 1e-6, 1e-2  # tolerances: of who sums in float64, and of who does so in float32
+ANY = float("inf")  # of who sums so much in float32 that its answer is another one: that is told, not refused
 
 
 def of_profile(profile: Any) -> dict[str, np.ndarray]:

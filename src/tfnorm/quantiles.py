@@ -420,7 +420,7 @@ def _tables(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.nd
     origin[whole] = np.rint(low[whole] - (counting.TABLE - (high[whole] - low[whole])) / 2)
     keys = np.sort(_keys(sample.reshape(-1)).reshape(features, SAMPLE), axis=1)
     shift, base = np.zeros(features, np.int64), np.zeros(features, np.int64)
-    counting.choose_tables(keys, features, 0.88 / RESOLUTION, rows.dtype == np.float32, kind, shift, base)
+    counting.choose_tables(keys, features, 0.75 / RESOLUTION, rows.dtype == np.float32, kind, shift, base)
     return kind, shift, base, origin
 
 

@@ -54,11 +54,16 @@ class Block:
         sums, counts, done = self._progress
         step = moments.rows_per_block(self.features)
         whole = row if row * self.features >= len(self.flat) else row // step * step
-        if whole > done[0]:
+        while done[0] < whole:
             part = self.flat[done[0] * self.features : whole * self.features]
-            weight = self.weight[done[0] : whole] if len(self.weight) else self.weight
-            moments.measure(part, self.features, weight, self.whole, sums, counts)
-            done[0] = whole
+            if not len(self.weight):
+                done[0] += moments.measure(part, self.features, self.whole, sums, counts)
+            if done[0] < whole:
+                stop = min(done[0] + (64 * step if len(self.weight) else step), whole)
+                part = self.flat[done[0] * self.features : stop * self.features].astype(np.float64, copy=False)
+                weight = self.weight[done[0] : stop]
+                moments.measure_carefully(part, weight, self.features, self.whole, sums, counts)
+                done[0] = stop
 
     @property
     def measured(self) -> tuple[np.ndarray, np.ndarray]:

@@ -330,11 +330,25 @@ def _copy(x, start, step, width, out):
     return n
 
 
-@entry
-def measure(flat, features, weight, whole, sums, counts):
-    """Add all rows, which lie in `flat` (float32 or float64), to `sums` (9, features) and `counts` (5, features).
+@kernel
+def _add_block(x, features, center, exponents, block, sums, counts, lanes, zeros, any_zero):
+    """Add a block's sums about its center to all others."""
+    _central(block, center, exponents, features)
+    add_moments(sums, block, sums, features)
+    for j in range(features):
+        any_zero |= block[MINIMUM, j] <= 0.0 <= block[MAXIMUM, j]
+        sums[MINIMUM, j] = min(sums[MINIMUM, j], block[MINIMUM, j])
+        sums[MAXIMUM, j] = max(sums[MAXIMUM, j], block[MAXIMUM, j])
+    if any_zero:
+        _count_zeros(x, lanes, zeros, counts[ZERO])
 
-    `weight` has a number a row, or none at all. `whole` says that all values are integers.
+
+@entry
+def measure(flat, features, whole, sums, counts):
+    """Add rows, which lie in `flat` (float32 or float64), to `sums` (9, features) and `counts` (5, features).
+
+    It stops before a block that wants care (`measure_carefully`). Returns how many rows it added. `whole` says that all values
+    are integers.
     """
     rows = len(flat) // features
     lanes = max(1, LANES // features) * features
@@ -346,30 +360,33 @@ def measure(flat, features, weight, whole, sums, counts):
     for first in range(0, rows, block_rows):
         last = min(first + block_rows, rows)
         x = flat[first * features : last * features]
-        fine = len(weight) == 0
-        if fine:
-            sampled = _copy(x, 0, max(1, (last - first) // SAMPLE_ROWS) * features, features, wide)
-            _provisional(wide, sampled // features, features, whole, center, exponents)
-            _prepare_lanes(center, exponents, work)
-            folded = len(x) // lanes // 4 * 4
-            _one_pass(x, folded, lanes, ends, work)
-            _rest(wide[: _copy(x, folded * lanes, 1, 1, wide)], lanes, work)
-            fine = _fold_lanes(last - first, features, work, block)
-        if fine:
-            for j in range(features):
-                counts[FINITE, j] += last - first
-        else:
-            _copy(x, 0, 1, 1, wide)
-            _careful_block(wide[: len(x)], weight, first, features, whole, center, exponents, block, counts)
-        _central(block, center, exponents, features)
-        add_moments(sums, block, sums, features)
-        any_zero = len(weight) > 0  # rows of weight 0 are not in the extremes
+        sampled = _copy(x, 0, max(1, (last - first) // SAMPLE_ROWS) * features, features, wide)
+        _provisional(wide, sampled // features, features, whole, center, exponents)
+        _prepare_lanes(center, exponents, work)
+        folded = len(x) // lanes // 4 * 4
+        _one_pass(x, folded, lanes, ends, work)
+        _rest(wide[: _copy(x, folded * lanes, 1, 1, wide)], lanes, work)
+        if not _fold_lanes(last - first, features, work, block):
+            return first
         for j in range(features):
-            any_zero |= block[MINIMUM, j] <= 0.0 <= block[MAXIMUM, j]
-            sums[MINIMUM, j] = min(sums[MINIMUM, j], block[MINIMUM, j])
-            sums[MAXIMUM, j] = max(sums[MAXIMUM, j], block[MAXIMUM, j])
-        if any_zero:
-            _count_zeros(x, lanes, zeros, counts[ZERO])
+            counts[FINITE, j] += last - first
+        _add_block(x, features, center, exponents, block, sums, counts, lanes, zeros, False)
+    return rows
+
+
+@entry
+def measure_carefully(flat, weight, features, whole, sums, counts):
+    """As `measure`, value by value. `flat` is float64, `weight` has a number a row, or none at all."""
+    rows = len(flat) // features
+    lanes = max(1, LANES // features) * features
+    block_rows = _rows_per_block(features)
+    center, exponents, block = np.empty(features), np.empty(features), np.empty((9, features))
+    zeros = np.empty(lanes, np.int32)
+    for first in range(0, rows, block_rows):
+        x = flat[first * features : min(first + block_rows, rows) * features]
+        _careful_block(x, weight, first, features, whole, center, exponents, block, counts)
+        # rows of weight 0 are not in the extremes
+        _add_block(x, features, center, exponents, block, sums, counts, lanes, zeros, len(weight) > 0)
 
 
 rows_per_block = _rows_per_block.py_func

@@ -18,6 +18,7 @@ TABLE = 2 * WIDTH
 OUTSIDE = np.uint16(TABLE)  # this bit says that there is no row
 SPILL = 4096  # values outside the table; a column with more in one block is sorted instead
 FLOAT_TABLE, WHOLE_TABLE, NO_TABLE = 0, 1, 2
+ENOUGH = 0.99  # of a sample in a table leave room among SPILL values for what it does not show
 MAX_LEVEL = 46  # of a table's rows: it then spans 128 powers of two, and float32 has 254
 _MAGNITUDE = np.int64((1 << 63) - 1)
 _ANY_OUTSIDE = U(TABLE * 0x0001_0001_0001_0001)
@@ -46,8 +47,8 @@ def choose_tables(sample, features, target, single, kind, shift, base):
         while level < MAX_LEVEL and float(U(1) << U(level + 1)) * cells_a_run <= float(narrowest):
             level += 1
         level = max(level, 29) if single else level
-        # the magnitudes in the sample, as rows in order; the table lies where it holds the most of them
-        rows = np.empty(m, np.int64)
+        # the magnitudes in the sample, in order; the table lies where it holds the most of them
+        magnitudes = np.empty(m, np.uint64)
         right = 0
         while right < m and row[right] < SIGN:
             right += 1
@@ -56,15 +57,23 @@ def choose_tables(sample, features, target, single, kind, shift, base):
             below = ~row[left] & U(_MAGNITUDE) if left >= 0 else SIGN
             above = row[right] & U(_MAGNITUDE) if right < m else SIGN
             if below <= above:
-                rows[i], left = np.int64(below >> U(level)), left - 1
+                magnitudes[i], left = below, left - 1
             else:
-                rows[i], right = np.int64(above >> U(level)), right + 1
-        best, best_at, i = 0, 0, 0
-        for k in range(m):
-            while rows[k] - rows[i] >= WIDTH:
-                i += 1
-            if k - i + 1 > best:
-                best, best_at = k - i + 1, i
+                magnitudes[i], right = above, right + 1
+        rows = np.empty(m, np.int64)
+        best, best_at, finest = 0, 0, level
+        while True:  # a row too heavy here and there costs less than many values outside
+            for i in range(m):
+                rows[i] = np.int64(magnitudes[i] >> U(level))
+            best, best_at, i = 0, 0, 0
+            for k in range(m):
+                while rows[k] - rows[i] >= WIDTH:
+                    i += 1
+                if k - i + 1 > best:
+                    best, best_at = k - i + 1, i
+            if best >= m * ENOUGH or level >= min(finest + 2, MAX_LEVEL):
+                break
+            level += 1
         spare = WIDTH - (rows[best_at + best - 1] - rows[best_at] + 1)
         first = rows[best_at] - spare // 2
         end = ((255 << 23) + SINGLE_BIAS) >> (level - 29) if single else (2047 << 52) >> level
