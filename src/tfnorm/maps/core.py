@@ -1,4 +1,4 @@
-"""What is done to a number.
+"""Maps: their base, the affine ones, chains, and how a map is run.
 
 The one law: a map comes back, `m.inverse(m.forward(x)) == x` on the domain that the map states.
 
@@ -164,24 +164,6 @@ class Clip(Map):
 
 
 @dataclass(frozen=True)
-class Log1p(Map):
-    """`y = log(1 + x)` for x > -1, NaN elsewhere; back by `exp(y) - 1`."""
-
-    elementwise: ClassVar[bool] = True
-
-    def forward(self, x: Array, xp: Namespace) -> Array:
-        inside = x > -1
-        return xp.where(inside, xp.log1p(xp.where(inside, x, xp.zeros_like(x))), xp.full_like(x, float("nan")))
-
-    def inverse(self, y: Array, xp: Namespace) -> Array:
-        return xp.expm1(y)
-
-    @property
-    def domain(self) -> str:
-        return "values above -1"
-
-
-@dataclass(frozen=True)
 class Identity(Map):
     """`y = x`."""
 
@@ -192,40 +174,6 @@ class Identity(Map):
 
     def inverse(self, y: Array, xp: Namespace) -> Array:
         return y
-
-
-@dataclass(frozen=True)
-class RowNorm(Map):
-    """`y = x / norm(x)` of each sample over `axes`; a zero sample stays zero, one with a missing value is missing.
-
-    The sample is first divided by its largest absolute value, so that nothing overflows or vanishes when squared.
-    """
-
-    order: float  # 1, 2 or infinity
-    axes: tuple[int, ...] = (-1,)  # counted from the end; none means all of a sample's
-
-    def forward(self, x: Array, xp: Namespace) -> Array:
-        axes = self.axes or tuple(range(1, len(x.shape)))
-        largest = xp.max(xp.abs(x), axis=axes, keepdims=True)
-        direction = x / xp.where(largest == 0, xp.ones_like(largest), largest)
-        if self.order == 1:
-            norm = xp.sum(xp.abs(direction), axis=axes, keepdims=True)
-        elif self.order == 2:
-            square = xp.sum(direction * direction, axis=axes, keepdims=True)
-            norm = xp.sqrt(xp.where(square == 0, xp.ones_like(square), square))  # the root's slope at 0 is infinite
-        else:  # a maximum does not see NaN everywhere that this runs (XLA)
-            missing = xp.any(xp.isnan(x), axis=axes, keepdims=True)
-            return xp.where(missing, xp.full_like(direction, float("nan")), direction)
-        return direction / xp.where(norm == 0, xp.ones_like(norm), norm)
-
-    def flaw(self, features: int) -> str:
-        sound = self.order in (1, 2, np.inf) and all(-32 <= axis < 0 for axis in self.axes)
-        sound = sound and len(set(self.axes)) == len(self.axes)
-        return "" if sound else "it is no norm over axes counted from the end"
-
-    @property
-    def lost(self) -> str:
-        return "a unit norm keeps the direction of a sample and forgets its length, so it cannot be undone"
 
 
 @dataclass(frozen=True)
@@ -288,8 +236,8 @@ def _of_step(arrays: dict[str, Array], step: int) -> dict[str, Array]:
 def chain(*maps: Map) -> Map:
     """The maps in turn, as simple as can be: identities drop out, chains flatten, one map stays itself.
 
-    >>> chain(Log1p(), Identity())
-    Log1p()
+    >>> chain(Identity(), Identity())
+    Identity()
     """
 
     def flat(several: tuple[Map, ...]) -> Iterator[Map]:

@@ -1,0 +1,174 @@
+"""What a technique is, the registry of all, and how a choice is written.
+
+The one law: a technique is a function from statistics to a map. The annotations of its first parameters say which statistics
+it needs, the rest are its settings; that is all there is to adding one.
+
+A choice is written the same way everywhere: `"standard"`, `"minmax(-1, 1)"`, `"log1p, standard"`, or objects: `minmax(low=-1)`.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import inspect
+import math
+import numbers
+import typing
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tfnorm.errors import ChoiceError
+from tfnorm.maps import Map
+from tfnorm.statistics import Statistic
+
+
+@dataclass(frozen=True)
+class Technique:
+    """A technique with its settings, as `minmax(low=-1)` makes it."""
+
+    kind: TechniqueKind
+    settings: tuple[tuple[str, Any], ...]  # those that differ from the defaults
+
+    @property
+    def needs(self) -> tuple[type[Statistic], ...]:
+        """The statistics it is solved from."""
+        return tuple(self.kind.statistics.values())
+
+    def solve(self, statistics: Mapping[type[Statistic], Statistic]) -> Map:
+        """The map for these statistics."""
+        needed = {name: statistics[cls] for name, cls in self.kind.statistics.items()}
+        return self.kind.function(**needed, **dict(self.settings))
+
+    def __str__(self) -> str:
+        """As it is written in files and on the command line."""
+        inside = ", ".join(f"{name}={value!r}" for name, value in self.settings)
+        return f"{self.kind.name}({inside})" if inside else self.kind.name
+
+    __repr__ = __str__
+
+
+@dataclass(frozen=True)
+class TechniqueKind:
+    """A technique before its settings are chosen: call it with them. What `@technique` makes of a function."""
+
+    function: Callable[..., Map]
+    name: str
+    summary: str  # the first line of its docstring: the formula
+    statistics: dict[str, type[Statistic]]  # parameter -> statistic
+    parameters: dict[str, inspect.Parameter]  # settings, with their defaults
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Technique:
+        signature = inspect.Signature(list(self.parameters.values()))
+        try:
+            bound = signature.bind(*args, **kwargs)
+        except TypeError as error:
+            raise ChoiceError(f"{self.name}{signature} was given other arguments: {error}.") from None
+        for name, value in bound.arguments.items():
+            bound.arguments[name] = _setting(self, name, value)
+        chosen = Technique(self, tuple((k, v) for k, v in bound.arguments.items() if v != self.parameters[k].default))
+        dry = {name: cls.nothing(1) for name, cls in self.statistics.items()}
+        self.function(**dry, **bound.arguments)  # a setting that makes no sense is told now, not after hours of reading
+        return chosen
+
+    def __hash__(self) -> int:
+        return hash(self.name)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """By name: the function is this process' own."""
+        return _by_name, (self.name,)
+
+    def __repr__(self) -> str:
+        return f"{self.name}{inspect.Signature(list(self.parameters.values()))}"
+
+
+def _setting(kind: TechniqueKind, name: str, value: Any) -> Any:
+    """A setting's value as text has it, so that 1, 1.0 and NumPy's are one; ChoiceError where it cannot be one."""
+    default = kind.parameters[name].default
+    if isinstance(default, bool):
+        if isinstance(value, bool):
+            return value
+    elif isinstance(default, float):
+        if isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value):
+            number = float(value)
+            return int(number) if number.is_integer() and abs(number) < 1 << 53 else number
+    elif value is None or isinstance(value, int) or (isinstance(value, tuple) and all(type(v) is int for v in value)):
+        return value
+    wanted = {bool: "True or False", float: "a number"}.get(type(default), "an axis, several in (), or None")
+    raise ChoiceError(f"{kind.name}: {name} must be {wanted}, got {value!r}.")
+
+
+TECHNIQUES: dict[str, TechniqueKind] = {}
+"""Every technique there is, by name."""
+
+
+def _by_name(name: str) -> TechniqueKind:
+    return TECHNIQUES[name]
+
+
+def technique(function: Callable[..., Map]) -> TechniqueKind:
+    """Register a function from statistics and settings to a map, under its name."""
+    hints = typing.get_type_hints(function)
+    parameters = inspect.signature(function).parameters
+    needed = {
+        name: hints[name] for name in parameters if isinstance(hints[name], type) and issubclass(hints[name], Statistic)
+    }
+    kind = TechniqueKind(
+        function,
+        function.__name__.rstrip("_"),
+        (inspect.getdoc(function) or "").split("\n")[0],
+        needed,
+        {name: p.replace(annotation=p.empty) for name, p in parameters.items() if name not in needed},
+    )
+    object.__setattr__(kind, "__doc__", function.__doc__)
+    TECHNIQUES[kind.name] = kind
+    return kind
+
+
+Stages = tuple[Technique, ...]
+Choosable = str | Technique | TechniqueKind | Sequence[str | Technique | TechniqueKind]
+
+
+def parse(choice: Choosable) -> Stages:
+    """One column's choice as a chain of techniques.
+
+    >>> parse("log1p, minmax(-1, 1)")
+    (log1p, minmax(low=-1))
+    """
+    if isinstance(choice, Technique):
+        return (choice,)
+    if isinstance(choice, TechniqueKind):
+        return (choice(),)
+    if isinstance(choice, str):
+        return tuple(_parse_text(choice))
+    if isinstance(choice, Iterable) and (stages := tuple(stage for one in choice for stage in parse(one))):
+        return stages
+    raise ChoiceError(f"expected a technique, its name, or a list of them, got {choice!r}. {_known()}")
+
+
+def _parse_text(text: str) -> Iterable[Technique]:
+    try:
+        tree = ast.parse(f"({text.strip()},)", mode="eval").body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        raise ChoiceError(
+            f"{text!r} is not a technique; write it as standard, minmax(-1, 1) or log1p, standard."
+        ) from None
+    for node in tree.elts if isinstance(tree, ast.Tuple) else [tree]:
+        call = node if isinstance(node, ast.Call) else None
+        name = call.func if call else node
+        if not isinstance(name, ast.Name):
+            raise ChoiceError(f"{text!r} is not a technique; write it as standard, minmax(-1, 1) or log1p, standard.")
+        kind = TECHNIQUES.get(name.id)
+        if kind is None:
+            close = difflib.get_close_matches(name.id, TECHNIQUES, 1)
+            raise ChoiceError(f"no technique {name.id!r}{f', did you mean {close[0]!r}?' if close else '.'} {_known()}")
+        try:
+            args = [ast.literal_eval(arg) for arg in (call.args if call else [])]
+            kwargs = {str(k.arg): ast.literal_eval(k.value) for k in (call.keywords if call else [])}
+        except ValueError:
+            raise ChoiceError(f"{text!r}: arguments must be plain numbers or True, False, None.") from None
+        yield kind(*args, **kwargs)
+
+
+def _known() -> str:
+    return f"There are: {', '.join(TECHNIQUES)}."

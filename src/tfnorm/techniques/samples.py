@@ -1,0 +1,69 @@
+"""Techniques of a sample by its own numbers; they gather nothing.
+
+The one law: a sample's result depends on that sample alone.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from tfnorm import maps
+from tfnorm.errors import ChoiceError
+from tfnorm.maps import Map
+from tfnorm.techniques.core import technique
+
+
+@technique
+def l1(axis: Any = -1) -> Map:
+    """x / sum|x| of each sample
+
+    To vectors whose absolute values add up to 1. Keeps zeros, signs and proportions, forgets the length, so it has no
+    inverse. Choose it for counts of a whole (word counts, histograms). A zero vector stays zero. `axis`: over which axes
+    of the data, the last by default, None for all of a sample's.
+
+    >>> import tfnorm
+    >>> tfnorm.fit([[1.0, 3.0]], "l1").transform([[1.0, 3.0]])
+    array([[0.25, 0.75]])
+    """
+    return maps.RowNorm(1.0, _axes(axis))
+
+
+@technique
+def l2(axis: Any = -1) -> Map:
+    """x / sqrt(sum x**2) of each sample
+
+    To vectors of Euclidean length 1. Keeps zeros, signs and the direction, forgets the length, so it has no inverse. Choose it
+    where direction matters (embeddings, text vectors, cosine similarity). A zero vector stays zero. `axis` as in `l1`.
+
+    >>> import tfnorm
+    >>> tfnorm.fit([[3.0, 4.0]], "l2").transform([[3.0, 4.0]])
+    array([[0.6, 0.8]])
+
+    scikit-learn's Normalizer, Keras' UnitNormalization, without their overflow at large values.
+    """
+    return maps.RowNorm(2.0, _axes(axis))
+
+
+@technique
+def linf(axis: Any = -1) -> Map:
+    """x / max|x| of each sample
+
+    To vectors whose largest absolute value is 1. Keeps zeros, signs and proportions, forgets the length, so it has no inverse.
+    A zero vector stays zero. `axis` as in `l1`.
+
+    >>> import tfnorm
+    >>> tfnorm.fit([[2.0, -4.0]], "linf").transform([[2.0, -4.0]])
+    array([[ 0.5, -1. ]])
+    """
+    return maps.RowNorm(math.inf, _axes(axis))
+
+
+def _axes(axis: Any) -> tuple[int, ...]:
+    """Axes counted from the end; empty for all but the first."""
+    axes = () if axis is None else (axis,) if isinstance(axis, int) else tuple(axis)
+    if any(a >= 0 for a in axes):
+        raise ChoiceError(
+            f"axis must count from the end (-1 is the last), got {axis!r}: the first axis holds the samples."
+        )
+    return axes
