@@ -26,6 +26,7 @@ check: $(VENV)/ready
 
 bench: $(VENV)/ready
 	for script in fit_memory fit_files transform startup; do $(BIN)/python benchmarks/$$script.py || exit 1; done
+	$(BIN)/python benchmarks/accuracy.py
 
 clean:
 	rm -rf $(VENV) demo .pytest_cache .mypy_cache .ruff_cache

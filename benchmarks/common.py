@@ -24,6 +24,7 @@ import numpy as np
 
 PACKAGES = (
     "tfnorm", "numpy", "numba", "scikit-learn", "polars", "pandas", "pyarrow", "tensorflow", "tensorflow-cpu", "keras",
+    "duckdb", "river", "tensorflow-transform", "pyspark",
 )  # fmt: skip
 UNSET = (  # they make it another program than users have
     "OPENBLAS_CORETYPE",

@@ -27,16 +27,37 @@ if TYPE_CHECKING:
     from tfnorm.layer import Normalize as Normalize
     from tfnorm.profile import Profile as Profile
     from tfnorm.techniques import TECHNIQUES as TECHNIQUES
+    from tfnorm.techniques import asinh as asinh
+    from tfnorm.techniques import box_cox as box_cox
+    from tfnorm.techniques import center as center
+    from tfnorm.techniques import clip as clip
+    from tfnorm.techniques import contrast as contrast
+    from tfnorm.techniques import decimal as decimal
+    from tfnorm.techniques import gaussianize as gaussianize
     from tfnorm.techniques import identity as identity
+    from tfnorm.techniques import impute as impute
+    from tfnorm.techniques import instance as instance
     from tfnorm.techniques import l1 as l1
     from tfnorm.techniques import l2 as l2
     from tfnorm.techniques import linf as linf
     from tfnorm.techniques import log1p as log1p
+    from tfnorm.techniques import mask as mask
     from tfnorm.techniques import maxabs as maxabs
     from tfnorm.techniques import mean_range as mean_range
     from tfnorm.techniques import minmax as minmax
+    from tfnorm.techniques import pareto as pareto
+    from tfnorm.techniques import power as power
+    from tfnorm.techniques import quantile as quantile
     from tfnorm.techniques import robust as robust
+    from tfnorm.techniques import sigmoid as sigmoid
+    from tfnorm.techniques import signed_log as signed_log
+    from tfnorm.techniques import soft_clip as soft_clip
+    from tfnorm.techniques import sqrt as sqrt
     from tfnorm.techniques import standard as standard
+    from tfnorm.techniques import tanh as tanh
+    from tfnorm.techniques import vast as vast
+    from tfnorm.techniques import winsorize as winsorize
+    from tfnorm.techniques import yeo_johnson as yeo_johnson
 
 _HOME = {
     "artefact": ("load",),
@@ -47,16 +68,37 @@ _HOME = {
     "layer": ("Normalize",),
     "techniques": (
         "TECHNIQUES",
+        "asinh",
+        "box_cox",
+        "center",
+        "clip",
+        "contrast",
+        "decimal",
+        "gaussianize",
         "identity",
+        "impute",
+        "instance",
         "l1",
         "l2",
         "linf",
         "log1p",
+        "mask",
         "maxabs",
         "mean_range",
         "minmax",
+        "pareto",
+        "power",
+        "quantile",
         "robust",
+        "sigmoid",
+        "signed_log",
+        "soft_clip",
+        "sqrt",
         "standard",
+        "tanh",
+        "vast",
+        "winsorize",
+        "yeo_johnson",
     ),
 }  # fmt: skip
 _MODULE = {word: module for module, words in _HOME.items() for word in words}

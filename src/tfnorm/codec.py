@@ -139,6 +139,10 @@ def _number(data: Any, path: str) -> float:
 
 def _array(data: Any, path: str) -> np.ndarray:
     _expect(isinstance(data, list), path, "a list of numbers", data)
+    if data and all(type(item) is list for item in data):
+        rows = [_array(item, f"{path}[{i}]") for i, item in enumerate(data)]
+        _expect(len({(row.shape, row.dtype.kind) for row in rows}) == 1, path, "rows of one length", "others")
+        return np.stack(rows)
     if data and all(type(item) is int for item in data):
         try:
             return np.array(data, np.int64)

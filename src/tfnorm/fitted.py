@@ -14,7 +14,7 @@ import numpy as np
 from tfnorm.apply import apply
 from tfnorm.errors import ChoiceError, DataError, NotInvertibleError
 from tfnorm.gather import as_numbers
-from tfnorm.maps import Map
+from tfnorm.maps import Instance, Map
 from tfnorm.profile import Column, ColumnProfile, Profile
 from tfnorm.sources import BARE
 from tfnorm.sources.columns import did_you_mean, quoted
@@ -48,11 +48,16 @@ class Fitted:
         """
         return self._apply(batch, inverse=False)
 
-    def inverse(self, batch: Any) -> Any:
+    def inverse(self, batch: Any, *, like: Any = None) -> Any:
         """Back to real units; of only some of the columns, by name, too.
 
+        like: the raw samples, where the fit was of one array by `instance` or `contrast`, which forget level and spread.
         NotInvertibleError where a column's technique forgets what it would need (unit norms).
         """
+        if like is not None:
+            if not self.profile.bare:
+                raise ChoiceError('like= goes with one column: fitted["name"].inverse(y, like=x).')
+            return self[BARE].inverse(batch, like=like)
         return self._apply(batch, inverse=True)
 
     def _apply(self, batch: Any, *, inverse: bool) -> Any:
@@ -213,8 +218,10 @@ class FittedColumn:
 
         return self._run(arrays.numbers(values, self.name), inverse=False)
 
-    def inverse(self, values: Any) -> np.ndarray:
+    def inverse(self, values: Any, *, like: Any = None) -> np.ndarray:
         """A lone array (a model's predictions, say) back to real units.
+
+        like: for `instance` and `contrast`, the raw samples whose level and spread are to be given back.
 
         >>> import tfnorm
         >>> fitted = tfnorm.fit({"price": [100.0, 300.0]}, "minmax")
@@ -224,7 +231,14 @@ class FittedColumn:
         """
         from tfnorm.sources import arrays
 
-        return self._run(arrays.numbers(values, self.name), inverse=True)
+        if like is None:
+            return self._run(arrays.numbers(values, self.name), inverse=True)
+        if not isinstance(self.map, Instance):
+            raise ChoiceError(
+                f"column {quoted([self.name])}: like= is for instance and contrast, not {self.technique}."
+            )
+        y, x = (np.asarray(arrays.numbers(one, self.name), np.float64) for one in (values, like))
+        return np.asarray(self.map.inverse_like(y, x, np))
 
     def layer(self, *, inverse: bool = False, **kwargs: Any) -> Any:
         """A Keras layer for this column alone, tensor in, tensor out; with `inverse=True` back to real units."""

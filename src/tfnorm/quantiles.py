@@ -199,6 +199,8 @@ class Curve:
             return [float("nan")] * len(q)
         edges, below, upto = self._steps()
         position = np.clip(q, 0.0, 1.0) * max(self.total - 1.0, 0.0)
+        near = np.rint(position)  # a share of the ranks, as i / (n - 1), is meant to be that rank
+        position = np.where(np.abs(position - near) <= 1e-14 * self.total, near, position)
         first, second = np.floor(position), np.ceil(position)
         a, b = (_value_at(rank, edges, below, upto) for rank in (first, second))
         return [float(v) for v in _between(a, b, position - first)]
@@ -227,6 +229,19 @@ class Curve:
         order = np.argsort(ends, kind="stable")
         sums = np.cumsum(self.count[order])
         return float(ends[order][min(int(np.searchsorted(sums, rank, side="right")), len(sums) - 1)])
+
+    def pieces(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The distribution as pieces side by side: from where to where, and the mass spread evenly over each; a heavy value is
+        a piece without width."""
+        if not len(self.count):
+            return (np.empty(0),) * 3
+        edges, below, upto = self._steps()
+        low, high = np.repeat(edges, 2)[:-1], np.repeat(edges, 2)[1:]
+        low[0::2], high[0::2] = edges, edges
+        mass = np.empty(len(low))
+        mass[0::2], mass[1::2] = upto - below, below[1:] - upto[:-1]
+        held = mass > 0
+        return low[held], high[held], mass[held]
 
     def rank_error(self) -> float:
         """The widest uncertainty of any value's rank, as a share of all values."""

@@ -13,5 +13,17 @@ from tfnorm.maps.core import Namespace as Namespace
 from tfnorm.maps.core import chain as chain
 from tfnorm.maps.core import run as run
 from tfnorm.maps.core import working_dtypes as working_dtypes
+from tfnorm.maps.curves import Asinh as Asinh
+from tfnorm.maps.curves import BoxCox as BoxCox
+from tfnorm.maps.curves import Fill as Fill
 from tfnorm.maps.curves import Log1p as Log1p
+from tfnorm.maps.curves import Piecewise as Piecewise
+from tfnorm.maps.curves import Power as Power
+from tfnorm.maps.curves import Present as Present
+from tfnorm.maps.curves import Sigmoid as Sigmoid
+from tfnorm.maps.curves import SignedLog as SignedLog
+from tfnorm.maps.curves import SmoothClip as SmoothClip
+from tfnorm.maps.curves import TukeyTails as TukeyTails
+from tfnorm.maps.curves import YeoJohnson as YeoJohnson
+from tfnorm.maps.samples import Instance as Instance
 from tfnorm.maps.samples import RowNorm as RowNorm

@@ -44,3 +44,56 @@ class RowNorm(Map):
     @property
     def lost(self) -> str:
         return "a unit norm keeps the direction of a sample and forgets its length, so it cannot be undone"
+
+
+@dataclass(frozen=True)
+class Instance(Map):
+    """`y = (x - mean) / max(sqrt(bias + variance), epsilon) * scale` of each sample over `axes`.
+
+    A sample without variance becomes 0. What was taken off and divided by is forgotten, unless the way back is given it:
+    `inverse_like(y, x)` takes it from x.
+    """
+
+    axes: tuple[int, ...] = ()  # counted from the end; none means all of a sample's
+    scale: float = 1.0
+    bias: float = 0.0  # added to the variance, in the input's units squared
+    epsilon: float = 0.0  # the divisor is never below, in the input's units
+
+    def forward(self, x: Array, xp: Namespace) -> Array:
+        away, _, divisor = self._parts(x, xp)
+        nothing = divisor == 0
+        return xp.where(nothing, away - away, away / xp.where(nothing, xp.ones_like(divisor), divisor)) * self.scale
+
+    def inverse_like(self, y: Array, x: Array, xp: Namespace) -> Array:
+        """Back to the scale of x, whose samples are those that y belongs to; along `axes` their lengths may differ."""
+        _, mean, divisor = self._parts(x, xp)
+        return y / self.scale * divisor + mean
+
+    def _parts(self, x: Array, xp: Namespace) -> tuple[Array, Array, Array]:
+        """The distance from the mean, the mean and the divisor."""
+        axes = self.axes or tuple(range(1, len(x.shape)))
+        least = xp.min(x, axis=axes, keepdims=True)
+        above = x - least  # exactly 0 where nothing varies, and nearly exact about any offset
+        rest = xp.mean(above, axis=axes, keepdims=True)
+        away = above - rest
+        largest = xp.max(xp.abs(away), axis=axes, keepdims=True)
+        unit = xp.where(largest > 0, largest, xp.ones_like(largest))  # squares neither overflow nor vanish
+        part = away / unit
+        variance = xp.mean(part * part, axis=axes, keepdims=True)
+        if self.bias:
+            variance = variance + self.bias / unit / unit
+        varies = variance > 0
+        root = xp.sqrt(xp.where(varies, variance, xp.ones_like(variance)))  # the root's slope at 0 is infinite
+        divisor = xp.where(varies, root * unit, xp.zeros_like(root))
+        if self.epsilon:
+            divisor = xp.maximum(divisor, xp.full_like(divisor, self.epsilon))
+        return away, least + rest, divisor
+
+    def flaw(self, features: int) -> str:
+        sound = all(-32 <= axis < 0 for axis in self.axes) and len(set(self.axes)) == len(self.axes)
+        sound = sound and 0 < self.scale < np.inf and 0 <= self.bias < np.inf and 0 <= self.epsilon < np.inf
+        return "" if sound else "it is no standardization over axes counted from the end"
+
+    @property
+    def lost(self) -> str:
+        return "a sample's own mean and deviation are forgotten; inverse(y, like=x) takes them from the raw x"

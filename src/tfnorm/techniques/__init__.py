@@ -6,6 +6,8 @@ The one law: a technique is a function from statistics to a map, in one of the f
 # ruff: isort: off
 from tfnorm.techniques import scales as scales  # the order in which they are listed
 from tfnorm.techniques import curves as curves
+from tfnorm.techniques import shapes as shapes
+from tfnorm.techniques import limits as limits
 from tfnorm.techniques import samples as samples
 
 # ruff: isort: on

@@ -13,10 +13,11 @@ import difflib
 import inspect
 import math
 import numbers
+import types
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from tfnorm.errors import ChoiceError
 from tfnorm.maps import Map
@@ -33,11 +34,19 @@ class Technique:
     @property
     def needs(self) -> tuple[type[Statistic], ...]:
         """The statistics it is solved from."""
-        return tuple(self.kind.statistics.values())
+        return tuple(self._needed().values())
+
+    def _needed(self) -> dict[str, type[Statistic]]:
+        statistics = self.kind.statistics
+        if self.kind.only is None:
+            return statistics
+        defaults = {name: parameter.default for name, parameter in self.kind.parameters.items()}
+        return {name: statistics[name] for name in self.kind.only(**{**defaults, **dict(self.settings)})}
 
     def solve(self, statistics: Mapping[type[Statistic], Statistic]) -> Map:
         """The map for these statistics."""
-        needed = {name: statistics[cls] for name, cls in self.kind.statistics.items()}
+        needed: dict[str, Any] = dict.fromkeys(self.kind.statistics)
+        needed.update((name, statistics[cls]) for name, cls in self._needed().items())
         return self.kind.function(**needed, **dict(self.settings))
 
     def __str__(self) -> str:
@@ -57,6 +66,8 @@ class TechniqueKind:
     summary: str  # the first line of its docstring: the formula
     statistics: dict[str, type[Statistic]]  # parameter -> statistic
     parameters: dict[str, inspect.Parameter]  # settings, with their defaults
+    hints: dict[str, Any]  # the parameters' annotations
+    only: Callable[..., Sequence[str]] | None = None  # settings -> the statistics needed under them, where not all are
 
     def __call__(self, *args: Any, **kwargs: Any) -> Technique:
         signature = inspect.Signature(list(self.parameters.values()))
@@ -84,18 +95,34 @@ class TechniqueKind:
 
 def _setting(kind: TechniqueKind, name: str, value: Any) -> Any:
     """A setting's value as text has it, so that 1, 1.0 and NumPy's are one; ChoiceError where it cannot be one."""
-    default = kind.parameters[name].default
-    if isinstance(default, bool):
-        if isinstance(value, bool):
+    hint = kind.hints[name]
+    hints = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
+    for one in hints:
+        if typing.get_origin(one) is Literal:
+            if isinstance(value, str) and value in typing.get_args(one):
+                return value
+        elif one is bool:
+            if isinstance(value, bool):
+                return value
+        elif one is float:
+            if isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value):
+                number = float(value)
+                return int(number) if number.is_integer() and abs(number) < 1 << 53 else number
+        elif one is int:
+            if isinstance(value, numbers.Integral) and not isinstance(value, bool):
+                return int(value)
+        elif (
+            value is None or isinstance(value, int) or (isinstance(value, tuple) and all(type(v) is int for v in value))
+        ):
             return value
-    elif isinstance(default, float):
-        if isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value):
-            number = float(value)
-            return int(number) if number.is_integer() and abs(number) < 1 << 53 else number
-    elif value is None or isinstance(value, int) or (isinstance(value, tuple) and all(type(v) is int for v in value)):
-        return value
-    wanted = {bool: "True or False", float: "a number"}.get(type(default), "an axis, several in (), or None")
-    raise ChoiceError(f"{kind.name}: {name} must be {wanted}, got {value!r}.")
+    raise ChoiceError(f"{kind.name}: {name} must be {' or '.join(map(_meant, hints))}, got {value!r}.")
+
+
+def _meant(hint: Any) -> str:
+    if typing.get_origin(hint) is Literal:
+        return " or ".join(repr(one) for one in typing.get_args(hint))
+    words = {bool: "True or False", float: "a number", int: "a whole number"}
+    return words.get(hint, "an axis, several in (), or None")
 
 
 TECHNIQUES: dict[str, TechniqueKind] = {}
@@ -106,8 +133,26 @@ def _by_name(name: str) -> TechniqueKind:
     return TECHNIQUES[name]
 
 
-def technique(function: Callable[..., Map]) -> TechniqueKind:
-    """Register a function from statistics and settings to a map, under its name."""
+@typing.overload
+def technique(function: Callable[..., Map]) -> TechniqueKind: ...
+
+
+@typing.overload
+def technique(*, only: Callable[..., Sequence[str]]) -> Callable[[Callable[..., Map]], TechniqueKind]: ...
+
+
+def technique(function: Callable[..., Map] | None = None, *, only: Callable[..., Sequence[str]] | None = None) -> Any:
+    """Register a function from statistics and settings to a map, under its name.
+
+    only: from the settings to the names of the statistics that are needed under them, where that is not all; the function
+        is given None for the others.
+    """
+    if function is None:
+        return lambda function: _register(function, only)
+    return _register(function, only)
+
+
+def _register(function: Callable[..., Map], only: Callable[..., Sequence[str]] | None) -> TechniqueKind:
     hints = typing.get_type_hints(function)
     parameters = inspect.signature(function).parameters
     needed = {
@@ -119,6 +164,8 @@ def technique(function: Callable[..., Map]) -> TechniqueKind:
         (inspect.getdoc(function) or "").split("\n")[0],
         needed,
         {name: p.replace(annotation=p.empty) for name, p in parameters.items() if name not in needed},
+        hints,
+        only,
     )
     object.__setattr__(kind, "__doc__", function.__doc__)
     TECHNIQUES[kind.name] = kind

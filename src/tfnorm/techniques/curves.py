@@ -1,13 +1,18 @@
-"""Techniques that bend the scale, each number by itself.
+"""Techniques that bend the scale by a fixed curve, each number by itself; most gather nothing.
 
 The one law: what they keep, drop and are defined on is the map's own word (`tfnorm.maps.curves`).
 """
 
 from __future__ import annotations
 
+import numpy as np
+
 from tfnorm import maps
-from tfnorm.maps import Map
+from tfnorm.errors import ChoiceError
+from tfnorm.maps import Affine, Map
+from tfnorm.statistics import Extremes, Moments
 from tfnorm.techniques.core import technique
+from tfnorm.techniques.scales import standard
 
 
 @technique
@@ -22,3 +27,122 @@ def log1p() -> Map:
     array([[2.302585]])
     """
     return maps.Log1p()
+
+
+@technique
+def signed_log() -> Map:
+    """sign(x) log(1 + |x|)
+
+    Draws in long tails on both sides (profits and losses, differences). Keeps zero, sign and order, not distances. Choose it
+    before `standard` where `log1p` meets negative numbers.
+
+    >>> import tfnorm
+    >>> tfnorm.fit([[-9.0], [9.0]], "signed_log").transform([[-9.0]]).round(6)
+    array([[-2.302585]])
+    """
+    return maps.SignedLog()
+
+
+@technique
+def asinh(scale: float = 1.0) -> Map:
+    """asinh(x / scale)
+
+    Straight for |x| below the scale, logarithmic beyond, on both sides. Keeps zero, sign and order, not distances. Choose it
+    for long tails about zero where small values should keep their distances; `scale`, in the input's units, says what is small.
+
+    >>> import tfnorm
+    >>> tfnorm.fit([[0.0], [1000.0]], "asinh(scale=10)").transform([[1000.0]]).round(6)
+    array([[5.298342]])
+
+    Burbidge, Magee & Robb 1988, "Alternative transformations to handle extreme values of the dependent variable".
+    """
+    if not scale > 0:
+        raise ChoiceError(f"asinh: scale must be above 0, got {scale!r}.")
+    return maps.Asinh(float(scale))
+
+
+@technique
+def sqrt() -> Map:
+    """sqrt(x)
+
+    Draws in right tails less than a logarithm does; makes the variance of counts even (Poisson). Keeps zero and order, not
+    distances; defined from 0 up. Choose it for counts, before `standard`.
+
+    >>> import tfnorm
+    >>> tfnorm.fit([[4.0], [9.0]], "sqrt").transform([[9.0]])
+    array([[3.]])
+    """
+    return maps.Power(0.5)
+
+
+@technique
+def power(exponent: float) -> Map:
+    """x ** exponent
+
+    A fixed power. Whole exponents take all numbers (even ones forget the sign and have no inverse), others take those from 0
+    up, negative ones not 0. Choose it where the field knows the law (a cube root for volumes).
+
+    >>> import tfnorm
+    >>> tfnorm.fit([[2.0], [3.0]], "power(3)").inverse([[27.0]])
+    array([[3.]])
+    """
+    if exponent == 0:
+        raise ChoiceError("power: exponent must not be 0, which would make every number 1.")
+    return maps.Power(float(exponent))
+
+
+@technique
+def soft_clip(limit: float = 3.0) -> Map:
+    """x / sqrt(1 + (x / limit)**2)
+
+    Hardly moves what is near 0 and never lets anything beyond the limit, smoothly. Keeps zero, sign and order. Choose it after
+    `robust` or `standard`, so that outliers cannot dominate: `["robust", "soft_clip"]`. Values beyond about 1e8 limits come
+    back as infinite.
+
+    >>> import tfnorm
+    >>> tfnorm.fit([[0.0], [4.0]], "soft_clip").transform([[4.0]])
+    array([[2.4]])
+
+    Holzmueller, Grinsztajn & Steinwart 2024, "Better by default" (RealMLP), "smooth clipping".
+    """
+    if not limit > 0:
+        raise ChoiceError(f"soft_clip: limit must be above 0, got {limit!r}.")
+    return maps.SmoothClip(float(limit))
+
+
+@technique
+def sigmoid(moments: Moments, extremes: Extremes) -> Map:
+    """1 / (1 + exp(-(x - mean) / std))
+
+    Into (0, 1), nearly straight within a deviation of the mean, outliers drawn to the ends. Keeps order, not zero nor the
+    distances of outliers, whose digits fade: in float32 from about 15 deviations on they do not come back. A constant column
+    becomes 0.5.
+
+    >>> import tfnorm
+    >>> tfnorm.fit([[-1.0], [1.0]], "sigmoid").transform([[0.0], [1.0]]).round(6)
+    array([[0.5     ],
+           [0.731059]])
+    """
+    return maps.chain(standard().solve({Moments: moments, Extremes: extremes}), maps.Sigmoid())
+
+
+@technique
+def tanh(moments: Moments, extremes: Extremes, spread: float = 0.01) -> Map:
+    """(1 + tanh(spread * (x - mean) / std)) / 2
+
+    Hampel's tanh estimator: into (0, 1), a deviation being `spread` / 2 wide about 0.5, outliers drawn to the ends. Keeps
+    order, not zero. Choose it for scores that are compared or fused (biometrics). A constant column becomes 0.5.
+
+    >>> import tfnorm
+    >>> tfnorm.fit([[-1.0], [1.0]], "tanh").transform([[1.0]]).round(6)
+    array([[0.505]])
+
+    Hampel et al. 1986, "Robust Statistics"; Jain, Nandakumar & Ross 2005, "Score normalization in multimodal biometric systems".
+    """
+    if not spread > 0:
+        raise ChoiceError(f"tanh: spread must be above 0, got {spread!r}.")
+    z = standard().solve({Moments: moments, Extremes: extremes})
+    assert isinstance(z, Affine)
+    # (1 + tanh v) / 2 = sigmoid(2 v)
+    stretched = Affine(z.center, z.scale * (2 * spread), np.asarray(z.offset * (2 * spread)), z.has_constant)
+    return maps.chain(stretched, maps.Sigmoid())

@@ -59,6 +59,47 @@ def linf(axis: Any = -1) -> Map:
     return maps.RowNorm(math.inf, _axes(axis))
 
 
+@technique
+def instance(axis: Any = None, epsilon: float = 0.0) -> Map:
+    """(x - mean) / std of each sample
+
+    Every sample to mean 0 and population deviation 1 over `axis` (all of a sample by default; -2 for the steps of a time
+    series of shape (steps, features)). Keeps shape and order within a sample, forgets its level and spread: `inverse(y,
+    like=x)` takes them from the raw sample again (RevIN). A sample that does not vary becomes 0; `epsilon` is the least
+    divisor. Choose it where level and contrast of a sample tell nothing (images), and for series whose level drifts.
+
+    >>> import tfnorm
+    >>> tfnorm.fit([[1.0, 3.0]], "instance").transform([[10.0, 30.0]])
+    array([[-1.,  1.]])
+
+    tf.image.per_image_standardization (`epsilon` there 1 / sqrt(size)); Kim et al. 2022, "Reversible Instance Normalization".
+    """
+    if epsilon < 0:
+        raise ChoiceError(f"instance: epsilon must be from 0 up, got {epsilon!r}.")
+    return maps.Instance(_axes(axis), epsilon=float(epsilon))
+
+
+@technique
+def contrast(scale: float = 1.0, bias: float = 0.0, epsilon: float = 1e-8, axis: Any = None) -> Map:
+    """scale * (x - mean) / max(epsilon, sqrt(bias + variance)) of each sample
+
+    Global contrast normalization: images to equal contrast. `bias`, in the input's units squared, keeps samples of hardly any
+    contrast (blank sky) from being blown up. Keeps shape and order within a sample, forgets level and contrast; back by
+    `inverse(y, like=x)`.
+
+    >>> import tfnorm
+    >>> tfnorm.fit([[0.0, 2.0]], "contrast(bias=3)").transform([[0.0, 2.0]])
+    array([[-0.5,  0.5]])
+
+    Goodfellow, Bengio & Courville 2016, "Deep Learning", equation 12.3.
+    """
+    if not (scale > 0 and bias >= 0 and epsilon >= 0):
+        raise ChoiceError(
+            f"contrast: scale must be above 0, bias and epsilon from 0 up, got {scale!r}, {bias!r} and {epsilon!r}."
+        )
+    return maps.Instance(_axes(axis), float(scale), float(bias), float(epsilon))
+
+
 def _axes(axis: Any) -> tuple[int, ...]:
     """Axes counted from the end; empty for all but the first."""
     axes = () if axis is None else (axis,) if isinstance(axis, int) else tuple(axis)

@@ -168,6 +168,91 @@ def mean_range(moments: Moments, extremes: Extremes) -> Map:
 
 
 @technique
+def center(moments: Moments, extremes: Extremes) -> Map:
+    """x - mean
+
+    To mean 0, in the input's units. Keeps order, shape and spread, not zero. Choose it before a model with its own scale, or
+    where units matter. A constant column becomes 0.
+
+    >>> import tfnorm
+    >>> tfnorm.fit([[1.0], [2.0], [6.0]], "center").transform([[6.0]])
+    array([[3.]])
+    """
+    varies = ~extremes.constant
+    return _scaled(moments.mean, moments.mean_low, np.where(varies, 1.0, 0.0), varies=varies)
+
+
+@technique
+def pareto(moments: Moments, extremes: Extremes) -> Map:
+    """(x - mean) / sqrt(std)
+
+    To mean 0, the spread drawn together without being made equal: large deviations stay larger than small ones. Keeps order and
+    shape, not zero. Choose it where the size of a feature's variation tells something (spectra, metabolomics). A constant
+    column becomes 0.
+
+    >>> import tfnorm
+    >>> tfnorm.fit([[0.0], [8.0]], "pareto").transform([[8.0]])
+    array([[2.]])
+
+    van den Berg et al. 2006, "Centering, scaling, and transformations: improving the biological information content".
+    """
+    return _scaled(moments.mean, moments.mean_low, np.sqrt(moments.std), varies=~extremes.constant)
+
+
+@technique
+def vast(moments: Moments, extremes: Extremes) -> Map:
+    """(x - mean) / std * (mean / std)
+
+    Variable stability scaling: the z-score weighted by the inverse of the coefficient of variation, so features that vary
+    little for their size count more. Keeps order (turned about where the mean is negative) and shape. Choose it for positive
+    measurements whose stable ones matter. Where the mean is 0, and for a constant column, the result is 0.
+
+    >>> import tfnorm
+    >>> tfnorm.fit([[8.0], [12.0]], "vast").transform([[12.0]])
+    array([[5.]])
+
+    Keun et al. 2003, "Improved analysis of multivariate data by variable stability scaling".
+    """
+    steady = np.where(
+        extremes.constant | (moments.std == 0), 0.0, moments.mean / np.where(moments.std > 0, moments.std, 1.0)
+    )
+    plain = _scaled(moments.mean, moments.mean_low, moments.std, varies=~extremes.constant)
+    steady = np.where(np.isfinite(steady), steady, 0.0)
+    scale = plain.scale * steady
+    return Affine(plain.center, scale, plain.offset * steady, has_constant=bool((scale == 0).any()))
+
+
+@technique
+def decimal(extremes: Extremes) -> Map:
+    """x / 10**j, j the least whole number with max|x| / 10**j < 1
+
+    Moves the decimal point, into (-1, 1). Keeps zero, sign, order, shape and the digits people read. A column of zeros stays 0.
+
+    >>> import tfnorm
+    >>> tfnorm.fit([[-986.0], [917.0]], "decimal").transform([[917.0]])
+    array([[0.917]])
+
+    Han, Kamber & Pei, "Data Mining: Concepts and Techniques", "normalization by decimal scaling".
+    """
+    empty = extremes.minimum > extremes.maximum
+    largest = np.where(empty, 0.0, np.maximum(np.abs(extremes.minimum), np.abs(extremes.maximum)))
+    unit = np.array([_power_of_ten_above(value) for value in largest])
+    zero = np.zeros(extremes.features)
+    return _scaled(zero, zero, unit)
+
+
+def _power_of_ten_above(value: float) -> float:
+    """The least power of ten above a number from 0 up; 0 for 0."""
+    if value == 0:
+        return 0.0
+    exponent = int(np.floor(np.log10(value)))
+    for power in (exponent, exponent + 1, exponent + 2):  # the logarithm may be rounded up or down
+        if power < 309 and float(f"1e{power}") > value:
+            return float(f"1e{power}")
+    return float(np.finfo(np.float64).max)
+
+
+@technique
 def identity() -> Map:
     """x
 

@@ -1,0 +1,106 @@
+"""Techniques that set limits and fill gaps: what is outside, what is missing.
+
+The one law: a value within the limits, and there, stays as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+
+from tfnorm import maps
+from tfnorm.errors import ChoiceError
+from tfnorm.maps import Map
+from tfnorm.quantiles import Quantiles
+from tfnorm.statistics import Extremes, Moments
+from tfnorm.techniques.core import technique
+
+
+@technique
+def clip(extremes: Extremes, low: float, high: float) -> Map:
+    """min(max(x, low), high)
+
+    Fixed limits, in the input's units. Keeps what is within; what is beyond comes back as the limit. Choose it for limits that
+    are known (a sensor's range, a percentage).
+
+    >>> import tfnorm
+    >>> tfnorm.fit([[1.0], [500.0]], "clip(0, 100)").transform([[500.0]])
+    array([[100.]])
+    """
+    if not low < high:
+        raise ChoiceError(f"clip: low must be below high, got low={low!r} and high={high!r}.")
+    return maps.Clip(np.full(extremes.features, float(low)), np.full(extremes.features, float(high)))
+
+
+@technique
+def winsorize(quantiles: Quantiles, extremes: Extremes, low: float = 1.0, high: float = 99.0) -> Map:
+    """min(max(x, percentile(low)), percentile(high))
+
+    Sets what lies beyond two percentiles to them. Keeps the rest as it is; what is beyond comes back as the percentile. Choose
+    it against outliers before a technique that minds them: `["winsorize", "minmax"]`. A constant column stays as it is.
+
+    >>> import tfnorm
+    >>> tfnorm.fit([[float(i)] for i in range(101)], "winsorize(5, 95)").transform([[0.0], [50.0], [1000.0]])
+    array([[ 5.],
+           [50.],
+           [95.]])
+
+    SciPy's mstats.winsorize, feature-engine's Winsorizer; percentiles come from a sketch, exact up to 4,096 values and within
+    0.002 in rank beyond.
+    """
+    if not 0 <= low < high <= 100:
+        raise ChoiceError(
+            f"winsorize: percentiles must satisfy 0 <= low < high <= 100, got low={low!r} and high={high!r}."
+        )
+    bottom, top = (quantiles.at(q / 100, extremes) for q in (low, high))
+    known = np.isfinite(bottom) & np.isfinite(top)
+    largest = np.finfo(np.float64).max  # a column without values sets no limit
+    return maps.Clip(np.where(known, bottom, -largest), np.where(known, top, largest))
+
+
+def _of_value(value: object) -> Sequence[str]:
+    return {"mean": ["moments"], "median": ["quantiles", "extremes"]}.get(str(value), ["extremes"])
+
+
+@technique(only=_of_value)
+def impute(
+    moments: Moments, quantiles: Quantiles, extremes: Extremes, value: float | Literal["mean", "median"] = 0.0
+) -> Map:
+    """x, or `value` where x is missing
+
+    Fills NaN and null with a number, or with the column's mean or median. Keeps all other values; what was missing comes back
+    as what it was filled with. Choose it last, after the technique that scales ("standard, impute"), where 0 is the mean, or
+    first with "median". A column without values is filled with 0.
+
+    >>> import tfnorm
+    >>> tfnorm.fit([[1.0], [float("nan")], [3.0]], "impute('mean')").transform([[float("nan")]])
+    array([[2.]])
+
+    scikit-learn's SimpleImputer.
+    """
+    if value == "mean":
+        filling = np.where(moments.weight > 0, moments.mean, 0.0)
+    elif value == "median":
+        filling = quantiles.at(0.5, extremes)
+    else:
+        filling = np.full(extremes.features, float(value))
+    return maps.Fill(np.where(np.isfinite(filling), filling, 0.0))
+
+
+@technique
+def mask() -> Map:
+    """1 where x is there, 0 where it is missing
+
+    Turns a column into its mask, for a model that is told what was missing. Forgets the values, so it has no inverse. Choose
+    it for a copy of the column, beside the imputed one.
+
+    >>> import tfnorm
+    >>> tfnorm.fit([[1.0], [float("nan")]], "mask").transform([[7.0], [float("nan")]])
+    array([[1.],
+           [0.]])
+
+    scikit-learn's MissingIndicator, the other way about.
+    """
+    return maps.Present()
