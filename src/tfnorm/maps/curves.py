@@ -126,13 +126,13 @@ class Power(Map):
 
 def _bent(log: Array, bend: Array, xp: Namespace) -> Array:
     """`(exp(bend log) - 1) / bend`, which tends to `log` as the bend does to 0."""
-    straight = bend == 0
+    straight = xp.abs(bend) < 1e-30  # where the product has no digits, and bends nothing
     return xp.where(straight, log, xp.expm1(bend * log) / xp.where(straight, xp.ones_like(bend), bend))
 
 
 def _unbent(y: Array, bend: Array, xp: Namespace) -> Array:
     """The log of which `_bent` makes y; beyond the curve's end, infinity with the sign of that end."""
-    straight = bend == 0
+    straight = xp.abs(bend) < 1e-30  # where the product has no digits, and bends nothing
     grown = bend * y
     reached = grown > -1
     log = xp.log1p(xp.where(reached, grown, xp.zeros_like(grown))) / xp.where(straight, xp.ones_like(bend), bend)
