@@ -199,8 +199,6 @@ class Curve:
             return [float("nan")] * len(q)
         edges, below, upto = self._steps()
         position = np.clip(q, 0.0, 1.0) * max(self.total - 1.0, 0.0)
-        near = np.rint(position)  # a share of the ranks, as i / (n - 1), is meant to be that rank
-        position = np.where(np.abs(position - near) <= 1e-14 * self.total, near, position)
         first, second = np.floor(position), np.ceil(position)
         a, b = (_value_at(rank, edges, below, upto) for rank in (first, second))
         return [float(v) for v in _between(a, b, position - first)]
