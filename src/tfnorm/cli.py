@@ -228,7 +228,7 @@ def techniques(
     from tfnorm.techniques import TECHNIQUES, parse
 
     terminal = _begin(quiet, False)
-    kinds = TECHNIQUES if name is None else {name: TECHNIQUES[name] if name in TECHNIQUES else parse(name)[0].kind}
+    kinds = TECHNIQUES if name is None else {name: TECHNIQUES.get(name) or parse(name)[0].kind}
     if as_json:
         listed = []
         for kind in kinds.values():

@@ -23,7 +23,7 @@ from tfnorm.fitted import Fitted
 from tfnorm.gather import Progress, Want, gather, threads
 from tfnorm.maps import Affine, Clip, Identity, Map, RowNorm
 from tfnorm.profile import UNITS, Column, Profile
-from tfnorm.quantiles import Quantiles
+from tfnorm.quantiles import Curve, Quantiles
 from tfnorm.sources import Source, open_source
 from tfnorm.sources.columns import did_you_mean, quoted
 from tfnorm.statistics import Count, Extremes, Moments, Statistic
@@ -282,10 +282,11 @@ def _solve(profile: Profile, name: str, stages: Stages) -> Map:
                 f"column {quoted([name])}: {first} needs {kind.__name__.lower()}, which the profile lacks."
             )
     done.append(first.solve(statistics))
-    pushed: Map | None = done[-1]
+    pushed = done[-1]
     for stage in after:
+        carried = _carried(pushed, statistics[Extremes])
         if stage.needs:
-            if pushed is None:
+            if not set(stage.needs) <= carried:
                 raise ChoiceError(
                     f"column {quoted([name])}: {stage} would need the statistics of what {_text(stages)} gives before it, "
                     "which one pass cannot know. Transform with the first part, then fit the rest."
@@ -293,19 +294,20 @@ def _solve(profile: Profile, name: str, stages: Stages) -> Map:
             done.append(stage.solve({kind: push(statistics[kind], pushed) for kind in stage.needs}))
         else:
             done.append(stage.solve({}))
-            if pushed is not None and isinstance(extremes := statistics.get(Extremes), Extremes):
-                _refuse_outside(name, done[-1], push(extremes, pushed))
-        pushed = maps.chain(pushed, done[-1]) if pushed is not None and _straight(done[-1]) else None
+            if Extremes in carried:
+                _refuse_outside(name, done[-1], push(statistics[Extremes], pushed))
+        pushed = maps.chain(pushed, done[-1])
     return maps.chain(*done)
 
 
 def _check_domain(profile: Profile, name: str, done: list[Map]) -> None:
-    """A map without statistics that comes first must be defined on all that was seen."""
-    if not done or not done[0].domain:
-        return
-    extremes = profile.statistic(Extremes, name)
-    if isinstance(extremes, Extremes):
-        _refuse_outside(name, done[0], extremes)
+    """Maps without statistics that come first must be defined on all that was seen."""
+    extremes, pushed = profile.statistic(Extremes, name), maps.chain()
+    for step in done if isinstance(extremes, Extremes) else ():
+        assert isinstance(extremes, Extremes)
+        if Extremes in _carried(pushed, extremes):
+            _refuse_outside(name, step, push(extremes, pushed))
+        pushed = maps.chain(pushed, step)
 
 
 def _refuse_outside(name: str, step: Map, extremes: Extremes) -> None:
@@ -321,9 +323,32 @@ def _refuse_outside(name: str, step: Map, extremes: Extremes) -> None:
         )
 
 
-def _straight(step: Map) -> bool:
-    """Whether a map is affine on the data of the fit, so that statistics can be pushed through it exactly."""
-    return all(isinstance(one, Affine | Clip | Identity) for one in _steps(step))
+_CURVES = (
+    *(maps.Log1p, maps.SignedLog, maps.Asinh, maps.YeoJohnson, maps.BoxCox),
+    *(maps.Sigmoid, maps.SmoothClip, maps.TukeyTails, maps.Piecewise),
+)
+
+
+def _carried(step: Map, extremes: Extremes) -> set[type[Statistic]]:
+    """The statistics that a map carries to those of what it gives: extremes go through all that rises, quantiles and
+    moments through straight lines, and limits that take off nothing of these data."""
+    steps = _steps(step)
+    if not all(isinstance(one, (Affine, Clip, Identity, *_CURVES)) and not _falls(one) for one in steps):
+        return set()
+    if any(isinstance(one, _CURVES) for one in steps):
+        return {Extremes}
+    ends = np.stack([extremes.minimum, extremes.maximum])
+    ends[np.isinf(ends)] = np.nan  # of a feature without values
+    for one in steps:
+        mapped = np.asarray(one.forward(ends, np))
+        if isinstance(one, Clip) and not np.array_equal(mapped, ends, equal_nan=True):
+            return {Extremes}
+        ends = mapped
+    return {Extremes, Quantiles, Moments}
+
+
+def _falls(step: Map) -> bool:
+    return isinstance(step, Affine) and bool((step.scale < 0).any())
 
 
 def _steps(step: Map) -> tuple[Map, ...]:
@@ -332,13 +357,23 @@ def _steps(step: Map) -> tuple[Map, ...]:
 
 @dataclasses.dataclass(frozen=True)
 class _Pushed:
-    """Quantiles of mapped data: an affine map of positive scale carries quantiles to quantiles."""
+    """Quantiles of mapped data: what rises carries quantiles to quantiles."""
 
     inner: Quantiles
     step: Map
 
     def at(self, q: float, extremes: Any = None) -> np.ndarray:  # noqa: ARG002  # as Quantiles has it
         return np.asarray(self.step.forward(self.inner.at(q), np))
+
+    @property
+    def features(self) -> int:
+        return self.inner.features
+
+    def curve(self, feature: int, extremes: Any = None) -> Curve:  # noqa: ARG002
+        step = self.step.with_arrays({name: value[[feature]] for name, value in self.step.arrays().items()})
+        found = self.inner.curve(feature)
+        low, high = (np.asarray(step.forward(ends[:, None], np))[:, 0] for ends in (found.low, found.high))
+        return Curve(low, high, found.count)
 
 
 def push(statistic: Statistic, step: Map) -> Any:

@@ -29,7 +29,6 @@ FINAL_RESOLUTION = 1400.0  # with a block's 1/800 this makes less than 0.002 in 
 GROUP = 64  # features tallied together: their tables together stay in cache
 SAMPLE = 1024
 PIECE_VALUES = 1 << 17
-_NO_DOUBLE = np.empty(0)
 _LARGEST = np.uint64((1 << 63) | 0x7FEFFFFFFFFFFFFF)  # keys of the largest finite number and of its negative
 _SMALLEST = ~_LARGEST
 SORTED_BELOW = 1 << 14  # rows; fewer are sorted sooner than tallied

@@ -71,8 +71,8 @@ def impute(
     """x, or `value` where x is missing
 
     Fills NaN and null with a number, or with the column's mean or median. Keeps all other values; what was missing comes back
-    as what it was filled with. Choose it last, after the technique that scales ("standard, impute"), where 0 is the mean, or
-    first with "median". A column without values is filled with 0.
+    as what it was filled with. Choose it last, after the technique that scales ("standard, impute"), where 0 is the mean. A
+    column without values is filled with 0.
 
     >>> import tfnorm
     >>> tfnorm.fit([[1.0], [float("nan")], [3.0]], "impute('mean')").transform([[float("nan")]])

@@ -27,8 +27,8 @@ def yeo_johnson(quantiles: Quantiles, extremes: Extremes) -> Map:
     """((x + 1)**lambda - 1) / lambda for x >= 0, -((1 - x)**(2 - lambda) - 1) / (2 - lambda) for x < 0
 
     A power that makes the distribution as normal as a power can, lambda by maximum likelihood; for numbers of any sign. Keeps
-    zero, sign and order, not distances. Choose it for skewed features before `standard`: `["yeo_johnson", "standard"]`. A
-    constant column stays as it is (lambda 1). What lies beyond the curve's end comes back as infinite.
+    zero, sign and order, not distances. Choose it for skewed features; a second fit standardizes what it gives. A constant
+    column stays as it is (lambda 1). What lies beyond the curve's end comes back as infinite.
 
     >>> import tfnorm
     >>> fitted = tfnorm.fit([[1.0], [2.0], [4.0], [8.0]], "yeo_johnson")
@@ -38,11 +38,12 @@ def yeo_johnson(quantiles: Quantiles, extremes: Extremes) -> Map:
     Yeo & Johnson 2000; scikit-learn's PowerTransformer without its standardization. Lambda comes from the sketch: exact up to
     4,096 values, within about 0.001 beyond; it is looked for from -8 to 10, and no further than float32 can hold the result.
     """
-    bends = [
-        solvers.likeliest_bend(quantiles.curve(j, extremes).pieces(), both_signs=True)
-        for j in range(quantiles.features)
-    ]
-    return maps.YeoJohnson(np.array(bends))
+    return maps.YeoJohnson(_bends(quantiles, extremes, both_signs=True))
+
+
+def _bends(quantiles: Quantiles, extremes: Extremes, *, both_signs: bool) -> np.ndarray:
+    curves = (quantiles.curve(j, extremes) for j in range(quantiles.features))
+    return np.array([solvers.likeliest_bend(curve.pieces(), both_signs=both_signs) for curve in curves])
 
 
 @technique
@@ -50,8 +51,8 @@ def box_cox(quantiles: Quantiles, extremes: Extremes) -> Map:
     """(x**lambda - 1) / lambda, log(x) where lambda is 0
 
     A power that makes the distribution as normal as a power can, lambda by maximum likelihood; for numbers above 0. Keeps
-    order, not distances. Choose it for positive, skewed features before `standard`: `["box_cox", "standard"]`. A constant
-    column is only shifted (lambda 1). What lies beyond the curve's end comes back as 0 or infinite.
+    order, not distances. Choose it for positive, skewed features; a second fit standardizes what it gives. A constant column
+    is only shifted (lambda 1). What lies beyond the curve's end comes back as 0 or infinite.
 
     >>> import tfnorm
     >>> fitted = tfnorm.fit([[1.0], [2.0], [4.0], [8.0]], "box_cox")
@@ -65,11 +66,7 @@ def box_cox(quantiles: Quantiles, extremes: Extremes) -> Map:
         raise ChoiceError(
             f"box_cox needs values above 0, and the smallest is {low.min():g}. Choose yeo_johnson, which takes all."
         )
-    bends = [
-        solvers.likeliest_bend(quantiles.curve(j, extremes).pieces(), both_signs=False)
-        for j in range(quantiles.features)
-    ]
-    return maps.BoxCox(np.array(bends))
+    return maps.BoxCox(_bends(quantiles, extremes, both_signs=False))
 
 
 @technique
@@ -154,8 +151,8 @@ def gaussianize(quantiles: Quantiles, extremes: Extremes) -> Map:
     """z of (x - location) / scale = z exp(h z**2 / 2), h of its own on either side
 
     To a normal distribution where tails are long: location, scale and both tails of Tukey's h-h are those whose first four
-    L-moments the data have (of the sketch: beyond 4,096 values very heavy tails, h of 0.4 and more, come out a tenth too
-    heavy). Keeps order. Without long tails it is a z-score by L-moments. Choose it for heavy tails on one or
+    L-moments the data have (of the sketch: beyond 4,096 values very heavy tails come out too heavy, h of 0.4 as 0.45 and of
+    0.5 as 0.65). Keeps order. Without long tails it is a z-score by L-moments. Choose it for heavy tails on one or
     both sides (returns, sensor noise) where `robust` would leave outliers far out. A constant column becomes 0.
 
     >>> import tfnorm
