@@ -33,6 +33,7 @@ MAY: dict[str, set[str]] = {
     },
     "artefact": {"errors", "codec", "maps", "techniques", "profile", "fitted", "fitting"},
     "layer": {"errors", "codec", "maps"},
+    "attach": {"errors", "layer"},
     "summary": {"statistics", "quantiles", "maps", "techniques", "profile", "fitted"},
     "tables": {"sources", "profile", "fitted", "summary"},
     "files_out": {"errors", "sources", "fitted"},
@@ -53,13 +54,14 @@ LATE = {
     ("fitted", "artefact"),
     ("fitted", "tables"),
     ("fitted", "layer"),
+    ("fitted", "attach"),
     ("__init__", "fitted"),
 }
 
 # library -> the files that import it; those in OPTIONAL are imported inside functions, when there is need
 LIBRARIES = {
     "numba": {"kernels/moments"},
-    "keras": {"layer", "demo_model"},
+    "keras": {"layer", "attach", "demo_model"},
     "tensorflow": {"sources/tensorflow"},
     "pandas": {"sources/pandas"},
     "polars": {"sources/polars"},

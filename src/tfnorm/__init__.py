@@ -127,4 +127,4 @@ def __dir__() -> list[str]:
 if "keras" in sys.modules:
     # whoever has Keras can then load models with our layer in them; a Keras without a backend says so when it is used
     with contextlib.suppress(ImportError):
-        importlib.import_module("tfnorm.layer")
+        importlib.import_module("tfnorm.attach")

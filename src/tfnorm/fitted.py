@@ -147,6 +147,8 @@ class Fitted:
         target: the column of this fit that `model` predicts, or a fit of the target alone.
         """
         part = keras_part()
+        from tfnorm.attach import attach
+
         if isinstance(target, Fitted):
             if len(target.columns) != 1:
                 raise ChoiceError(f"target has the columns {quoted(target.columns)}; say which one: fitted[name].")
@@ -155,13 +157,13 @@ class Fitted:
         if not isinstance(column, FittedColumn):
             raise ChoiceError(f"target must be a column's name, a fit of it, or fitted[name]; got {target!r}.")
         if any(isinstance(one, part.Normalize) and not one.inverse for one in model._flatten_layers()):
-            return part.attach(None, model, column.layer(inverse=True))  # its inputs are raw already
+            return attach(None, model, column.layer(inverse=True))  # its inputs are raw already
         inputs = {name: step for name, step in self.maps.items() if column.fitted is not self or name != column.name}
         if not inputs:
             raise ChoiceError("the fit has no column but the target, so there are no inputs to normalize.")
         normalize = part.Normalize(inputs, bare=self.profile.bare, fingerprint=self.fingerprint)
         dtypes = {name: self.profile[name].column.dtype for name in inputs}
-        return part.attach(normalize, model, column.layer(inverse=True), dtypes=dtypes)
+        return attach(normalize, model, column.layer(inverse=True), dtypes=dtypes)
 
     def save(self, path: Any) -> None:
         """Write it as JSON: beside first, then in place, so that a full disk or a kill leaves an old file whole."""
@@ -267,8 +269,9 @@ class FittedColumn:
 
 
 def keras_part() -> Any:
-    """The module with the layer; the one place that loads Keras."""
+    """The module with the layer; the one place that loads Keras. All that saved models may hold is registered then."""
     try:
+        import tfnorm.attach
         import tfnorm.layer
     except ImportError as error:
         if (error.name or "").split(".")[0] not in ("keras", "tensorflow"):

@@ -1,4 +1,4 @@
-"""How a fit becomes a Keras layer, and how raw inputs and real units are put around a trained model.
+"""How a fit becomes a Keras layer.
 
 The one law: `Normalize(columns)(batch)` is what the maps give in NumPy, wherever Keras runs it: eager, graph, XLA,
 `tf.data`, a saved model, any dtype policy.
@@ -10,8 +10,6 @@ columns are stacked, mapped at once and taken apart again, so 100,000 columns co
 from __future__ import annotations
 
 import json
-import re
-import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -22,14 +20,13 @@ import numpy as np
 from keras import ops
 
 from tfnorm import codec, maps
-from tfnorm.errors import ArtefactError, ChoiceError, DataError, NotInvertibleError, TfnormError
+from tfnorm.errors import ArtefactError, ChoiceError, DataError, NotInvertibleError
 
 Tensor = Any
 Shape = tuple[int | None, ...]
 
 _INTEGERS = [f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)]
 _NUMBERS = frozenset([*_INTEGERS, "bool", "float16", "bfloat16", "float32", "float64"])
-_SAFE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,99}")
 
 
 @dataclass(frozen=True)
@@ -127,14 +124,14 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
         if not steps:
             raise ChoiceError("Normalize has no columns, so there is nothing to normalize. Fit first: tfnorm.fit(...)")
         if bare and len(steps) != 1:
-            raise ChoiceError(f"bare=True is for one column, got {_listed(steps)}. Leave it out and call with a dict")
+            raise ChoiceError(f"bare=True is for one column, got {listed(steps)}. Leave it out and call with a dict")
         if concatenate and (bare or inverse):
             raise ChoiceError(
                 "concatenate=True gives one tensor of many columns: it goes with neither bare nor inverse"
             )
         for name, step in steps.items():
             if inverse and step.lost:
-                raise NotInvertibleError(f"column {_quoted(name)}: {step.lost}. Leave it out of the inverse")
+                raise NotInvertibleError(f"column {quoted(name)}: {step.lost}. Leave it out of the inverse")
         self.bare, self.inverse, self.concatenate, self.fingerprint = bare, inverse, concatenate, str(fingerprint)
         groups = [self._group(i, members) for i, members in enumerate(_alike(steps))]
         self._fit = _Fit(steps, groups)
@@ -197,7 +194,7 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
 
     def _group(self, index: int, members: dict[str, maps.Map]) -> _Group:
         step = _side_by_side(members.values())
-        widths = [_features(one) for one in members.values()]
+        widths = [features_of(one) for one in members.values()]
         spans = {
             name: (int(end) - width, int(end))
             for name, width, end in zip(members, widths, np.cumsum(widths), strict=True)
@@ -224,10 +221,10 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
         for group, name in self._members(came):
             dtype = keras.backend.standardize_dtype(came[name].dtype)
             if dtype not in _NUMBERS:
-                raise DataError(f"column {_quoted(name)}: expected numbers, got {dtype}. Cast it, or leave it out")
+                raise DataError(f"column {quoted(name)}: expected numbers, got {dtype}. Cast it, or leave it out")
             if getattr(came[name].shape, "rank", 0) is None:  # as after `fit` on (n,) and then on (n, 1)
                 if not self.concatenate:
-                    raise DataError(f"column {_quoted(name)}: its number of axes is unknown. Use tensor.set_shape(...)")
+                    raise DataError(f"column {quoted(name)}: its number of axes is unknown. Use tensor.set_shape(...)")
                 came[name] = ops.reshape(came[name], (-1, group.features(name)))
             self._check(name, group, tuple(came[name].shape))
         return {name: came[name] for name in self._fit.steps if name in came}
@@ -239,18 +236,16 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
         """What came, by column; an error where a fitted one did not."""
         if self.bare:
             if isinstance(inputs, Mapping):
-                raise DataError(f"bare=True takes one tensor, got a dict of {_listed(inputs)}. Take the column out")
+                raise DataError(f"bare=True takes one tensor, got a dict of {listed(inputs)}. Take the column out")
             return {next(iter(self._fit.steps)): inputs}
         if not isinstance(inputs, Mapping):
             raise DataError(
-                f"expected a dict of columns ({_listed(self.columns)}), got a {type(inputs).__name__}. "
+                f"expected a dict of columns ({listed(self.columns)}), got a {type(inputs).__name__}. "
                 "Call with dict(frame); for a lone tensor take fitted[name].layer()"
             )
         missing = [name for name in self._fit.steps if name not in inputs]
         if missing and (not self.inverse or len(missing) == len(self._fit.steps)):
-            raise DataError(
-                f"fitted columns missing: {_listed(missing)}. The input has {_listed(inputs)}; pass them all"
-            )
+            raise DataError(f"fitted columns missing: {listed(missing)}. The input has {listed(inputs)}; pass them all")
         return inputs
 
     def _check(self, name: str, group: _Group, shape: Shape) -> None:
@@ -258,14 +253,14 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
         width = shape[-1] if shape else 1
         if features != 1 and (width not in (features, None) or shape == (None,)):
             came = f"fitted on {features} features a row, got {width if len(shape) > 1 else 'a scalar'} (shape {shape})"
-            raise DataError(f"column {_quoted(name)}: {came}. Give rows of that width, or fit again")
+            raise DataError(f"column {quoted(name)}: {came}. Give rows of that width, or fit again")
         axes = _sample_axes(group.step)
         if 0 < axes >= len(shape):
             came = f"needs {axes + 1} axes, since samples of {axes} are normalized as one, got shape {shape}"
-            raise DataError(f"column {_quoted(name)}: {came}. Batch the data before this layer")
+            raise DataError(f"column {quoted(name)}: {came}. Batch the data before this layer")
         if self.concatenate and not (len(shape) == 2 or (len(shape) == 1 and features == 1)):
             came = f"concatenate=True takes batches of scalars (n,) or vectors (n, d), got shape {shape}"
-            raise DataError(f"column {_quoted(name)}: {came}. Flatten it, or leave concatenate out")
+            raise DataError(f"column {quoted(name)}: {came}. Flatten it, or leave concatenate out")
 
     def _blocks(self, tensors: dict[str, Tensor]) -> Iterator[_Block]:
         """Columns of one kind, type and shape are put side by side, mapped at once."""
@@ -299,119 +294,6 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
         return y if len(x.shape) else ops.reshape(y, ())  # one number met weights of shape (1,)
 
 
-@keras.saving.register_keras_serializable(package="tfnorm")
-class Attached(keras.Model):  # type: ignore[misc]
-    """A functional model that finds its inputs by name; Keras takes a dict with other keys by position, and errs."""
-
-    def call(self, inputs: Any, training: Any = None, mask: Any = None) -> Any:
-        inputs, mask = (
-            {name: x[name] for name in self.input} if isinstance(x, dict) and isinstance(self.input, dict) else x
-            for x in (inputs, mask)
-        )
-        return super().call(inputs, training=training, mask=mask)
-
-
-def attach(
-    normalize: Normalize | None, model: keras.Model, restore: Normalize, dtypes: Mapping[str, str] | None = None
-) -> keras.Model:
-    """Raw inputs -> normalize -> model -> restore -> real units; the model's weights are shared, not copied.
-
-    normalize: the fit of the inputs, or None where they are raw already. A model of one tensor gets the fitted columns
-    side by side in their order (or the tensor itself, if `normalize` is bare); a model of named inputs gets those, and
-    inputs that are no fitted column pass through.
-    restore: `inverse=True, bare=True`, for the model's one output.
-    dtypes: column -> the NumPy type its data had at fit, so that 64-bit integers and floats enter unrounded.
-
-    Errors: TfnormError if the model is not built, has several outputs, or another width than the columns together.
-    """
-    if not (restore.inverse and restore.bare):
-        raise ChoiceError("restore must be Normalize({column: map}, bare=True, inverse=True)")
-    wanted, is_dict = _inputs_of(model)
-    shapes: dict[str, Shape] = {name: tuple(x.shape) for name, x in wanted.items()}
-    lone = len(wanted) == 1 and not is_dict
-    layer = normalize
-    if normalize is not None:
-        if normalize.inverse or (normalize.bare and not lone):
-            raise ChoiceError(f"normalize must take a dict, as the model does: {_listed(wanted)}. No inverse, not bare")
-        if normalize.bare:
-            shapes = {name: next(iter(shapes.values())) for name in normalize.columns}
-        elif lone:
-            shapes = _widths(normalize, next(iter(shapes.values())))
-            layer = _part(normalize, list(shapes), concatenate=True)
-        else:
-            layer = _part(normalize, [name for name in normalize.columns if name in wanted], concatenate=False)
-    columns = layer.columns if layer else {}
-    taken = {model.name, restore.name, *([layer.name] if layer else [])}
-    raw: dict[str, Any] = {}
-    for name, shape in shapes.items():
-        dtype = (dtypes or {}).get(name, layer.compute_dtype) if layer and name in columns else wanted[name].dtype
-        raw[name] = keras.Input(shape[1:], dtype=dtype, name=_input_name(name, taken))
-    entry = next(iter(raw.values())) if lone and (layer is None or layer.bare) else raw
-    ready = entry if layer is None else layer(entry)
-    if isinstance(ready, dict) and not is_dict:
-        ready = [ready[name] for name in wanted]
-    predicted = keras.tree.flatten(model(ready))
-    if len(predicted) != 1:
-        raise TfnormError(f"the model has {len(predicted)} outputs. Attach to one of them: keras.Model(inputs, output)")
-    with warnings.catch_warnings():  # Keras wants the keys to be names of layers; a column's name need not make one
-        warnings.filterwarnings("ignore", message="When providing `inputs` as a dict")
-        return Attached(entry, restore(predicted[0]))
-
-
-def _inputs_of(model: Any) -> tuple[dict[str, Any], bool]:
-    """What a model takes, by name, as symbolic tensors; and whether it takes them as a dict."""
-    if not getattr(model, "built", False):
-        raise TfnormError(f"model {_quoted(model.name)} is not built. Call it on a batch first")
-    tensors = getattr(model, "inputs", None)
-    if tensors:
-        struct = model.input if isinstance(model, keras.Model) and not isinstance(model, keras.Sequential) else None
-        return (dict(struct), True) if isinstance(struct, dict) else ({x.name: x for x in tensors}, False)
-    shape = (model.get_build_config() or {}).get("input_shape")  # a subclassed model knows what it was called with
-    if isinstance(shape, dict):
-        return {name: keras.KerasTensor((None, *one[1:])) for name, one in shape.items()}, True
-    if not shape or not all(size is None or isinstance(size, int) for size in shape):
-        raise TfnormError(f"model {_quoted(model.name)}: its inputs are unknown. Call it on a tensor or a dict of them")
-    return {"inputs": keras.KerasTensor((None, *shape[1:]))}, False
-
-
-def _input_name(column: str, taken: set[str]) -> str:
-    """The column's name where it is a plain word and free, since servers show it; a neutral one else."""
-    name = column if _SAFE_NAME.fullmatch(column) else f"column_{len(taken)}"
-    while name in taken:
-        name += "_input"
-    taken.add(name)
-    return name
-
-
-def _part(normalize: Normalize, names: list[str], *, concatenate: bool) -> Normalize:
-    """The layer for some of its columns; with all of them, it also gets the weights as they are now."""
-    if not names:
-        raise ChoiceError("the model takes none of the fitted columns: " + _listed(normalize.columns))
-    kept = {"fingerprint": normalize.fingerprint, "dtype": normalize.dtype_policy}
-    part = Normalize({name: normalize.columns[name] for name in names}, concatenate=concatenate, **kept)
-    if names == list(normalize.columns):
-        part.set_weights(normalize.get_weights())
-    return part
-
-
-def _widths(normalize: Normalize, shape: Shape) -> dict[str, Shape]:
-    """Each column's share of the rows that the model takes, as the shape in which it comes."""
-    wanted = shape[-1] if shape else None
-    widths = {name: _features(step) for name, step in normalize.columns.items()}
-    total = sum(widths.values())
-    # rows without numbers of their own may be of any width: the one there is takes what the others leave
-    free = [name for name, step in normalize.columns.items() if not step.elementwise and not step.arrays()]
-    free = free or (list(widths) if list(widths.values()) == [1] else [])
-    if len(free) == 1:
-        widths[free[0]] += max(0, (wanted or 0) - total)
-    if len(shape) != 2 or sum(widths.values()) != wanted:
-        raise TfnormError(
-            f"the model takes rows of {wanted} numbers (shape {shape}), the fitted columns have {total} together: "
-            f"{_listed(widths)}, in this order. Fit the columns that the model was trained on"
-        )
-    return {name: (None, width) for name, width in widths.items()}
-
-
 def _decoded(columns: Any) -> dict[str, maps.Map]:
     steps: dict[str, maps.Map] = {}
     for pair in columns.items() if isinstance(columns, Mapping) else columns or ():
@@ -431,7 +313,7 @@ def _whole(name: str, step: maps.Map) -> maps.Map:
     features = max(map(len, arrays.values()), default=1)
     for field, value in arrays.items():
         if not value.size or len(value) not in (1, features):
-            raise ArtefactError(f"column {_quoted(name)}: {field} has shape {value.shape}, expected ({features},)")
+            raise ArtefactError(f"column {quoted(name)}: {field} has shape {value.shape}, expected ({features},)")
     return step.with_arrays({k: v if len(v) == features else np.repeat(v, features, 0) for k, v in arrays.items()})
 
 
@@ -455,7 +337,7 @@ def _side_by_side(steps: Iterable[maps.Map]) -> maps.Map:
     return steps[0].with_arrays({field: np.concatenate([one[field] for one in arrays]) for field in arrays[0]})
 
 
-def _features(step: maps.Map) -> int:
+def features_of(step: maps.Map) -> int:
     """How many numbers a row must have; 1 stands for any."""
     return max(map(len, step.arrays().values()), default=1)
 
@@ -478,7 +360,7 @@ def _rounding_is_harmless(step: maps.Map) -> bool:
     if step.lost or not step.elementwise:
         return True
     with np.errstate(all="ignore"):
-        x = step.inverse(np.array([[-1.0], [0.0], [0.5], [1.0]]) + np.zeros(_features(step)), np)
+        x = step.inverse(np.array([[-1.0], [0.0], [0.5], [1.0]]) + np.zeros(features_of(step)), np)
         exact, rounded = (maps.run(step, value, np) for value in (x, x.astype("float32").astype("float64")))
         moved = np.abs(rounded - exact) / (1 + np.abs(exact))
     return bool(np.all((moved <= 1e-6) | np.isnan(exact)))
@@ -490,11 +372,11 @@ def _shape_of_all(shapes: list[Shape]) -> Shape:
     return (batch, None if None in widths else sum(width or 0 for width in widths))
 
 
-def _quoted(name: str) -> str:
+def quoted(name: str) -> str:
     return json.dumps(name, ensure_ascii=False)
 
 
-def _listed(names: Iterable[str], most: int = 10) -> str:
+def listed(names: Iterable[str], most: int = 10) -> str:
     names = list(names)
     more = f" and {len(names) - most} more" if len(names) > most else ""
-    return (", ".join(map(_quoted, names[:most])) or "nothing") + more
+    return (", ".join(map(quoted, names[:most])) or "nothing") + more

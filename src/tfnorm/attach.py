@@ -1,0 +1,131 @@
+"""How raw inputs and real units are put around a trained model.
+
+The one law: `attach(normalize, model, restore)(raw)` is `restore(model(normalize(raw)))`, on the model's own weights.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+
+from tfnorm.errors import ChoiceError, TfnormError
+from tfnorm.layer import Normalize, Shape, features_of, listed, quoted
+
+_SAFE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,99}")
+
+
+@keras.saving.register_keras_serializable(package="tfnorm")
+class Attached(keras.Model):  # type: ignore[misc]
+    """A functional model that finds its inputs by name; Keras takes a dict with other keys by position, and errs."""
+
+    def call(self, inputs: Any, training: Any = None, mask: Any = None) -> Any:
+        inputs, mask = (
+            {name: x[name] for name in self.input} if isinstance(x, dict) and isinstance(self.input, dict) else x
+            for x in (inputs, mask)
+        )
+        return super().call(inputs, training=training, mask=mask)
+
+
+def attach(
+    normalize: Normalize | None, model: keras.Model, restore: Normalize, dtypes: Mapping[str, str] | None = None
+) -> keras.Model:
+    """Raw inputs -> normalize -> model -> restore -> real units; the model's weights are shared, not copied.
+
+    normalize: the fit of the inputs, or None where they are raw already. A model of one tensor gets the fitted columns
+    side by side in their order (or the tensor itself, if `normalize` is bare); a model of named inputs gets those, and
+    inputs that are no fitted column pass through.
+    restore: `inverse=True, bare=True`, for the model's one output.
+    dtypes: column -> the NumPy type its data had at fit, so that 64-bit integers and floats enter unrounded.
+
+    Errors: TfnormError if the model is not built, has several outputs, or another width than the columns together.
+    """
+    if not (restore.inverse and restore.bare):
+        raise ChoiceError("restore must be Normalize({column: map}, bare=True, inverse=True)")
+    wanted, is_dict = _inputs_of(model)
+    shapes: dict[str, Shape] = {name: tuple(x.shape) for name, x in wanted.items()}
+    lone = len(wanted) == 1 and not is_dict
+    layer = normalize
+    if normalize is not None:
+        if normalize.inverse or (normalize.bare and not lone):
+            raise ChoiceError(f"normalize must take a dict, as the model does: {listed(wanted)}. No inverse, not bare")
+        if normalize.bare:
+            shapes = {name: next(iter(shapes.values())) for name in normalize.columns}
+        elif lone:
+            shapes = _widths(normalize, next(iter(shapes.values())))
+            layer = _part(normalize, list(shapes), concatenate=True)
+        else:
+            layer = _part(normalize, [name for name in normalize.columns if name in wanted], concatenate=False)
+    columns = layer.columns if layer else {}
+    taken = {model.name, restore.name, *([layer.name] if layer else [])}
+    raw: dict[str, Any] = {}
+    for name, shape in shapes.items():
+        dtype = (dtypes or {}).get(name, layer.compute_dtype) if layer and name in columns else wanted[name].dtype
+        raw[name] = keras.Input(shape[1:], dtype=dtype, name=_input_name(name, taken))
+    entry = next(iter(raw.values())) if lone and (layer is None or layer.bare) else raw
+    ready = entry if layer is None else layer(entry)
+    if isinstance(ready, dict) and not is_dict:
+        ready = [ready[name] for name in wanted]
+    predicted = keras.tree.flatten(model(ready))
+    if len(predicted) != 1:
+        raise TfnormError(f"the model has {len(predicted)} outputs. Attach to one of them: keras.Model(inputs, output)")
+    with warnings.catch_warnings():  # Keras wants the keys to be names of layers; a column's name need not make one
+        warnings.filterwarnings("ignore", message="When providing `inputs` as a dict")
+        return Attached(entry, restore(predicted[0]))
+
+
+def _inputs_of(model: Any) -> tuple[dict[str, Any], bool]:
+    """What a model takes, by name, as symbolic tensors; and whether it takes them as a dict."""
+    if not getattr(model, "built", False):
+        raise TfnormError(f"model {quoted(model.name)} is not built. Call it on a batch first")
+    tensors = getattr(model, "inputs", None)
+    if tensors:
+        struct = model.input if isinstance(model, keras.Model) and not isinstance(model, keras.Sequential) else None
+        return (dict(struct), True) if isinstance(struct, dict) else ({x.name: x for x in tensors}, False)
+    shape = (model.get_build_config() or {}).get("input_shape")  # a subclassed model knows what it was called with
+    if isinstance(shape, dict):
+        return {name: keras.KerasTensor((None, *one[1:])) for name, one in shape.items()}, True
+    if not shape or not all(size is None or isinstance(size, int) for size in shape):
+        raise TfnormError(f"model {quoted(model.name)}: its inputs are unknown. Call it on a tensor or a dict of them")
+    return {"inputs": keras.KerasTensor((None, *shape[1:]))}, False
+
+
+def _input_name(column: str, taken: set[str]) -> str:
+    """The column's name where it is a plain word and free, since servers show it; a neutral one else."""
+    name = column if _SAFE_NAME.fullmatch(column) else f"column_{len(taken)}"
+    while name in taken:
+        name += "_input"
+    taken.add(name)
+    return name
+
+
+def _part(normalize: Normalize, names: list[str], *, concatenate: bool) -> Normalize:
+    """The layer for some of its columns; with all of them, it also gets the weights as they are now."""
+    if not names:
+        raise ChoiceError("the model takes none of the fitted columns: " + listed(normalize.columns))
+    kept = {"fingerprint": normalize.fingerprint, "dtype": normalize.dtype_policy}
+    part = Normalize({name: normalize.columns[name] for name in names}, concatenate=concatenate, **kept)
+    if names == list(normalize.columns):
+        part.set_weights(normalize.get_weights())
+    return part
+
+
+def _widths(normalize: Normalize, shape: Shape) -> dict[str, Shape]:
+    """Each column's share of the rows that the model takes, as the shape in which it comes."""
+    wanted = shape[-1] if shape else None
+    widths = {name: features_of(step) for name, step in normalize.columns.items()}
+    total = sum(widths.values())
+    # rows without numbers of their own may be of any width: the one there is takes what the others leave
+    free = [name for name, step in normalize.columns.items() if not step.elementwise and not step.arrays()]
+    free = free or (list(widths) if list(widths.values()) == [1] else [])
+    if len(free) == 1:
+        widths[free[0]] += max(0, (wanted or 0) - total)
+    if len(shape) != 2 or sum(widths.values()) != wanted:
+        raise TfnormError(
+            f"the model takes rows of {wanted} numbers (shape {shape}), the fitted columns have {total} together: "
+            f"{listed(widths)}, in this order. Fit the columns that the model was trained on"
+        )
+    return {name: (None, width) for name, width in widths.items()}
