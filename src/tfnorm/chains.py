@@ -1,24 +1,33 @@
-"""From statistics to the maps of a chain: a stage after the first is solved on what the earlier ones make of the statistics.
+"""From statistics to the maps of a chain, stage by stage.
 
-The one law: `push(S.of(x), m)` is `S.of(m.forward(x))`, for the statistics that a map carries.
+The one law: a stage is solved on what the earlier ones give. What was gathered there is used; what was not is pushed there from
+where something was gathered, if the maps between tell it; else it takes another pass over the data.
 """
 
 from __future__ import annotations
 
-import dataclasses
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import reduce
+from operator import add
 from typing import Any
 
 import numpy as np
 
 from tfnorm import maps
+from tfnorm.codec import encode
 from tfnorm.errors import ChoiceError
-from tfnorm.maps import Affine, Clip, Identity, Map
+from tfnorm.maps import Map
 from tfnorm.profile import Profile
-from tfnorm.quantiles import Curve, Quantiles
+from tfnorm.pushing import Pushed, push
+from tfnorm.quantiles import Quantiles
 from tfnorm.sources.columns import quoted
-from tfnorm.statistics import Extremes, Moments, Statistic
-from tfnorm.techniques import Stages
+from tfnorm.statistics import Count, Extremes, Moments, Statistic
+from tfnorm.techniques import Stages, Technique
+
+ALWAYS: tuple[type[Statistic], ...] = (Count, Extremes)
 
 
 def written(stages: Stages) -> str:
@@ -26,69 +35,174 @@ def written(stages: Stages) -> str:
     return ", ".join(map(str, stages))
 
 
-def needs_of(stages: Stages) -> list[type[Statistic]]:
-    """The statistics that its stages are solved from."""
-    return [kind for stage in stages for kind in stage.needs]
+@dataclass(frozen=True)
+class Place:
+    """Where statistics are gathered: after which stages."""
+
+    via: str  # the stages as text; empty for the data themselves
+    step: Map  # what they do
+    through: str  # a digest of it where it was solved from data: other data have another one. Else empty
+    kinds: tuple[type[Statistic], ...]  # what is wanted there
 
 
-def split(stages: Stages) -> tuple[Stages, Any, Stages]:
-    """The stages before the first that needs statistics, that one (or None), and those after it."""
-    first = next((i for i, stage in enumerate(stages) if stage.needs), None)
-    return (stages, None, ()) if first is None else (stages[:first], stages[first], stages[first + 1 :])
+def first_places(stages: Stages) -> list[Place]:
+    """What the first pass gathers: at the first stage that needs anything, whatever can be pushed on to the later ones."""
+    first = next((i for i, stage in enumerate(stages) if stage.needs), len(stages))
+    before = [stage.solve({}) for stage in stages[:first]]
+    places = [Place("", maps.Identity(), "", ALWAYS)]
+    # what has a domain after what does not rise: extremes there tell whether it is kept
+    for i in range(1, first):
+        if before[i].domain and not all(step.rises for step in before[:i]):
+            places.append(Place(written(stages[:i]), maps.chain(*before[:i]), "", ALWAYS))
+    if first < len(stages):
+        needed = [kind for stage in stages for kind in stage.needs]
+        if sum(bool(stage.needs) for stage in stages) > 1:
+            needed += [Moments, Quantiles]
+        there = _place(stages, first, before)
+        there = replace(there, kinds=tuple(dict.fromkeys((*there.kinds, *needed))))
+        places = [*places, there] if before else [there]
+    return places
 
 
-def solve(profile: Profile, name: str, stages: Stages) -> Map:
-    """One column's map."""
-    before, first, after = split(stages)
-    done = [stage.solve({}) for stage in before]
-    _check_domain(profile, name, done)
-    if first is None:
-        return maps.chain(*done)
-    via = written(before)
-    statistics: dict[type[Statistic], Any] = {}
-    for kind in dict.fromkeys((*needs_of(stages), Extremes)):
-        statistics[kind] = profile.statistic(kind, name, via)
-        if statistics[kind] is None:
-            if via:
-                raise ChoiceError(
-                    f"column {quoted([name])}: the profile does not know {kind.__name__.lower()} after {via}; "
-                    "fit from the data instead."
-                )
-            raise ChoiceError(
-                f"column {quoted([name])}: {first} needs {kind.__name__.lower()}, which the profile lacks."
-            )
-    done.append(first.solve(statistics))
-    pushed = done[-1]
-    for stage in after:
-        carried = _carried(pushed, statistics[Extremes])
+def next_places(profile: Profile, names: Sequence[str], stages: Stages, *, exact: bool) -> list[Place]:
+    """What another pass has to gather; nothing where the stages can be solved (`exact`: from data, not from pushed sketches)."""
+    done: list[Map] = []
+    for i, stage in enumerate(stages):
         if stage.needs:
-            if not set(stage.needs) <= carried:
-                raise ChoiceError(
-                    f"column {quoted([name])}: {stage} would need the statistics of what {written(stages)} gives before it, "
-                    "which one pass cannot know. Transform with the first part, then fit the rest."
-                )
-            done.append(stage.solve({kind: push(statistics[kind], pushed) for kind in stage.needs}))
-        else:
-            done.append(stage.solve({}))
-            if Extremes in carried:
-                _refuse_outside(name, done[-1], push(statistics[Extremes], pushed))
-        pushed = maps.chain(pushed, done[-1])
+            here = _place(stages, i, done)
+            known = (
+                _gathered(profile, names, here)
+                if exact
+                else _known(profile, names, stages, i, done, stage.needs).statistics
+            )
+            if not known:
+                return [here]
+        elif stage.solve({}).domain and not _known(profile, names, stages, i, done, ()).statistics:
+            return [_place(stages, i, done)]
+        step, trials = _stage(profile, names, stages, i, done)
+        if exact and trials:
+            return trials
+        done.append(step)
+    return []
+
+
+def solve(profile: Profile, names: Sequence[str], stages: Stages) -> Map:
+    """The map of a column, or of several that share one: their statistics together."""
+    done: list[Map] = []
+    for i in range(len(stages)):
+        done.append(_stage(profile, names, stages, i, done)[0])
     return maps.chain(*done)
 
 
-def _check_domain(profile: Profile, name: str, done: list[Map]) -> None:
-    """Maps without statistics that come first must be defined on all that was seen."""
-    extremes, pushed = profile.statistic(Extremes, name), maps.chain()
-    for step in done if isinstance(extremes, Extremes) else ():
-        assert isinstance(extremes, Extremes)
-        if Extremes in _carried(pushed, extremes):
-            _refuse_outside(name, step, push(extremes, pushed))
-        pushed = maps.chain(pushed, step)
+def uncertainty(profile: Profile, names: Sequence[str], stages: Stages) -> dict[str, dict[str, np.ndarray]]:
+    """How far from exact the statistics may be from which stages were solved, by stage; only what is not 0.
+
+    `rank`: of any value, as a share of all; `mean` and `std`: in the units of what the stage is given.
+    """
+    found: dict[str, dict[str, np.ndarray]] = {}
+    done: list[Map] = []
+    for i, stage in enumerate(stages):
+        if stage.needs:
+            known = _known(profile, names, stages, i, done, stage.needs)
+            told: dict[str, np.ndarray] = {}
+            if Quantiles in stage.needs and not (stage.kind.refine and not _stage(profile, names, stages, i, done)[1]):
+                quantiles = known.statistics[Quantiles]
+                extremes = known.statistics[Extremes]
+                told["rank"] = np.array([quantiles.curve(j, extremes).rank_error() for j in range(quantiles.features)])
+            if Moments in stage.needs and known.bounds is not None:
+                told["mean"], told["std"] = known.bounds
+            told = {name: bound for name, bound in told.items() if bound.any()}
+            if told:
+                found[str(stage)] = told
+        done.append(_stage(profile, names, stages, i, done)[0])
+    return found
+
+
+def _place(stages: Stages, i: int, done: Sequence[Map]) -> Place:
+    """Where stage `i` stands, and what it needs there."""
+    kinds = tuple(dict.fromkeys((*ALWAYS, *stages[i].needs)))
+    return Place(written(stages[:i]), maps.chain(*done), _through(stages[:i], done), kinds)
+
+
+def _through(stages: Stages, done: Sequence[Map]) -> str:
+    return digest(maps.chain(*done)) if any(stage.needs for stage in stages) else ""
+
+
+def digest(step: Map) -> str:
+    """SHA-256 of a map's numbers."""
+    return hashlib.sha256(json.dumps(encode(step)).encode()).hexdigest()
+
+
+def _gathered(profile: Profile, names: Sequence[str], place: Place) -> dict[type[Statistic], Any]:
+    """What was gathered at a place, of all its kinds; empty where one lacks."""
+    found: dict[type[Statistic], Any] = {}
+    for kind in place.kinds:
+        each = [profile.statistic(kind, name, place.via, place.through) for name in names]
+        if any(one is None for one in each):
+            return {}
+        found[kind] = reduce(add, each)
+    return found
+
+
+def _known(
+    profile: Profile,
+    names: Sequence[str],
+    stages: Stages,
+    i: int,
+    done: Sequence[Map],
+    needed: Sequence[type[Statistic]],
+) -> Pushed:
+    """The statistics needed where stage `i` stands: gathered there, or pushed from the nearest place that tells them."""
+    wanted = {*needed, Extremes}
+    for base in range(i, -1, -1):
+        place = _place(stages, base, done[:base])
+        there: dict[type[Statistic], Any] = {}
+        for kind in dict.fromkeys((*ALWAYS, Moments, Quantiles, *wanted)):
+            there |= _gathered(profile, names, replace(place, kinds=(kind,)))
+        pushed = push(there, maps.chain(*done[base:i]), wanted)
+        if wanted <= set(pushed.statistics):
+            return pushed
+    return Pushed({})
+
+
+def _stage(
+    profile: Profile, names: Sequence[str], stages: Stages, i: int, done: Sequence[Map]
+) -> tuple[Map, list[Place]]:
+    """The map of stage `i`, and where a further pass would gather to solve it more exactly."""
+    stage = stages[i]
+    if not stage.needs:
+        step = stage.solve({})
+        if step.domain and (seen := _known(profile, names, stages, i, done, ()).statistics):
+            _refuse_outside(names[0], step, seen[Extremes])
+        return step, []
+    known = _known(profile, names, stages, i, done, stage.needs).statistics
+    if not known:
+        raise ChoiceError(_unknown(profile, names[0], stage, stages[:i]))
+    step = stage.solve(known)
+    refine = stage.kind.refine
+    if refine is None:
+        return step, []
+    tried = [maps.chain(*done, trial) for trial in refine.trials(step)]
+    via = written(stages[: i + 1])
+    places = [Place(f"{via}, trial {k}", one, digest(one), (*ALWAYS, Moments)) for k, one in enumerate(tried)]
+    measured = [found[Moments] for place in places if (found := _gathered(profile, names, place))]
+    return (refine.choose(step, measured), []) if len(measured) == len(places) else (step, places)
+
+
+def _unknown(profile: Profile, name: str, stage: Technique, before: Stages) -> str:
+    lacking = [kind for kind in stage.needs if before or profile.statistic(kind, name) is None]
+    kinds = ", ".join(kind.__name__.lower() for kind in lacking)
+    if not before:
+        return (
+            f"column {quoted([name])}: {stage} needs {kinds}, which the profile lacks. tfnorm.scan gathers everything."
+        )
+    return (
+        f"column {quoted([name])}: {stage} needs {kinds} of what {written(before)} gives, which the profile cannot tell. "
+        "Fit from the data instead."
+    )
 
 
 def _refuse_outside(name: str, step: Map, extremes: Extremes) -> None:
-    if not step.domain:
-        return
     ends = np.stack([extremes.minimum, extremes.maximum])
     with np.errstate(all="ignore"):
         outside = np.isfinite(ends) & np.isnan(step.forward(ends, np))
@@ -97,78 +211,3 @@ def _refuse_outside(name: str, step: Map, extremes: Extremes) -> None:
             f"column {quoted([name])}: a technique needs {step.domain}, and values go from {ends[0].min():g} to "
             f"{ends[1].max():g}. Choose another one."
         )
-
-
-_CURVES = (
-    *(maps.Log1p, maps.SignedLog, maps.Asinh, maps.YeoJohnson, maps.BoxCox),
-    *(maps.Sigmoid, maps.SmoothClip, maps.TukeyTails, maps.Piecewise),
-)
-
-
-def _carried(step: Map, extremes: Extremes) -> set[type[Statistic]]:
-    """The statistics that a map carries to those of what it gives: extremes go through all that rises, quantiles and
-    moments through straight lines, and limits that take off nothing of these data."""
-    steps = _steps(step)
-    if not all(isinstance(one, (Affine, Clip, Identity, *_CURVES)) and not _falls(one) for one in steps):
-        return set()
-    if any(isinstance(one, _CURVES) for one in steps):
-        return {Extremes}
-    ends = np.stack([extremes.minimum, extremes.maximum])
-    ends[np.isinf(ends)] = np.nan  # of a feature without values
-    for one in steps:
-        mapped = np.asarray(one.forward(ends, np))
-        if isinstance(one, Clip) and not np.array_equal(mapped, ends, equal_nan=True):
-            return {Extremes}
-        ends = mapped
-    return {Extremes, Quantiles, Moments}
-
-
-def _falls(step: Map) -> bool:
-    return isinstance(step, Affine) and bool((step.scale < 0).any())
-
-
-def _steps(step: Map) -> tuple[Map, ...]:
-    return step.maps if isinstance(step, maps.Chain) else (step,)
-
-
-@dataclasses.dataclass(frozen=True)
-class _Pushed:
-    """Quantiles of mapped data: what rises carries quantiles to quantiles."""
-
-    inner: Quantiles
-    step: Map
-
-    def at(self, q: float, extremes: Any = None) -> np.ndarray:  # noqa: ARG002  # as Quantiles has it
-        return np.asarray(self.step.forward(self.inner.at(q), np))
-
-    @property
-    def features(self) -> int:
-        return self.inner.features
-
-    def curve(self, feature: int, extremes: Any = None) -> Curve:  # noqa: ARG002
-        step = self.step.with_arrays({name: value[[feature]] for name, value in self.step.arrays().items()})
-        found = self.inner.curve(feature)
-        low, high = (np.asarray(step.forward(ends[:, None], np))[:, 0] for ends in (found.low, found.high))
-        return Curve(low, high, found.count)
-
-
-def push(statistic: Statistic, step: Map) -> Any:
-    """The statistic of the mapped data, for a map that is affine on them."""
-    if isinstance(statistic, Extremes):
-        low, high = step.forward(np.stack([statistic.minimum, statistic.maximum]), np)
-        empty = statistic.minimum > statistic.maximum
-        zero = np.zeros(len(low))
-        return Extremes(np.where(empty, np.inf, low), zero, np.where(empty, -np.inf, high), zero)
-    if isinstance(statistic, Moments):
-        scales = (one.scale for one in _steps(step) if isinstance(one, Affine))
-        mantissa, exponent = np.frexp(reduce(np.multiply, scales, np.ones(statistic.features)))
-        return dataclasses.replace(
-            statistic,
-            mean=np.asarray(step.forward(statistic.mean, np)),
-            mean_low=np.zeros_like(statistic.mean),
-            exponent=np.clip(statistic.exponent + exponent, -1000, 1000),
-            m2=statistic.m2 * mantissa**2,
-            m3=statistic.m3 * mantissa**3,
-            m4=statistic.m4 * mantissa**4,
-        )
-    return _Pushed(statistic, step) if isinstance(statistic, Quantiles) else statistic

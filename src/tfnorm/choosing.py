@@ -5,7 +5,7 @@ The one law: all that cannot be done is said before anything is read, in one err
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tfnorm.errors import ChoiceError
@@ -116,8 +116,8 @@ def _shape_text(column: Column) -> str:
     return "single numbers" if column.scalar else f"rows of shape {column.shape}"
 
 
-def refuse_infinite(profile: Profile, stages: Mapping[str, Stages]) -> None:
-    found = [name for name in stages if profile[name].count.infinite.any()]
+def refuse_infinite(profile: Profile, names: Iterable[str]) -> None:
+    found = [name for name in names if profile[name].count.infinite.any()]
     if found:
         raise ChoiceError(
             f'columns {quoted(found)}: there were infinite values. Mend them, or treat them as missing with infinite="missing".'

@@ -5,8 +5,10 @@ The one law: every way out (NumPy, tables, the layer, a loaded file) applies the
 
 from __future__ import annotations
 
+import logging
+from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,10 +16,12 @@ import numpy as np
 from tfnorm.apply import apply
 from tfnorm.errors import ChoiceError, DataError, NotInvertibleError
 from tfnorm.gather import as_numbers
-from tfnorm.maps import Instance, Map
+from tfnorm.maps import Map
 from tfnorm.profile import Column, ColumnProfile, Profile
+from tfnorm.rules import Policies, Rules
 from tfnorm.sources import BARE
 from tfnorm.sources.columns import did_you_mean, quoted
+from tfnorm.statistics import Extremes
 from tfnorm.techniques import Stages
 
 
@@ -29,6 +33,9 @@ class Fitted:
     stages: Mapping[str, Stages]  # column -> its techniques, in turn
     maps: Mapping[str, Map]  # column -> what is done to its numbers
     fingerprint: str  # SHA-256 of the choice and the maps: the same numbers, the same fingerprint
+    rules: Rules = field(default_factory=Rules)  # policies, and which columns share their numbers
+    fired: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """(column, policy) -> on how many values `transform` has let it fire, since this object was made; it is not saved."""
 
     @property
     def choice(self) -> dict[str, str]:
@@ -51,17 +58,19 @@ class Fitted:
     def inverse(self, batch: Any, *, like: Any = None) -> Any:
         """Back to real units; of only some of the columns, by name, too.
 
-        like: the raw samples, where the fit was of one array by `instance` or `contrast`, which forget level and spread.
-        NotInvertibleError where a column's technique forgets what it would need (unit norms).
+        like: the raw samples, of the kind that `batch` is: `instance`, `contrast` and unit norms forget a sample's level,
+        spread and length, and take them from there.
+        NotInvertibleError where a column's technique forgets what it would need.
         """
-        if like is not None:
-            if not self.profile.bare:
-                raise ChoiceError('like= goes with one column: fitted["name"].inverse(y, like=x).')
-            return self[BARE].inverse(batch, like=like)
-        return self._apply(batch, inverse=True)
+        if like is not None and not any(step.restores_like for step in self.maps.values()):
+            raise ChoiceError("like= is for techniques by sample (instance, l2), and the fit has none. Leave it out.")
+        return self._apply(batch, inverse=True, like=like)
 
-    def _apply(self, batch: Any, *, inverse: bool) -> Any:
+    def _apply(self, batch: Any, *, inverse: bool, like: Any = None) -> Any:
         from tfnorm.sources import arrays, frames
+
+        def run(name: str, values: np.ndarray) -> np.ndarray:
+            return self[name]._run(values, inverse, None if like is None else self._of_like(like, name))
 
         if hasattr(batch, "element_spec"):
             raise DataError("a tf.data.Dataset is normalized by the layer: layer = fitted.layer(); dataset.map(layer).")
@@ -70,12 +79,12 @@ class Fitted:
             names = [name for name in self.columns if name in came]
             self._some(names, came)
             columns = frames.read_columns(batch, names)
-            return frames.replace_columns(batch, {name: self[name]._run(columns[name], inverse) for name in names})
+            return frames.replace_columns(batch, {name: run(name, columns[name]) for name in names})
         if isinstance(batch, Mapping):
             names = [name for name in batch if name in self.maps]
             self._some(names, list(batch))
             return {
-                name: self[name]._run(arrays.numbers(value, name), inverse) if name in self.maps else value
+                name: run(name, arrays.numbers(value, name)) if name in self.maps else value
                 for name, value in batch.items()
             }
         if not self.profile.bare:
@@ -83,7 +92,23 @@ class Fitted:
                 f"expected a table or a mapping with the columns {quoted(self.columns)}, got {type(batch).__name__}. "
                 'For one column, take it by name: fitted["name"].transform(...).'
             )
-        return self[BARE]._run(arrays.numbers(batch), inverse)
+        return run(BARE, arrays.numbers(batch))
+
+    def _of_like(self, like: Any, name: str) -> np.ndarray | None:
+        """A column of the raw samples; None where its way back lacks nothing."""
+        from tfnorm.sources import arrays, frames
+
+        if not self.maps[name].restores_like:
+            return None
+        if frames.is_frame(like):
+            return frames.read_columns(like, [name])[name]
+        if isinstance(like, Mapping):
+            if name not in like:
+                raise DataError(f"like: column {quoted([name])} is not among {quoted(map(str, like))}.")
+            return arrays.numbers(like[name], name)
+        if not self.profile.bare:
+            raise DataError(f"like: expected a table or a mapping, as the batch is, got {type(like).__name__}.")
+        return arrays.numbers(like)
 
     def _some(self, names: list[str], came: list[str]) -> None:
         if not names:
@@ -112,7 +137,9 @@ class Fitted:
             return NotImplemented
         if self.choice != other.choice:
             raise ChoiceError(f"fits add only when made with the same choice, got {self.choice} and {other.choice}.")
-        return solved(self.profile + other.profile, self.stages)
+        if self.rules != other.rules:
+            raise ChoiceError(f"fits add only when made with the same rules, got {self.rules} and {other.rules}.")
+        return solved(self.profile + other.profile, self.stages, self.rules)
 
     def __eq__(self, other: object) -> bool:
         same = isinstance(other, Fitted) and self.fingerprint == other.fingerprint
@@ -212,7 +239,54 @@ class FittedColumn:
 
     @property
     def invertible(self) -> bool:
+        """Whether every value comes back."""
         return self.map.invertible
+
+    @property
+    def lost(self) -> str:
+        """What does not come back, in words: all of it, or what lies beyond limits; empty where everything does.
+
+        >>> import tfnorm
+        >>> tfnorm.fit({"age": [1.0, 99.0]}, "clip(0, 90)")["age"].lost
+        'what lies outside 0 to 90 comes back as the nearest end'
+        """
+        return "; ".join(filter(None, [self.map.lost, self.map.limited]))
+
+    @property
+    def domain(self) -> str:
+        """Which numbers it takes, in words; empty for all. Others become missing.
+
+        >>> import tfnorm
+        >>> tfnorm.fit({"fare": [1.0, 99.0]}, "log1p")["fare"].domain
+        'values above -1'
+        """
+        return self.map.domain
+
+    @property
+    def uncertainty(self) -> dict[str, dict[str, Any]]:
+        """How far from exact the statistics may be from which its stages were solved; empty where they are exact.
+
+        By stage: `rank`, of any value as a share of all; `mean` and `std`, in the units of what the stage is given. Numbers for
+        a scalar column, else an array with one entry a feature. `fit(..., exact=True)` reads the data again for what is more
+        than 0 here, except for percentiles.
+
+        >>> import numpy as np, tfnorm
+        >>> data = {"x": np.random.default_rng(0).lognormal(size=100_000)}
+        >>> {k: {what: float(f"{bound:.1g}") for what, bound in of.items()} for k, of in
+        ...  tfnorm.fit(data, "yeo_johnson, standard")["x"].uncertainty.items()}
+        {'yeo_johnson': {'rank': 0.001}, 'standard': {'mean': 0.001, 'std': 0.002}}
+        >>> tfnorm.fit(data, "yeo_johnson, standard", exact=True)["x"].uncertainty
+        {}
+        """
+        from tfnorm.chains import uncertainty
+
+        fitted = self.fitted
+        found = uncertainty(fitted.profile, fitted.rules.sharing(self.name), fitted.stages[self.name])
+        scalar = self.column.scalar
+        return {
+            stage: {what: float(bound[0]) if scalar else bound for what, bound in of.items()}
+            for stage, of in found.items()
+        }
 
     def transform(self, values: Any) -> np.ndarray:
         """A lone array of this column to the normalized scale."""
@@ -223,7 +297,7 @@ class FittedColumn:
     def inverse(self, values: Any, *, like: Any = None) -> np.ndarray:
         """A lone array (a model's predictions, say) back to real units.
 
-        like: for `instance` and `contrast`, the raw samples whose level and spread are to be given back.
+        like: for `instance`, `contrast` and unit norms, the raw samples whose level, spread and length are to be given back.
 
         >>> import tfnorm
         >>> fitted = tfnorm.fit({"price": [100.0, 300.0]}, "minmax")
@@ -233,23 +307,22 @@ class FittedColumn:
         """
         from tfnorm.sources import arrays
 
-        if like is None:
-            return self._run(arrays.numbers(values, self.name), inverse=True)
-        if not isinstance(self.map, Instance):
-            raise ChoiceError(
-                f"column {quoted([self.name])}: like= is for instance and contrast, not {self.technique}."
-            )
-        y, x = (np.asarray(arrays.numbers(one, self.name), np.float64) for one in (values, like))
-        return np.asarray(self.map.inverse_like(y, x, np))
+        raw = None if like is None else arrays.numbers(like, self.name)
+        if raw is not None and not self.map.restores_like:
+            raise ChoiceError(f"column {quoted([self.name])}: {self.technique} comes back without like=. Leave it out.")
+        return self._run(arrays.numbers(values, self.name), inverse=True, like=raw)
 
     def layer(self, *, inverse: bool = False, **kwargs: Any) -> Any:
-        """A Keras layer for this column alone, tensor in, tensor out; with `inverse=True` back to real units."""
+        """A Keras layer for this column alone, tensor in, tensor out; with `inverse=True` back to real units.
+
+        With `inverse=True, like=True` it is called as `layer(y, like=x)`, as in `inverse`.
+        """
         return keras_part().Normalize(
             {self.name: self.map}, bare=True, inverse=inverse, fingerprint=self.fitted.fingerprint, **kwargs
         )
 
-    def _run(self, array: np.ndarray, inverse: bool) -> np.ndarray:
-        if inverse and not self.invertible:
+    def _run(self, array: np.ndarray, inverse: bool, like: np.ndarray | None = None) -> np.ndarray:
+        if inverse and self.map.lost and like is None:
             raise NotInvertibleError(f"column {quoted([self.name])}: {self.technique}: {self.map.lost}.")
         masked = isinstance(array, np.ma.MaskedArray)
         array = as_numbers(array, self.column)
@@ -264,8 +337,32 @@ class FittedColumn:
             raise DataError(
                 f"expected an array of {len(self.column.shape) + 1} axes with samples first, got shape {array.shape}."
             )
+        if like is not None:
+            y, x = (np.asarray(np.ma.filled(one.astype(np.float64), np.nan)) for one in (array, like))
+            return np.asarray(self.map.inverse_like(y, x, np))
+        if not inverse:
+            self._enforce(array)
         result = apply(self.map, array, inverse=inverse)
         return result if masked or not isinstance(result, np.ma.MaskedArray) else result.filled(np.nan)
+
+    def _enforce(self, array: np.ndarray) -> None:
+        """Count what policies fire on; refuse what they refuse."""
+        policies = self.fitted.rules.of(self.name)
+        if policies == Policies():
+            return
+        extremes = self.fitted.profile.statistic(Extremes, self.name)
+        counts = policies.counts(array, extremes if isinstance(extremes, Extremes) else None)
+        if policies.missing == "error" and "missing" in counts:
+            gaps = np.isnan(np.ma.filled(array.astype(np.float64), np.nan))
+            row = int(np.flatnonzero(gaps.reshape(len(array), -1).any(axis=1))[0])
+            raise DataError(
+                f"column {quoted([self.name])}: {counts['missing']} values are missing, the first in row {row}. "
+                "Mend them, or fit with another policy (missing=0)."
+            )
+        for policy, count in counts.items():
+            self.fitted.fired[self.name, policy] += count
+            done = policies.fill if policy == "missing" else getattr(policies, policy)
+            logging.getLogger("tfnorm").info("column %s: %s: %d values: %s", quoted([self.name]), policy, count, done)
 
 
 def keras_part() -> Any:

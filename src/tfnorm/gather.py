@@ -9,9 +9,9 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import operator
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -38,6 +38,7 @@ class Want:
     via: str
     step: Map
     kinds: tuple[type[Statistic], ...]
+    through: str = ""  # a digest of the maps, where they were solved from these data
 
 
 @dataclass(frozen=True)
@@ -63,11 +64,11 @@ def gather(
     columns: Sequence[Column],
     wants: Sequence[Want],
     *,
-    infinite: Literal["error", "missing", "count"],
+    infinite: Set[str],
     engine: Callable[..., Measured | None],
     progress: Progress | None = None,
 ) -> Profile:
-    """Every want's statistics over all rows, in one pass."""
+    """Every want's statistics over all rows, in one pass. Infinite values are refused in the columns `infinite`."""
     names = list(dict.fromkeys(want.column.name for want in wants))
     by_name = {column.name: column for column in source.columns}
     rows = rows_per_shard(row_bytes([by_name[name] for name in names]))
@@ -80,7 +81,11 @@ def gather(
     _refuse_empty_weights(wants, total.statistics)
     gatherings = tuple(
         Gathering(
-            tuple(Part(want.column.name, want.via, want.column.features) for want in wants if kind in want.kinds),
+            tuple(
+                Part(want.column.name, want.via, want.column.features, want.through)
+                for want in wants
+                if kind in want.kinds
+            ),
             statistic.coarsened() if isinstance(statistic, Quantiles) else statistic,
         )
         for kind, statistic in total.statistics.items()
@@ -107,7 +112,7 @@ class Measure:
     """From a shard to its statistics: picklable, so that workers can be sent it."""
 
     wants: tuple[Want, ...]
-    infinite: Literal["error", "missing", "count"]
+    infinite: Set[str]  # the columns in which infinite values are refused
     rows: int  # how many are measured at once
     weight: str | None
     on_rows: Callable[[int], None] | None = None  # told of rows as they are done
@@ -177,7 +182,7 @@ class Measure:
             for kind in sorted(want.kinds, key=lambda kind: kind is not Quantiles):  # it measures the rest as it reads
                 parts[kind].append(kind.of_block(block))
             count = next((s[-1] for k, s in parts.items() if k is Count and Count in want.kinds), None)
-            if self.infinite == "error" and isinstance(count, Count) and count.infinite.any():
+            if want.column.name in self.infinite and isinstance(count, Count) and count.infinite.any():
                 row = _first_row(np.isinf(np.ma.filled(array, 0)))
                 raise DataError(
                     f"column {want.column.name!r}: infinite value in row {first_row + row} ({place}). "

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -57,6 +57,7 @@ class Part:
     column: str
     via: str  # the techniques it went through first, as text; empty for none
     features: int
+    through: str = ""  # a digest of their maps where these were solved from the data, and hold for these data only
 
 
 @dataclass(frozen=True)
@@ -67,10 +68,28 @@ class Gathering:
     statistic: Statistic
 
     @cached_property
-    def places(self) -> dict[tuple[str, str], tuple[int, int]]:
-        """(column, via) -> (first feature, feature after the last)."""
+    def places(self) -> dict[tuple[str, str, str], tuple[int, int]]:
+        """(column, via, through) -> (first feature, feature after the last)."""
         ends = np.cumsum([part.features for part in self.parts]).tolist()
-        return {(part.column, part.via): (end - part.features, end) for part, end in zip(self.parts, ends, strict=True)}
+        return {
+            (part.column, part.via, part.through): (end - part.features, end)
+            for part, end in zip(self.parts, ends, strict=True)
+        }
+
+    def of(self, parts: Sequence[Part]) -> Gathering:
+        """Some of the parts alone."""
+        if tuple(parts) == self.parts:
+            return self
+        taken = [self.statistic.take(*self.places[part.column, part.via, part.through]) for part in parts]
+        return Gathering(tuple(parts), type(self.statistic).join(taken))
+
+    def beside(self, other: Gathering) -> Gathering:
+        """The parts of both, which are of the same rows."""
+        fresh = [part for part in other.parts if part not in self.parts]
+        if not fresh:
+            return self
+        new = other.of(fresh)
+        return Gathering(self.parts + new.parts, type(self.statistic).join([self.statistic, new.statistic]))
 
 
 @dataclass(frozen=True)
@@ -116,10 +135,10 @@ class Profile(Mapping[str, "ColumnProfile"]):
     def __len__(self) -> int:
         return len(self.columns)
 
-    def statistic(self, kind: type[Statistic], column: str, via: str = "") -> Statistic | None:
+    def statistic(self, kind: type[Statistic], column: str, via: str = "", through: str = "") -> Statistic | None:
         """One column's statistic of one kind; None where it was not gathered."""
         gathering = self._by_kind.get(kind)
-        place = gathering.places.get((column, via)) if gathering else None
+        place = gathering.places.get((column, via, through)) if gathering else None
         return gathering.statistic.take(*place) if gathering and place else None
 
     def __add__(self, other: Profile) -> Profile:
@@ -133,18 +152,45 @@ class Profile(Mapping[str, "ColumnProfile"]):
                 "profiles add only when they have the same columns; these have "
                 f"{', '.join(map(repr, list(self)[:10]))} and {', '.join(map(repr, list(other)[:10]))}."
             )
-        if {k: g.parts for k, g in self._by_kind.items()} != {k: g.parts for k, g in other._by_kind.items()}:
+        parts, others = self._lasting_parts(other), other._lasting_parts(self)
+        if parts != others:
             raise DataError("profiles add only when the same statistics were gathered: fit both with the same choice.")
         return Profile(
             tuple(_wider(a, b) for a, b in zip(self.columns, other.columns, strict=True)),
             self.bare,
             self.num_rows + other.num_rows,
             tuple(
-                Gathering(mine.parts, mine.statistic + other._by_kind[kind].statistic)
-                for kind, mine in self._by_kind.items()
+                Gathering(those, self._by_kind[kind].of(those).statistic + other._by_kind[kind].of(those).statistic)
+                for kind, those in parts.items()
             ),
             self.provenance + other.provenance,
         )
+
+    def _lasting_parts(self, other: Profile) -> dict[type[Statistic], tuple[Part, ...]]:
+        """What was gathered after maps solved from these data adds to nothing else, unless the other data gave the same maps."""
+        return {
+            kind: tuple(
+                part
+                for part in gathering.parts
+                if not part.through or (kind in other._by_kind and part in other._by_kind[kind].parts)
+            )
+            for kind, gathering in self._by_kind.items()
+        }
+
+    def with_pass(self, other: Profile) -> Profile:
+        """With what a further pass over the same rows has gathered."""
+        if (self.num_rows, self.provenance) != (other.num_rows, other.provenance):
+            raise DataError(
+                f"the data changed while they were read: {self.num_rows:,} rows at first, {other.num_rows:,} then, or other ones."
+            )
+        kinds = dict.fromkeys((*self._by_kind, *other._by_kind))
+        gatherings = [
+            self._by_kind[kind].beside(other._by_kind[kind])
+            if kind in self._by_kind and kind in other._by_kind
+            else (self._by_kind if kind in self._by_kind else other._by_kind)[kind]
+            for kind in kinds
+        ]
+        return dataclasses.replace(self, gatherings=tuple(gatherings))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Profile) and self._as_text() == other._as_text()
@@ -185,7 +231,9 @@ class Profile(Mapping[str, "ColumnProfile"]):
             if len(gathering.places) != len(gathering.parts):
                 return "a statistic is there twice"
             for part in gathering.parts:
-                if part.column not in self._by_name or part.features != self._by_name[part.column].features:
+                if part.column not in self._by_name or (
+                    not part.via and part.features != self._by_name[part.column].features
+                ):
                     return f"a statistic is of column {part.column!r}, which does not fit"
             if sum(part.features for part in gathering.parts) != gathering.statistic.features:
                 return f"{type(gathering.statistic).__name__} has another number of features than its columns"

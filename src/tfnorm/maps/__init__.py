@@ -25,5 +25,7 @@ from tfnorm.maps.curves import SignedLog as SignedLog
 from tfnorm.maps.curves import SmoothClip as SmoothClip
 from tfnorm.maps.curves import TukeyTails as TukeyTails
 from tfnorm.maps.curves import YeoJohnson as YeoJohnson
+from tfnorm.maps.limits import Unless as Unless
+from tfnorm.maps.limits import Within as Within
 from tfnorm.maps.samples import Instance as Instance
 from tfnorm.maps.samples import RowNorm as RowNorm
