@@ -62,9 +62,7 @@ class Refinement:
     """How a technique that is solved on the sketch is solved exactly: by the moments of the data after some trial maps."""
 
     trials: Callable[[Map], tuple[Map, ...]]  # from the map so far to those to try
-    choose: Callable[
-        [Map, Sequence[Moments]], tuple[Map, bool]
-    ]  # from it and their moments to a better one; is it the best?
+    choose: Callable[[Map, Sequence[Moments]], Map]  # from it and their moments to the exact one
 
 
 @dataclass(frozen=True)
