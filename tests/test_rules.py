@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import polars as pl
+import pyarrow as pa
 import pytest
 
 import tfnorm
@@ -51,11 +53,11 @@ def test_what_fires_is_counted_and_told(caplog: Any) -> None:
     data = {"a": [1.0, 2.0, 3.0], "b": [1.0, 2.0, 3.0]}
     fitted = tfnorm.fit(data, "standard", out_of_range={"a": "clip"}, missing={"a": 0.0}, infinite="missing")
     new = {"a": [NAN, 0.0, 9.0, 2.0, INF], "b": [NAN, 0.0, 9.0, 2.0, 2.0]}
-    with caplog.at_level(logging.INFO, logger="tfnorm"):
+    with caplog.at_level(logging.INFO, logger="tfnorm.policies"):
         fitted.transform(new)
         fitted.transform(pd.DataFrame(new))
     assert fitted.fired == {("a", "missing"): 2, ("a", "out_of_range"): 4, ("a", "infinite"): 2}
-    assert 'column "a": out_of_range: 2 values: clip' in caplog.text
+    assert 'column "a": out_of_range in 2 values: clip' in caplog.text
     assert '"b"' not in caplog.text
 
 
@@ -128,3 +130,21 @@ def test_64_bit_integers_keep_their_digits_under_a_range_policy() -> None:
     start = 2**60
     fitted = tfnorm.fit({"id": [start + 1, start + 3]}, "minmax", out_of_range="clip")
     assert fitted.transform({"id": np.array([start + 1, start + 2, start + 9])})["id"].tolist() == [0.0, 0.5, 1.0]
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        pd.DataFrame({"a": pd.array([1, None, 3], dtype="Int64")}),
+        pl.DataFrame({"a": [1, None, 3]}),
+        pa.table({"a": [1.0, None, 3.0]}),
+    ],
+)
+def test_nulls_of_tables_are_filled(table: Any) -> None:
+    for choice, rules, wanted in (
+        ("impute('mean'), standard", {}, [-np.sqrt(1.5), 0, np.sqrt(1.5)]),
+        ("mask", {}, [1, 0, 1]),
+        ("standard", {"missing": 0.25}, [-1, 0.25, 1]),
+    ):
+        got = tfnorm.fit(table, choice, **rules).transform(table)
+        assert list(map(float, pa.array(got["a"]).to_pylist())) == pytest.approx(wanted)

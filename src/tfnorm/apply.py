@@ -20,11 +20,15 @@ ALONE_BELOW = 1 << 18  # values; fewer are done before a second thread has start
 
 
 def apply(step: Map, x: np.ndarray, *, inverse: bool = False, workers: int | None = None) -> np.ndarray:
-    """Forward or back on an array of any number type, rows first; masked stays masked.
+    """Forward or back on an array of any number type, rows first; masked stays masked, unless the map makes a number of it.
 
     Computed in float32 for float32 and smaller types, in float64 for others, and cast last.
     """
     if isinstance(x, np.ma.MaskedArray):
+        if step.fills and not inverse:
+            numbers = x if x.dtype.kind == "f" else x.astype(np.float64)
+            filled = apply(step, np.ma.filled(numbers, np.nan), workers=workers)
+            return np.ma.MaskedArray(filled, np.ma.getmaskarray(x) & np.isnan(filled))
         data = apply(step, x.data, inverse=inverse, workers=workers)
         return np.ma.MaskedArray(data, np.ma.getmaskarray(x))
     name = "float64" if x.dtype == np.longdouble else x.dtype.name

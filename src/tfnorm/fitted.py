@@ -21,7 +21,6 @@ from tfnorm.profile import Column, ColumnProfile, Profile
 from tfnorm.rules import Policies, Rules
 from tfnorm.sources import BARE
 from tfnorm.sources.columns import did_you_mean, quoted
-from tfnorm.statistics import Extremes
 from tfnorm.techniques import Stages
 
 
@@ -350,8 +349,7 @@ class FittedColumn:
         policies = self.fitted.rules.of(self.name)
         if policies == Policies():
             return
-        extremes = self.fitted.profile.statistic(Extremes, self.name)
-        counts = policies.counts(array, extremes if isinstance(extremes, Extremes) else None)
+        counts = policies.counts(array, self.fitted.rules.extremes(self.fitted.profile, self.name))
         if policies.missing == "error" and "missing" in counts:
             gaps = np.isnan(np.ma.filled(array.astype(np.float64), np.nan))
             row = int(np.flatnonzero(gaps.reshape(len(array), -1).any(axis=1))[0])
@@ -361,8 +359,8 @@ class FittedColumn:
             )
         for policy, count in counts.items():
             self.fitted.fired[self.name, policy] += count
-            done = policies.fill if policy == "missing" else getattr(policies, policy)
-            logging.getLogger("tfnorm").info("column %s: %s: %d values: %s", quoted([self.name]), policy, count, done)
+            said = (quoted([self.name]), policy, count, policies.done(policy))
+            logging.getLogger("tfnorm.policies").info("column %s: %s in %d values: %s", *said)
 
 
 def keras_part() -> Any:

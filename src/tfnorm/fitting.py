@@ -174,7 +174,7 @@ def solved(profile: Profile, stages: Mapping[str, Stages], rules: Rules = Rules(
     constant, missing = [], []
     steps: dict[str, Map] = {}
     for name, chain in stages.items():
-        policies, extremes = rules.of(name), profile[name].extremes
+        policies, extremes = rules.of(name), rules.extremes(profile, name)
         step = solve(profile, rules.sharing(name), chain)
         if policies.constant == "error" and (extremes.constant & (extremes.minimum <= extremes.maximum)).any():
             constant.append(name)

@@ -15,6 +15,8 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 from typing import Any, Literal, get_args, get_type_hints
 
 import numpy as np
@@ -22,6 +24,7 @@ import numpy as np
 from tfnorm import maps
 from tfnorm.errors import ChoiceError
 from tfnorm.maps import Affine, Map
+from tfnorm.profile import Profile
 from tfnorm.sources.columns import did_you_mean, quoted
 from tfnorm.statistics import Extremes
 
@@ -63,7 +66,11 @@ class Policies:
         after = [maps.Fill(np.full(extremes.features, self.fill))] if self.missing == "fill" else []
         return maps.chain(*before, step, *after)
 
-    def counts(self, x: np.ndarray, extremes: Extremes | None) -> dict[str, int]:
+    def done(self, policy: str) -> str:
+        """What a policy does where it fires, in a word."""
+        return f"{self.fill:g}" if policy == "missing" and self.missing == "fill" else str(getattr(self, policy))
+
+    def counts(self, x: np.ndarray, extremes: Extremes) -> dict[str, int]:
         """How many of these raw values each policy fires on, of those that are not to keep them."""
         found: dict[str, int] = {}
         data, absent = np.ma.getdata(x), np.ma.getmaskarray(x)
@@ -71,7 +78,7 @@ class Policies:
             found["missing"] = int((absent | np.isnan(data)).sum())
         if self.infinite == "missing":
             found["infinite"] = int((np.isinf(data) & ~absent).sum())
-        if self.out_of_range != "keep" and extremes is not None:
+        if self.out_of_range != "keep":
             outside = (data < extremes.minimum) | (data > extremes.maximum)
             found["out_of_range"] = int((outside & ~absent & np.isfinite(data)).sum())
         return {policy: count for policy, count in found.items() if count}
@@ -92,6 +99,10 @@ class Rules:
     def sharing(self, name: str) -> tuple[str, ...]:
         """The columns whose numbers are solved together with this one's, itself among them."""
         return next((group for group in self.share if name in group), (name,))
+
+    def extremes(self, profile: Profile, name: str) -> Extremes:
+        """What the fit saw at least and at most, of all columns that share with this one."""
+        return reduce(add, [profile[one].extremes for one in self.sharing(name)])
 
 
 def policies_of(names: list[str], **given: Any) -> dict[str, Policies]:

@@ -35,6 +35,9 @@ class Map:
     rises: ClassVar[bool] = False
     """Whether it keeps the order of all numbers of its domain (equal ones may come of different ones): quantiles go through."""
 
+    fills: ClassVar[bool] = False
+    """Whether it makes a number of what is missing."""
+
     restores_like: ClassVar[bool] = False
     """Whether `inverse_like` gives back what `inverse` cannot."""
 
@@ -223,6 +226,10 @@ class Chain(Map):
     @property
     def rises(self) -> bool:  # type: ignore[override]  # a chain is as its steps are
         return all(step.rises for step in self.maps)
+
+    @property
+    def fills(self) -> bool:  # type: ignore[override]  # where a step does
+        return any(step.fills for step in self.maps)
 
     @property
     def restores_like(self) -> bool:  # type: ignore[override]  # where each step that loses something does

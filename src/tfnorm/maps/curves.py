@@ -329,6 +329,7 @@ class Fill(Map):
     """`y = value` where x is missing, x elsewhere; what was missing comes back as the value."""
 
     elementwise: ClassVar[bool] = True
+    fills: ClassVar[bool] = True
 
     value: Array  # (features,)
 
@@ -348,6 +349,7 @@ class Present(Map):
     """`y = 1` where x is there, 0 where it is missing."""
 
     elementwise: ClassVar[bool] = True
+    fills: ClassVar[bool] = True
 
     def forward(self, x: Array, xp: Namespace) -> Array:
         return xp.where(xp.isnan(x), xp.zeros_like(x), xp.ones_like(x))
