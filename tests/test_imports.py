@@ -25,7 +25,9 @@ MAY: dict[str, set[str]] = {
     "maps": {"errors"},
     "techniques": {"errors", "maps", "statistics", "quantiles"},
     "profile": {"errors", "codec", "statistics", "quantiles"},
-    "apply": {"kernels", "engines", "maps"},
+    "sparing": {"kernels"},
+    "twins": {"kernels", "maps"},
+    "apply": {"engines", "maps", "sparing", "twins"},
     "gather": {"errors", "engines", "sources", "statistics", "quantiles", "maps", "profile", "apply"},
     "fitted": {"errors", "sources", "maps", "techniques", "profile", "apply", "gather"},
     "fitting": {
