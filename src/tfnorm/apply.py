@@ -76,7 +76,9 @@ def _tiles(step: Map, x: np.ndarray, out: np.ndarray, working: str, inverse: boo
 
 
 def _repeated(step: Map, size: int) -> dict[str, np.ndarray]:
-    return {name: np.resize(array, size) if len(array) > 1 else array for name, array in step.arrays().items()}
+    return {
+        name: np.tile(array, size // len(array)) if len(array) > 1 else array for name, array in step.arrays().items()
+    }
 
 
 def _mapped(step: Map, x: np.ndarray, working: str, inverse: bool, xp: object) -> np.ndarray:
