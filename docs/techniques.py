@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 import tfnorm
-from drawing import fitted_map, picture, settings_text
+from drawing import choice_of, fitted_map, picture, settings_text
 from tfnorm.errors import TfnormError
 from tfnorm.techniques import parse
 from tfnorm.techniques.core import TechniqueKind
@@ -106,8 +106,9 @@ def _lines() -> Iterator[str]:
     )
     yield ""
     yield from textwrap.wrap(
-        "The pictures show one sample: 300 lognormal values, an outlier, a few zeros and negative numbers; without those where a technique does not take them. Below the curve is "
-        "where the values are, to its left where they go; heights are square roots of shares, so that single values can be seen.",
+        "The pictures show one sample: 300 lognormal values, an outlier, a few zeros and negative numbers; without those where a "
+        "technique does not take them. Below the curve is where the values are, to its left where they go; heights are square "
+        "roots of shares, so that single values can be seen.",
         120,
     )
     yield from ("", "## Which one?")
@@ -145,7 +146,7 @@ def _section(kind: TechniqueKind) -> Iterator[str]:
     yield f"| choose it | {_cell(_sentence(said.choose.removeprefix('Choose it ')))} |"
     yield f"| takes | {_cell(_sentence(step.domain or 'all finite numbers'))} |"
     yield f"| the way back | {_cell(_sentence(step.lost or _way_back(kind)))} |"
-    gathered = [WORDS.get(cls.__name__, cls.__name__) for cls in kind.statistics.values()]
+    gathered = [WORDS.get(cls.__name__, cls.__name__) for cls in parse(choice_of(kind.name))[0].needs]
     yield f"| gathers | {_sentence(', '.join(gathered) if gathered else 'nothing: it is the same for all data')} |"
     if kind.name in REFUSED:
         yield f"| refuses | {_cell(_refusal(REFUSED[kind.name]))} |"

@@ -19,8 +19,8 @@ from tfnorm.techniques.scales import standard
 def log1p() -> Map:
     """log(1 + x)
 
-    Draws in long right tails of data from 0 up (counts, money, durations). Keeps zero and order, not distances; defined
-    above -1. Choose it before `standard`: `["log1p", "standard"]`.
+    Draws in long right tails of data from 0 up. Keeps zero and order, not distances; defined above -1. Choose it for counts,
+    money and durations, before `standard`: `["log1p", "standard"]`.
 
     >>> import tfnorm
     >>> tfnorm.fit([[0.0], [9.0]], "log1p").transform([[9.0]]).round(6)
@@ -35,8 +35,8 @@ def log1p() -> Map:
 def signed_log() -> Map:
     """sign(x) log(1 + |x|)
 
-    Draws in long tails on both sides (profits and losses, differences). Keeps zero, sign and order, not distances. Choose it
-    before `standard` where `log1p` meets negative numbers.
+    Draws in long tails on both sides. Keeps zero, sign and order, not distances. Choose it for profits and losses, changes and
+    differences, before `standard`: where `log1p` meets negative numbers.
 
     >>> import tfnorm
     >>> tfnorm.fit([[-9.0], [9.0]], "signed_log").transform([[-9.0]]).round(6)
