@@ -125,7 +125,7 @@ def _high_and_low(x: Array, xp: Namespace) -> tuple[Array, Array | None]:
 
 
 def _cast(x: Array, dtype: str, xp: Namespace) -> Array:
-    return x.astype(dtype) if xp is np else xp.cast(x, dtype)
+    return x.astype(dtype) if isinstance(x, np.ndarray) else xp.cast(x, dtype)
 
 
 @dataclass(frozen=True)

@@ -113,8 +113,8 @@ class Power(Map):
         positive = size > 0
         safe = xp.where(positive, size, xp.ones_like(size))  # the slope at 0 may be infinite
         raised = xp.sqrt(safe) if exponent == 0.5 else safe * safe if exponent == 2 else xp.power(safe, exponent)
-        at_zero = xp.zeros_like(size) if exponent > 0 else xp.full_like(size, float("inf"))
-        raised = xp.where(positive, raised, xp.where(xp.isnan(x), x, at_zero))
+        at_zero = size if exponent > 0 else xp.where(xp.isnan(x), x, xp.full_like(size, float("inf")))
+        raised = xp.where(positive, raised, at_zero)
         return _with_sign(raised, x, xp) if self._odd else raised
 
     @property
@@ -309,7 +309,7 @@ def _along(x: Array, starts: Array, ends: Array, xp: Namespace) -> Array:
     """Linear between the knots of each feature, found by halving; one gather a step, whatever runs it."""
     features, number = starts.shape
     first = np.arange(features, dtype=np.int32) * number if features > 1 else np.zeros(1, np.int32)
-    first = first if xp is np else xp.convert_to_tensor(first)
+    first = first if isinstance(x, np.ndarray) else xp.convert_to_tensor(first)
     flat_starts, flat_ends = xp.reshape(starts, (-1,)), xp.reshape(ends, (-1,))
     at = xp.zeros_like(x, dtype="int32") + first
     last = first + (number - 2)
