@@ -7,7 +7,7 @@ get, has a compiled twin of its formula that needs no intermediate values at all
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -19,13 +19,19 @@ TILE_VALUES = 1 << 15
 ALONE_BELOW = 1 << 18  # values; fewer are done before a second thread has started
 
 
-def apply(step: Map, x: np.ndarray, *, inverse: bool = False, workers: int | None = None) -> np.ndarray:
-    """Forward or back on an array of any number type, rows first; masked stays masked.
+Groups = Mapping[tuple[str, ...], np.ndarray]
+"""For the names of key columns, which of a map's keys each row has."""
+
+
+def apply(
+    step: Map, x: np.ndarray, *, groups: Groups | None = None, inverse: bool = False, workers: int | None = None
+) -> np.ndarray:
+    """Forward or back on an array of any number type, rows first; masked stays masked. Maps by key need the rows' `groups`.
 
     Computed in float32 for float32 and smaller types, in float64 for others, and cast last.
     """
     if isinstance(x, np.ma.MaskedArray):
-        data = apply(step, x.data, inverse=inverse, workers=workers)
+        data = apply(step, x.data, groups=groups, inverse=inverse, workers=workers)
         return np.ma.MaskedArray(data, np.ma.getmaskarray(x))
     name = "float64" if x.dtype == np.longdouble else x.dtype.name
     working, result = working_dtypes(name)
@@ -34,7 +40,7 @@ def apply(step: Map, x: np.ndarray, *, inverse: bool = False, workers: int | Non
     step = step.at(working)
     workers = default_workers() if workers is None else workers
     if x.size <= TILE_VALUES or not len(x):
-        return _tile(step, x, working, inverse).astype(result, copy=False)
+        return _tile(step, x, groups, working, inverse).astype(result, copy=False)
     out = np.empty(x.shape, result)
     rows = max(1, TILE_VALUES * len(x) // x.size)
     edges = list(range(0, len(x), rows))
@@ -46,7 +52,9 @@ def apply(step: Map, x: np.ndarray, *, inverse: bool = False, workers: int | Non
             compiled(edges[first], min(edges[min(last, len(edges)) - 1] + rows, len(x)))
             return
         for start in edges[first:last]:
-            out[start : start + rows] = _tile(step, x[start : start + rows], working, inverse)
+            part = slice(start, start + rows)
+            own = None if groups is None else {names: codes[part] for names, codes in groups.items()}
+            out[part] = _tile(step, x[part], own, working, inverse)
 
     if workers == 1 or x.size < ALONE_BELOW:
         work(0, len(edges))
@@ -81,7 +89,8 @@ def _compiled(step: Map, x: np.ndarray, out: np.ndarray) -> Callable[[int, int],
     return rows
 
 
-def _tile(step: Map, x: np.ndarray, working: str, inverse: bool) -> np.ndarray:
+def _tile(step: Map, x: np.ndarray, groups: Groups | None, working: str, inverse: bool) -> np.ndarray:
     with np.errstate(all="ignore"):  # missing and infinite values pass through; that is no error
         exact = not inverse and step.subtracts_first and x.dtype in (np.int64, np.uint64)
-        return np.asarray(run(step, x if exact else x.astype(working, copy=False), np, inverse=inverse))
+        bound = step if groups is None else step.bound(groups, x.ndim, np)
+        return np.asarray(run(bound, x if exact else x.astype(working, copy=False), np, inverse=inverse))
