@@ -28,8 +28,11 @@ MAY: dict[str, set[str]] = {
     "apply": {"kernels", "engines", "maps"},
     "gather": {"errors", "engines", "sources", "statistics", "quantiles", "maps", "profile", "apply"},
     "fitted": {"errors", "sources", "maps", "techniques", "profile", "apply", "gather"},
+    "choosing": {"errors", "sources", "maps", "techniques", "profile"},
+    "chains": {"errors", "sources", "statistics", "quantiles", "maps", "techniques", "profile"},
     "fitting": {
-        *("errors", "codec", "sources", "statistics", "quantiles", "maps", "techniques", "profile", "gather", "fitted")
+        *("errors", "codec", "sources", "statistics", "quantiles", "maps", "techniques", "profile", "gather", "fitted"),
+        *("choosing", "chains"),
     },
     "artefact": {"errors", "codec", "maps", "techniques", "profile", "fitted", "fitting"},
     "layer": {"errors", "codec", "maps"},

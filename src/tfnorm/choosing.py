@@ -1,0 +1,124 @@
+"""Which columns and which techniques: what the user said, checked against what the data hold.
+
+The one law: all that cannot be done is said before anything is read, in one error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tfnorm.errors import ChoiceError
+from tfnorm.maps import RowNorm
+from tfnorm.profile import UNITS, Column, Profile
+from tfnorm.sources import Source
+from tfnorm.sources.columns import did_you_mean, quoted
+from tfnorm.techniques import Stages, parse
+
+Unit = str | Mapping[str, str] | None
+
+
+def stages_of(choice: Any, names: list[str], numeric: list[str]) -> dict[str, Stages]:
+    if not isinstance(choice, Mapping):
+        stages = parse(choice)
+        if not numeric:
+            raise ChoiceError(f"there is no column of numbers among {quoted(names)}.")
+        return dict.fromkeys(numeric, stages)
+    choice = {str(name): one for name, one in choice.items()}  # as tables with numbers for names are read
+    unknown = [name for name in choice if name not in names]
+    if unknown:
+        hints = "".join(did_you_mean(name, names) for name in unknown[:3])
+        raise ChoiceError(f"column {quoted(unknown)}: not in the data, which has {quoted(names)}.{hints}")
+    if not choice:
+        raise ChoiceError("the choice names no column; give one technique for all, or {column: technique}.")
+    return {name: parse(choice[name]) for name in names if name in choice}
+
+
+def chosen_columns(source: Source, names: list[str] | None, axis: Any, unit: Unit) -> list[Column]:
+    """The columns to measure; one error for all that cannot be."""
+    known = {column.name: column for column in source.columns}
+    units = units_of(source, unit)
+    if names is None:
+        names = [c.name for c in source.columns if c.name != source.weight and (c.kind == "number" or c.name in units)]
+        if not names:
+            raise ChoiceError(f"there is no column of numbers in {source.name}; it has {quoted(known)}.")
+    missing = [name for name in names if name not in known]
+    if missing:
+        hints = "".join(did_you_mean(name, known) for name in missing[:3])
+        raise ChoiceError(f"column {quoted(missing)}: not in {source.name}, which has {quoted(known)}.{hints}")
+    if names and source.weight in names:
+        raise ChoiceError(f"column {quoted([str(source.weight)])} holds the weights and cannot be normalized as well.")
+    wrong = [known[name] for name in names if known[name].kind == "other"]
+    times = [known[name] for name in names if known[name].kind == "time" and not units.get(name)]
+    problems = []
+    if wrong:
+        listed = ", ".join(f"{quoted([c.name])} ({c.dtype})" for c in wrong)
+        problems.append(f"columns that hold no numbers cannot be normalized: {listed}. Cast them, or leave them out.")
+    if times:
+        example = f'unit={{{times[0].name!r}: "s"}}'
+        problems.append(
+            f"columns {quoted(c.name for c in times)} hold times; say in which unit to count them: {example}."
+        )
+    if problems:
+        raise ChoiceError(f"{source.name}: " + " ".join(problems))
+    return [
+        Column(
+            name,
+            known[name].dtype,
+            known[name].shape,
+            _features(known[name].shape, axis.get(name, -1) if isinstance(axis, Mapping) else axis, name),
+            units.get(name) if known[name].kind == "time" else None,
+        )
+        for name in names
+    ]
+
+
+def units_of(source: Source, unit: Unit) -> dict[str, str]:
+    """Which columns of times are counted, and in which unit."""
+    times = [column.name for column in source.columns if column.kind == "time"]
+    if unit is not None and not isinstance(unit, str | Mapping):
+        raise ChoiceError(f'unit must be a unit of time ("s") or a mapping from columns to them, got {unit!r}.')
+    units = dict.fromkeys(times, unit) if isinstance(unit, str) else dict(unit or {})
+    for name, one in units.items():
+        if one not in UNITS:
+            raise ChoiceError(f"column {quoted([name])}: {one!r} is no unit of time; there are {', '.join(UNITS)}.")
+        if name not in times:
+            raise ChoiceError(f"column {quoted([name])}: has the unit {one!r}, and holds no times.")
+    return units
+
+
+def _features(shape: tuple[int | None, ...], axis: Any, name: str) -> int:
+    if axis not in (-1, None):
+        raise ChoiceError(
+            f"axis must be -1 (statistics a position of the last axis) or None (one for all), got {axis!r}."
+        )
+    if not shape or axis is None:
+        return 1
+    if shape[-1] is None:
+        raise ChoiceError(f"column {quoted([name])}: rows differ in their last length, so only axis=None would fit.")
+    if shape[-1] == 0:
+        raise ChoiceError(f"column {quoted([name])}: its rows are empty, there is nothing to normalize.")
+    return shape[-1]
+
+
+def check_shapes(columns: list[Column], stages: Mapping[str, Stages]) -> None:
+    for column in columns:
+        for stage in stages[column.name]:
+            step = None if stage.needs else stage.solve({})
+            if isinstance(step, RowNorm) and len(column.shape) < max((-axis for axis in step.axes), default=1):
+                raise ChoiceError(
+                    f"column {quoted([column.name])}: {stage} needs a vector in each row, got {_shape_text(column)}. "
+                    "Join the columns into one array first (df.to_numpy()), or choose another technique."
+                )
+
+
+def _shape_text(column: Column) -> str:
+    return "single numbers" if column.scalar else f"rows of shape {column.shape}"
+
+
+def refuse_infinite(profile: Profile, stages: Mapping[str, Stages]) -> None:
+    found = [name for name in stages if profile[name].count.infinite.any()]
+    if found:
+        raise ChoiceError(
+            f'columns {quoted(found)}: there were infinite values. Mend them, or treat them as missing with infinite="missing".'
+        )
