@@ -6,6 +6,7 @@ The one law: `push(S.of(x), m)` is `S.of(m.forward(x))`, for the statistics that
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from functools import reduce
 from typing import Any
 
@@ -13,12 +14,14 @@ import numpy as np
 
 from tfnorm import maps
 from tfnorm.errors import ChoiceError
-from tfnorm.maps import Affine, Clip, Identity, Map
+from tfnorm.grouped import pooled, with_rest
+from tfnorm.keys import Keys, listed
+from tfnorm.maps import Affine, ByKey, Clip, Identity, Map
 from tfnorm.profile import Profile
 from tfnorm.quantiles import Curve, Quantiles
 from tfnorm.sources.columns import quoted
-from tfnorm.statistics import Extremes, Moments, Statistic
-from tfnorm.techniques import Stages
+from tfnorm.statistics import Count, Extremes, Moments, Statistic
+from tfnorm.techniques import Stages, Technique
 
 
 def written(stages: Stages) -> str:
@@ -29,6 +32,12 @@ def written(stages: Stages) -> str:
 def needs_of(stages: Stages) -> list[type[Statistic]]:
     """The statistics that its stages are solved from."""
     return [kind for stage in stages for kind in stage.needs]
+
+
+def needs_by(stages: Stages, by: tuple[str, ...]) -> list[type[Statistic]]:
+    """The statistics that are gathered by these keys: those of its stages, and what later ones can make of them."""
+    own = [kind for stage in stages for kind in stage.needs if stage.grouping and stage.grouping.columns == by]
+    return [*own, *(kind for kind in needs_of(stages) if kind is not Quantiles)]
 
 
 def split(stages: Stages) -> tuple[Stages, Any, Stages]:
@@ -44,36 +53,132 @@ def solve(profile: Profile, name: str, stages: Stages) -> Map:
     _check_domain(profile, name, done)
     if first is None:
         return maps.chain(*done)
-    via = written(before)
-    statistics: dict[type[Statistic], Any] = {}
-    for kind in dict.fromkeys((*needs_of(stages), Extremes)):
-        statistics[kind] = profile.statistic(kind, name, via)
-        if statistics[kind] is None:
-            if via:
-                raise ChoiceError(
-                    f"column {quoted([name])}: the profile does not know {kind.__name__.lower()} after {via}; "
-                    "fit from the data instead."
-                )
-            raise ChoiceError(
-                f"column {quoted([name])}: {first} needs {kind.__name__.lower()}, which the profile lacks."
-            )
-    done.append(first.solve(statistics))
-    pushed = done[-1]
-    for stage in after:
-        carried = _carried(pushed, statistics[Extremes])
-        if stage.needs:
-            if not set(stage.needs) <= carried:
-                raise ChoiceError(
-                    f"column {quoted([name])}: {stage} would need the statistics of what {written(stages)} gives before it, "
-                    "which one pass cannot know. Transform with the first part, then fit the rest."
-                )
-            done.append(stage.solve({kind: push(statistics[kind], pushed) for kind in stage.needs}))
+    statistics = _Statistics(profile, name, written(before), written(stages))
+    for stage in (first, *after):
+        if not stage.needs:
+            step = stage.solve({})
+            if (known := statistics.of_all((Extremes,))) is not None:
+                _refuse_outside(name, step, known[Extremes])
+        elif stage.grouping is None:
+            step = stage.solve(statistics.wanted(stage))
         else:
-            done.append(stage.solve({}))
-            if Extremes in carried:
-                _refuse_outside(name, done[-1], push(statistics[Extremes], pushed))
-        pushed = maps.chain(pushed, done[-1])
+            step = stage.solve_by_key(*statistics.wanted_by_key(stage))
+        statistics.pushed = maps.chain(statistics.pushed, step)
+        done.append(step)
     return maps.chain(*done)
+
+
+@dataclasses.dataclass
+class _Statistics:
+    """What is known of one column after the maps so far: of all rows, and by key."""
+
+    profile: Profile
+    name: str
+    via: str  # the maps after which the column was measured
+    stages: str  # the whole chain, for errors
+    pushed: Map = dataclasses.field(default_factory=Identity)  # the maps since then
+
+    def wanted(self, stage: Technique) -> dict[type[Statistic], Any]:
+        """What a stage needs, of all rows."""
+        found = self.of_all(stage.needs, stage)
+        if found is None:
+            raise self._unknown(stage)
+        return found
+
+    def of_all(
+        self, kinds: Sequence[type[Statistic]], stage: Technique | None = None
+    ) -> dict[type[Statistic], Any] | None:
+        """Statistics of all rows; None where the maps so far do not carry them."""
+        keyed = self.pushed.keyed()
+        if not keyed:
+            return _mapped({kind: self._get(kind, stage) for kind in (*kinds, Extremes)}, self.pushed)
+        own = {kind: self._get(kind, stage, keyed[-1].keys) for kind in (*kinds, Extremes) if kind is not Quantiles}
+        features, number = self._get(Extremes, stage).features, len(keyed[-1].keys)
+        found = None if Quantiles in kinds else _mapped(own, _of_keys(self.pushed, features, number))
+        return None if found is None else {kind: pooled(statistic, features) for kind, statistic in found.items()}
+
+    def wanted_by_key(self, stage: Technique) -> tuple[Keys, dict[type[Statistic], Any]]:
+        """The keys by which a stage is solved, and what it needs: a feature for each of them and one for all rows."""
+        assert stage.grouping is not None
+        keys = self._keys(stage)
+        if any(keyed.keys.names != keys.names for keyed in self.pushed.keyed()):
+            raise self._unknown(stage)
+        kinds = (*stage.needs, Extremes)
+        own = {kind: self._get(kind, stage, keys) for kind in kinds}
+        whole = {kind: self._get(kind, stage) for kind in kinds}
+        mapped = _mapped(own, _of_keys(self.pushed, whole[Extremes].features, len(keys)))
+        rest = _mapped(whole, _of_rest(self.pushed))
+        if mapped is None or rest is None or any(isinstance(one, _Pushed) for one in mapped.values()):
+            raise self._unknown(stage)
+        mapped[Count] = self._get(Count, stage, keys)  # as many, wherever they lie
+        return keys, with_rest(mapped, rest, stage.needs, stage.grouping.shrink)
+
+    def _keys(self, stage: Technique) -> Keys:
+        assert stage.grouping is not None
+        keyed = self.profile.by(stage.grouping.columns)
+        if keyed is None:
+            raise ChoiceError(
+                f"column {quoted([self.name])}: {stage} needs statistics by key, which the profile lacks; fit from the data."
+            )
+        return keyed.grouped.keys
+
+    def _get(self, kind: type[Statistic], stage: Technique | None, keys: Keys | None = None) -> Any:
+        """A statistic as it was gathered: of all rows, or by key."""
+        if keys is None:
+            how, found = "", self.profile.statistic(kind, self.name, self.via)
+        else:
+            gathered = self.profile.by(keys.names)
+            how = f" by {listed(keys.names)}"
+            found = None if gathered is None else gathered.take(kind, self.name, self.via)
+        if found is not None:
+            return found
+        if self.via:
+            raise ChoiceError(
+                f"column {quoted([self.name])}: the profile does not know {kind.__name__.lower()}{how} after {self.via}; "
+                "fit from the data instead."
+            )
+        raise ChoiceError(
+            f"column {quoted([self.name])}: {stage or self.stages} needs {kind.__name__.lower()}{how}, which the profile lacks."
+        )
+
+    def _unknown(self, stage: Technique) -> ChoiceError:
+        return ChoiceError(
+            f"column {quoted([self.name])}: {stage} would need the statistics of what {self.stages} gives before it, "
+            "which one pass cannot know. Transform with the first part, then fit the rest."
+        )
+
+
+def _mapped(raw: dict[type[Statistic], Any], step: Map) -> dict[type[Statistic], Any] | None:
+    """The statistics of mapped data; None where the map does not carry one of them."""
+    if isinstance(step, Identity):
+        return raw
+    if not set(raw) <= _carried(step, raw[Extremes]):
+        return None
+    return {kind: push(statistic, step) for kind, statistic in raw.items()}
+
+
+def _of_keys(step: Map, features: int, number: int) -> Map:
+    """The map of the rows of all keys, the features of each side by side with those of the others."""
+    again = np.repeat(np.arange(features), number)
+    parts = []
+    for one in step.maps if isinstance(step, maps.Chain) else (step,):
+        if isinstance(one, ByKey):
+            values = {name: value[:, :-1].reshape(-1, *value.shape[2:]) for name, value in one.arrays().items()}
+            parts.append(one.inner.with_arrays(values))
+        else:
+            parts.append(one.with_arrays({name: value[again] for name, value in one.arrays().items()}))
+    return maps.chain(*parts)
+
+
+def _of_rest(step: Map) -> Map:
+    """The map of rows whose key is not known."""
+    parts = (
+        one.inner.with_arrays({name: value[:, -1] for name, value in one.arrays().items()})
+        if isinstance(one, ByKey)
+        else one
+        for one in (step.maps if isinstance(step, maps.Chain) else (step,))
+    )
+    return maps.chain(*parts)
 
 
 def _check_domain(profile: Profile, name: str, done: list[Map]) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tfnorm.apply import apply
+from tfnorm.apply import Groups, apply
 from tfnorm.errors import ChoiceError, DataError, NotInvertibleError
 from tfnorm.gather import as_numbers
 from tfnorm.maps import Instance, Map
@@ -19,6 +19,7 @@ from tfnorm.profile import Column, ColumnProfile, Profile
 from tfnorm.sources import BARE
 from tfnorm.sources.columns import did_you_mean, quoted
 from tfnorm.techniques import Stages
+from tfnorm.unseen import groups_of, key_columns, keys_argument
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,21 +70,29 @@ class Fitted:
             came = frames.column_names(batch)
             names = [name for name in self.columns if name in came]
             self._some(names, came)
-            columns = frames.read_columns(batch, names)
-            return frames.replace_columns(batch, {name: self[name]._run(columns[name], inverse) for name in names})
+            keys = [name for name in key_columns(self.maps[name] for name in names) if name in came]
+            columns = frames.read_columns(batch, [*names, *keys])
+            groups = self._groups(names, columns, len(columns[names[0]]))
+            return frames.replace_columns(
+                batch, {name: self[name]._run(columns[name], inverse, groups) for name in names}
+            )
         if isinstance(batch, Mapping):
             names = [name for name in batch if name in self.maps]
             self._some(names, list(batch))
-            return {
-                name: self[name]._run(arrays.numbers(value, name), inverse) if name in self.maps else value
-                for name, value in batch.items()
-            }
+            values = {name: arrays.numbers(batch[name], name) for name in names}
+            groups = self._groups(names, batch, len(np.atleast_1d(values[names[0]])))
+            mapped = {name: self[name]._run(value, inverse, groups) for name, value in values.items()}
+            return {name: mapped.get(name, value) for name, value in batch.items()}
         if not self.profile.bare:
             raise DataError(
                 f"expected a table or a mapping with the columns {quoted(self.columns)}, got {type(batch).__name__}. "
                 'For one column, take it by name: fitted["name"].transform(...).'
             )
         return self[BARE]._run(arrays.numbers(batch), inverse)
+
+    def _groups(self, names: list[str], columns: Mapping[str, Any], num_rows: int) -> Groups | None:
+        steps = {name: self.maps[name] for name in names if self.maps[name].keyed()}
+        return groups_of(steps, columns, num_rows) if steps else None
 
     def _some(self, names: list[str], came: list[str]) -> None:
         if not names:
@@ -214,15 +223,20 @@ class FittedColumn:
     def invertible(self) -> bool:
         return self.map.invertible
 
-    def transform(self, values: Any) -> np.ndarray:
-        """A lone array of this column to the normalized scale."""
+    def transform(self, values: Any, *, keys: Any = None) -> np.ndarray:
+        """A lone array of this column to the normalized scale.
+
+        keys: for a technique by key, the rows' keys: `{"store": [...], "weekday": [...]}`, or the array where there is one key
+            column; one key alone is that of all rows.
+        """
         from tfnorm.sources import arrays
 
-        return self._run(arrays.numbers(values, self.name), inverse=False)
+        return self._run_by(arrays.numbers(values, self.name), False, keys)
 
-    def inverse(self, values: Any, *, like: Any = None) -> np.ndarray:
+    def inverse(self, values: Any, *, keys: Any = None, like: Any = None) -> np.ndarray:
         """A lone array (a model's predictions, say) back to real units.
 
+        keys: as for `transform`.
         like: for `instance` and `contrast`, the raw samples whose level and spread are to be given back.
 
         >>> import tfnorm
@@ -234,7 +248,7 @@ class FittedColumn:
         from tfnorm.sources import arrays
 
         if like is None:
-            return self._run(arrays.numbers(values, self.name), inverse=True)
+            return self._run_by(arrays.numbers(values, self.name), True, keys)
         if not isinstance(self.map, Instance):
             raise ChoiceError(
                 f"column {quoted([self.name])}: like= is for instance and contrast, not {self.technique}."
@@ -248,7 +262,12 @@ class FittedColumn:
             {self.name: self.map}, bare=True, inverse=inverse, fingerprint=self.fitted.fingerprint, **kwargs
         )
 
-    def _run(self, array: np.ndarray, inverse: bool) -> np.ndarray:
+    def _run_by(self, array: np.ndarray, inverse: bool, keys: Any) -> np.ndarray:
+        given = keys_argument(self.map, keys, self.name)
+        groups = groups_of({self.name: self.map}, given, len(np.atleast_1d(array))) if given else None
+        return self._run(array, inverse, groups)
+
+    def _run(self, array: np.ndarray, inverse: bool, groups: Groups | None = None) -> np.ndarray:
         if inverse and not self.invertible:
             raise NotInvertibleError(f"column {quoted([self.name])}: {self.technique}: {self.map.lost}.")
         masked = isinstance(array, np.ma.MaskedArray)
@@ -264,7 +283,9 @@ class FittedColumn:
             raise DataError(
                 f"expected an array of {len(self.column.shape) + 1} axes with samples first, got shape {array.shape}."
             )
-        result = apply(self.map, array, inverse=inverse)
+        if groups is not None and array.ndim and any(len(codes) != len(array) for codes in groups.values()):
+            raise DataError(f"column {quoted([self.name])}: has {len(array)} rows, and its keys have another number.")
+        result = apply(self.map, array, groups=groups, inverse=inverse)
         return result if masked or not isinstance(result, np.ma.MaskedArray) else result.filled(np.nan)
 
 

@@ -6,6 +6,7 @@ The one law: a fit is its profile and its choice; `fit(p, choice)` and `load(sav
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import logging
@@ -13,8 +14,17 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from tfnorm import maps
-from tfnorm.chains import needs_of, solve, split, written
-from tfnorm.choosing import Unit, check_shapes, chosen_columns, refuse_infinite, stages_of, units_of
+from tfnorm.chains import needs_by, needs_of, solve, split, written
+from tfnorm.choosing import (
+    Unit,
+    check_keys,
+    check_shapes,
+    chosen_columns,
+    keys_of,
+    refuse_infinite,
+    stages_of,
+    units_of,
+)
 from tfnorm.codec import encode
 from tfnorm.errors import ChoiceError
 from tfnorm.fitted import Fitted
@@ -113,15 +123,20 @@ def fit(
         logging.getLogger("tfnorm").info("left as they are: %s", quoted(f"{c.name} ({c.dtype})" for c in left_out))
     chosen = chosen_columns(opened, list(stages), axis, unit)
     check_shapes(chosen, stages)
+    check_keys(opened, stages)
     wants: list[Want] = []
     for column in chosen:
-        before, first, _ = split(stages[column.name])
-        kinds = tuple(dict.fromkeys((*ALWAYS, *needs_of(stages[column.name]))))
+        chain = stages[column.name]
+        before, first, _ = split(chain)
+        whole = Want(column, "", Identity(), tuple(dict.fromkeys((*ALWAYS, *needs_of(chain)))))
         if before and first is not None:
             wants.append(Want(column, "", Identity(), ALWAYS))
-            wants.append(Want(column, written(before), maps.chain(*(s.solve({}) for s in before)), kinds))
-        else:
-            wants.append(Want(column, "", Identity(), kinds))
+            step = maps.chain(*(s.solve({}) for s in before))
+            whole = dataclasses.replace(whole, via=written(before), step=step)
+        wants.append(whole)
+        for by in keys_of(chain):
+            kinds = tuple(dict.fromkeys((*ALWAYS, *needs_by(chain, by))))
+            wants.append(dataclasses.replace(whole, kinds=kinds, by=by))
     profile = gather(opened, chosen, wants, infinite=infinite, engine=threads(workers), progress=progress)
     return solved(profile, stages)
 

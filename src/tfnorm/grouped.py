@@ -10,6 +10,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -108,14 +109,18 @@ class Grouped:
 
     def coarsened(self) -> Grouped:
         """What a profile keeps when the pass is over: sketches with fewer cells."""
-        final = (one.coarsened(KEY_RESOLUTION, KEY_EXACT) if isinstance(one, Quantiles) else one for one in self.statistics)
+        final = (
+            one.coarsened(KEY_RESOLUTION, KEY_EXACT) if isinstance(one, Quantiles) else one for one in self.statistics
+        )
         return dataclasses.replace(self, statistics=tuple(final))
 
     def flaw(self) -> str:
         """Why no rows can have given this; empty where some can. Asked of what a file says."""
         if flaw := self.keys.flaw():
             return flaw
-        if len(self.features) != len(self.statistics) or len({type(one) for one in self.statistics}) < len(self.statistics):
+        if len(self.features) != len(self.statistics) or len({type(one) for one in self.statistics}) < len(
+            self.statistics
+        ):
             return "a kind of statistic is there twice, or its features are not"
         for features, statistic in zip(self.features, self.statistics, strict=True):
             if statistic.features != features * len(self.keys):
@@ -149,7 +154,10 @@ def pooled(statistic: Statistic, features: int) -> Statistic:
         summed = statistic.pick(at[:, :half].reshape(-1)) + statistic.pick(at[:, half : 2 * half].reshape(-1))
         rest = statistic.pick(at[:, 2 * half :].reshape(-1))
         together = np.concatenate(
-            [np.arange(features * half).reshape(features, half), features * half + np.arange(rest.features).reshape(features, -1)],
+            [
+                np.arange(features * half).reshape(features, half),
+                features * half + np.arange(rest.features).reshape(features, -1),
+            ],
             axis=1,
         )
         statistic = type(statistic).join([summed, rest]).pick(together.reshape(-1))
@@ -255,7 +263,7 @@ class _Groups:
         starts, order = self.partition.by_group
         rows = self.block.flat.reshape(-1, features) if self.block.integers is None else self.block.integers
         found = []
-        for start, stop in zip(starts[:-1], starts[1:], strict=True):
+        for start, stop in pairwise(starts):
             own = order[start:stop]
             found.append(kind.of(rows[own], self.block.weight[own] if len(self.block.weight) else None))
         return kind.join(found).pick(np.arange(number * features).reshape(number, features).T.reshape(-1))
@@ -277,11 +285,12 @@ def with_rest(
     for kind in kinds:
         own, whole = grouped[kind], rest[kind]
         if shrink:
-            own = _shrunk(own, whole, grouped, rest, shrink, mixed=Quantiles in kinds)
+            own = _shrunk(own, whole, grouped, shrink, mixed=Quantiles in kinds)
         features = whole.features
         number = own.features // features
         at = np.concatenate(
-            [np.arange(features * number).reshape(features, number), features * number + np.arange(features)[:, None]], axis=1
+            [np.arange(features * number).reshape(features, number), features * number + np.arange(features)[:, None]],
+            axis=1,
         )
         found[kind] = kind.join([own, whole]).pick(at.reshape(-1))
     return found
@@ -291,7 +300,6 @@ def _shrunk(
     own: Statistic,
     whole: Statistic,
     grouped: Mapping[type[Statistic], Statistic],
-    rest: Mapping[type[Statistic], Statistic],
     shrink: float,
     *,
     mixed: bool,
@@ -326,7 +334,9 @@ def _drawn(own: Extremes, whole: Extremes, part: np.ndarray) -> Extremes:
     empty = own.minimum > own.maximum
     part = np.where(empty, 1.0, part)
 
-    def moved(value: np.ndarray, low: np.ndarray, goal: np.ndarray, goal_low: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def moved(
+        value: np.ndarray, low: np.ndarray, goal: np.ndarray, goal_low: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
         with np.errstate(all="ignore"):
             step = (goal * part - value * part) + (goal_low - low) * part  # 0 where they are equal: nothing moves
             new = value + step

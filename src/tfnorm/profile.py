@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from tfnorm.errors import ChoiceError, DataError
+from tfnorm.grouped import Grouped
 from tfnorm.quantiles import Curve, Quantiles
 from tfnorm.statistics import Count, Extremes, Moments, Statistic
 
@@ -74,6 +75,32 @@ class Gathering:
 
 
 @dataclass(frozen=True)
+class KeyedGathering:
+    """Statistics by the same keys."""
+
+    parts: tuple[tuple[Part, ...], ...]  # of each statistic, on what: feature after feature
+    grouped: Grouped
+
+    def take(self, kind: type[Statistic], column: str, via: str) -> Statistic | None:
+        """One column's statistic of one kind, features * keys wide; None where it was not gathered."""
+        for parts, statistic in zip(self.parts, self.grouped.statistics, strict=True):
+            place = Gathering(parts, statistic).places.get((column, via)) if type(statistic) is kind else None
+            if place:
+                return self.grouped.take(kind, *place)
+        return None
+
+    def flaw(self) -> str:
+        """Why no data can have given this; empty where some can."""
+        if flaw := self.grouped.flaw():
+            return flaw
+        widths = tuple(sum(part.features for part in parts) for parts in self.parts)
+        if widths != self.grouped.features:
+            return "a statistic by key has another number of features than its columns"
+        twice = any(len({(part.column, part.via) for part in parts}) < len(parts) for parts in self.parts)
+        return "a statistic by key is there twice" if twice else ""
+
+
+@dataclass(frozen=True)
 class Provenance:
     """One source that was read."""
 
@@ -92,6 +119,7 @@ class Profile(Mapping[str, "ColumnProfile"]):
     num_rows: int
     gatherings: tuple[Gathering, ...]
     provenance: tuple[Provenance, ...]
+    keyed: tuple[KeyedGathering, ...] = ()  # one for each set of key columns
 
     @cached_property
     def _by_name(self) -> dict[str, Column]:
@@ -122,6 +150,10 @@ class Profile(Mapping[str, "ColumnProfile"]):
         place = gathering.places.get((column, via)) if gathering else None
         return gathering.statistic.take(*place) if gathering and place else None
 
+    def by(self, columns: tuple[str, ...]) -> KeyedGathering | None:
+        """The statistics by the keys in these columns; None where there are none."""
+        return next((keyed for keyed in self.keyed if keyed.grouped.keys.names == columns), None)
+
     def __add__(self, other: Profile) -> Profile:
         """The profile of both data sets together."""
         if not isinstance(other, Profile):
@@ -133,7 +165,7 @@ class Profile(Mapping[str, "ColumnProfile"]):
                 "profiles add only when they have the same columns; these have "
                 f"{', '.join(map(repr, list(self)[:10]))} and {', '.join(map(repr, list(other)[:10]))}."
             )
-        if {k: g.parts for k, g in self._by_kind.items()} != {k: g.parts for k, g in other._by_kind.items()}:
+        if self._gathered() != other._gathered():
             raise DataError("profiles add only when the same statistics were gathered: fit both with the same choice.")
         return Profile(
             tuple(_wider(a, b) for a, b in zip(self.columns, other.columns, strict=True)),
@@ -144,7 +176,16 @@ class Profile(Mapping[str, "ColumnProfile"]):
                 for kind, mine in self._by_kind.items()
             ),
             self.provenance + other.provenance,
+            tuple(
+                KeyedGathering(mine.parts, mine.grouped + theirs.grouped)
+                for mine, theirs in zip(self.keyed, other.keyed, strict=True)
+            ),
         )
+
+    def _gathered(self) -> tuple[object, ...]:
+        """What was gathered, without the numbers."""
+        keyed = [(one.grouped.keys.names, one.parts, [*map(type, one.grouped.statistics)]) for one in self.keyed]
+        return {kind: gathering.parts for kind, gathering in self._by_kind.items()}, keyed
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Profile) and self._as_text() == other._as_text()
@@ -191,6 +232,14 @@ class Profile(Mapping[str, "ColumnProfile"]):
                 return f"{type(gathering.statistic).__name__} has another number of features than its columns"
             if flaw := gathering.statistic.flaw():
                 return f"{type(gathering.statistic).__name__}: {flaw}"
+        for keyed in self.keyed:
+            if flaw := keyed.flaw():
+                return flaw
+            for part in (part for parts in keyed.parts for part in parts):
+                if part.column not in self._by_name or part.features != self._by_name[part.column].features:
+                    return f"a statistic by key is of column {part.column!r}, which does not fit"
+        if len({keyed.grouped.keys.names for keyed in self.keyed}) < len(self.keyed):
+            return "statistics by the same keys are there twice"
         return "" if len(self._by_kind) == len(self.gatherings) else "a kind of statistic is there twice"
 
 

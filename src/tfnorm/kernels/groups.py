@@ -62,7 +62,7 @@ def rows_by_group(groups, starts, order):
 
 @kernel
 def _gather(flat, features, feature, rows, weight, j, sums, counts, values, weights):
-    """The finite values of a group that weigh anything, side by side; its counts and extremes. Returns how many and their middle."""
+    """A group's finite values that weigh anything, side by side; its counts and extremes. Returns how many and their middle."""
     n = zeros = kept = 0
     low, high, first, total, heavy = np.inf, -np.inf, 0.0, 0.0, 0.0
     for i in range(len(rows)):
@@ -124,7 +124,7 @@ def _sum_powers(values, weights, n, center, exponent, sums, j):
 
 @entry
 def measure_groups(flat, features, weight, order, starts, whole, sums, counts):
-    """Counts, extremes and central moments of every feature of every group, to `sums` (9, features * groups) and `counts` (5, same),
+    """Counts, extremes and central moments of every feature of every group: `counts` (5, features * groups) and `sums` (9, same),
     all groups of a feature side by side.
 
     Rows lie in `flat` (float32 or float64); `weight` has a number a row, or none at all; `order` and `starts` are those of
@@ -190,4 +190,3 @@ def values_of_groups(flat, features, weight, order, starts, ends, values, totals
             used = last + 1
             ends[feature * groups + g] = used
     return used
-

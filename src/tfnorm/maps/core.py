@@ -105,7 +105,7 @@ class Map:
         """The maps by key in it, which cannot run before they are bound."""
         return ()
 
-    def bound(self, groups: Mapping[tuple[str, ...], Array], axes: int, xp: Namespace) -> Runnable:  # noqa: ARG002
+    def bound(self, groups: Mapping[tuple[str, ...], Array], axes: int, xp: Namespace) -> Runnable:
         """The map for rows whose keys are known: `groups` has for the names of key columns each row's place among the keys, and
         the data have so many `axes`."""
         return self

@@ -294,7 +294,9 @@ class Piecewise(Map):
         whole = np.int32 if features * keys * number < 1 << 31 else np.int64
         starts = (np.arange(features * keys, dtype=whole) * number).reshape(features, keys)
         return _Lines(
-            self.knots, self.values, rows_of_table(starts if xp is np else xp.convert_to_tensor(starts), groups, axes, xp)
+            self.knots,
+            self.values,
+            rows_of_table(starts if xp is np else xp.convert_to_tensor(starts), groups, axes, xp),
         )
 
     def flaw(self, features: int) -> str:

@@ -25,7 +25,7 @@ class ByKey(Map):
 
     keys: Keys
     inner: Map  # its arrays are (features, keys + 1, ...): a number a key, the last one that of all rows
-    unseen: str  # what rows of other keys get: "global" the numbers of all rows, "missing" NaN, "error" NaN where none can be raised
+    unseen: str  # of rows of other keys: "global" the numbers of all rows, "missing" NaN, "error" NaN where none can be raised
 
     def forward(self, x: Array, xp: Namespace) -> Array:
         return self._rest(xp).forward(x, xp)
