@@ -88,7 +88,7 @@ class Grouped:
     @classmethod
     def nothing(cls, names: Sequence[str], features: Mapping[type[Statistic], int]) -> Grouped:
         """The statistics of no rows."""
-        return cls(Keys.nothing(names), tuple(features.values()), tuple(kind.nothing(0) for kind in features))
+        return cls(Keys.nothing(names), tuple(features.values()), tuple(map(_of_no_key, features)))
 
     def get(self, kind: type[Statistic]) -> Any:
         """The statistic of one kind, features * keys wide; None where it was not gathered."""
@@ -128,6 +128,10 @@ class Grouped:
             if flaw := statistic.flaw():
                 return f"{type(statistic).__name__}: {flaw}"
         return ""
+
+
+def _of_no_key(kind: type[Statistic]) -> Statistic:
+    return kind.nothing(1).take(0, 0)
 
 
 def _spread(statistic: Statistic, features: int, places: np.ndarray, number: int) -> Statistic:
@@ -259,7 +263,7 @@ class _Groups:
         """For statistics without a kernel that knows of keys."""
         number, features = len(self.partition.keys), self.block.features
         if not number:
-            return kind.nothing(0)
+            return _of_no_key(kind)
         starts, order = self.partition.by_group
         rows = self.block.flat.reshape(-1, features) if self.block.integers is None else self.block.integers
         found = []
