@@ -17,6 +17,7 @@ from tfnorm import maps as M
 from tfnorm import quantiles
 from tfnorm.codec import decode, encode
 from tfnorm.errors import NotInvertibleError
+from tfnorm.keys import Keys
 from tfnorm.maps import Affine, Chain, Clip, Identity, Log1p, Map, RowNorm, chain
 from tfnorm.quantiles import Quantiles
 from tfnorm.statistics import Block, Moments, Statistic
@@ -46,10 +47,12 @@ def equal(a: Any, b: Any) -> None:
             np.testing.assert_array_equal(mine, other)
         elif isinstance(mine, Map):
             equal(mine, other)
-        elif isinstance(mine, tuple) and mine and isinstance(mine[0], Map):
+        elif isinstance(mine, tuple) and mine and dataclasses.is_dataclass(mine[0]):
             assert len(mine) == len(other)
             for one, two in zip(mine, other, strict=True):
                 equal(one, two)
+        elif dataclasses.is_dataclass(mine):
+            equal(mine, other)
         else:
             assert mine == other
 
@@ -297,6 +300,19 @@ EXAMPLES: dict[type, tuple[Any, tuple[float, float]]] = {  # a map of three feat
     M.Fill: (st.builds(M.Fill, features(-5, 5)), (-1e300, 1e300)),
     M.Present: (st.just(M.Present()), (-1e300, 1e300)),
     M.Instance: (st.builds(M.Instance, st.sampled_from([(), (-1,)])), (-1e100, 1e100)),
+    M.ByKey: (
+        st.builds(
+            lambda center, scale, offset: M.ByKey(
+                Keys.of({"store": np.array(["a", "b"])})[0],
+                Affine(center.reshape(3, 3), scale.reshape(3, 3), offset.reshape(3, 3)),
+                "global",
+            ),
+            hnp.arrays(np.float64, 9, elements=st.floats(-1e6, 1e6)),
+            hnp.arrays(np.float64, 9, elements=st.floats(1e-3, 1e3)),
+            hnp.arrays(np.float64, 9, elements=st.floats(-5, 5)),
+        ),
+        (-1e6, 1e6),
+    ),
     Chain: (st.builds(lambda one, clip: Chain((Log1p(), one, clip)), near, outer), (-0.9, 1e4)),
 }
 

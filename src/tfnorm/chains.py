@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from operator import add
@@ -19,9 +19,11 @@ import numpy as np
 from tfnorm import maps
 from tfnorm.codec import encode
 from tfnorm.errors import ChoiceError
+from tfnorm.grouped import pooled, with_rest
+from tfnorm.keys import Keys, listed
 from tfnorm.maps import Map
 from tfnorm.profile import Profile
-from tfnorm.pushing import Pushed, push
+from tfnorm.pushing import Curves, Pushed, push
 from tfnorm.quantiles import Quantiles
 from tfnorm.sources.columns import quoted
 from tfnorm.statistics import Count, Extremes, Moments, Statistic
@@ -43,6 +45,7 @@ class Place:
     step: Map  # what they do
     through: str  # a digest of it where it was solved from data: other data have another one. Else empty
     kinds: tuple[type[Statistic], ...]  # what is wanted there
+    by: tuple[str, ...] = ()  # of every key in these columns; none for all rows
 
 
 def first_places(stages: Stages) -> list[Place]:
@@ -55,12 +58,18 @@ def first_places(stages: Stages) -> list[Place]:
         if before[i].domain and not all(step.rises for step in before[:i]):
             places.append(Place(written(stages[:i]), maps.chain(*before[:i]), "", ALWAYS))
     if first < len(stages):
-        needed = [kind for stage in stages for kind in stage.needs]
-        if sum(bool(stage.needs) for stage in stages) > 1:
+        needing = [stage for stage in stages if stage.needs]
+        needed = [kind for stage in needing for kind in stage.needs]
+        if len(needing) > 1:
             needed += [Moments, Quantiles]
-        there = _place(stages, first, before)
+        there = replace(_place(stages, first, before), by=())
         there = replace(there, kinds=tuple(dict.fromkeys((*there.kinds, *needed))))
         places = [*places, there] if before else [there]
+        for by in dict.fromkeys(stage.grouping.columns for stage in needing if stage.grouping):
+            # what a stage by these keys needs, and later ones can make of it
+            own = [kind for stage in needing if stage.grouping and stage.grouping.columns == by for kind in stage.needs]
+            kinds = (*ALWAYS, *own, *(kind for kind in needed if kind is not Quantiles))
+            places.append(replace(there, kinds=tuple(dict.fromkeys(kinds)), by=by))
     return places
 
 
@@ -69,14 +78,11 @@ def next_places(profile: Profile, names: Sequence[str], stages: Stages, *, exact
     done: list[Map] = []
     for i, stage in enumerate(stages):
         if stage.needs:
-            here = _place(stages, i, done)
-            known = (
-                _gathered(profile, names, here)
-                if exact
-                else _known(profile, names, stages, i, done, stage.needs).statistics
-            )
-            if not known:
-                return [here]
+            whole = replace(_place(stages, i, done), by=())
+            places = [whole, replace(whole, by=stage.grouping.columns)] if stage.grouping else [whole]
+            lacking = [place for place in places if not _gathered(profile, names, place)]
+            if lacking and (exact or not _is_known(profile, names, stages, i, done)):
+                return lacking
         elif stage.solve({}).domain and not _known(profile, names, stages, i, done, ()).statistics:
             return [_place(stages, i, done)]
         step, trials = _stage(profile, names, stages, i, done)
@@ -84,6 +90,12 @@ def next_places(profile: Profile, names: Sequence[str], stages: Stages, *, exact
             return trials
         done.append(step)
     return []
+
+
+def _is_known(profile: Profile, names: Sequence[str], stages: Stages, i: int, done: Sequence[Map]) -> bool:
+    if stages[i].grouping:
+        return _known_by_key(profile, names, stages, i, done) is not None
+    return bool(_known(profile, names, stages, i, done, stages[i].needs).statistics)
 
 
 def solve(profile: Profile, names: Sequence[str], stages: Stages) -> Map:
@@ -102,7 +114,7 @@ def uncertainty(profile: Profile, names: Sequence[str], stages: Stages) -> dict[
     found: dict[str, dict[str, np.ndarray]] = {}
     done: list[Map] = []
     for i, stage in enumerate(stages):
-        if stage.needs:
+        if stage.needs and not stage.grouping:
             known = _known(profile, names, stages, i, done, stage.needs)
             told: dict[str, np.ndarray] = {}
             if Quantiles in stage.needs and not (stage.kind.refine and not _stage(profile, names, stages, i, done)[1]):
@@ -137,11 +149,25 @@ def _gathered(profile: Profile, names: Sequence[str], place: Place) -> dict[type
     """What was gathered at a place, of all its kinds; empty where one lacks."""
     found: dict[type[Statistic], Any] = {}
     for kind in place.kinds:
-        each = [profile.statistic(kind, name, place.via, place.through) for name in names]
+        if place.by:
+            keyed = profile.by(place.by)
+            each = [keyed.take(kind, name, place.via, place.through) if keyed else None for name in names]
+        else:
+            each = [profile.statistic(kind, name, place.via, place.through) for name in names]
         if any(one is None for one in each):
             return {}
         found[kind] = reduce(add, each)
     return found
+
+
+def _there(
+    profile: Profile, names: Sequence[str], place: Place, kinds: Collection[type[Statistic]]
+) -> dict[type[Statistic], Any]:
+    """What was gathered at a place, of these kinds and of those from which they are pushed on."""
+    there: dict[type[Statistic], Any] = {}
+    for kind in dict.fromkeys((*ALWAYS, Moments, Quantiles, *kinds)):
+        there |= _gathered(profile, names, replace(place, kinds=(kind,)))
+    return there
 
 
 def _known(
@@ -155,14 +181,78 @@ def _known(
     """The statistics needed where stage `i` stands: gathered there, or pushed from the nearest place that tells them."""
     wanted = {*needed, Extremes}
     for base in range(i, -1, -1):
-        place = _place(stages, base, done[:base])
-        there: dict[type[Statistic], Any] = {}
-        for kind in dict.fromkeys((*ALWAYS, Moments, Quantiles, *wanted)):
-            there |= _gathered(profile, names, replace(place, kinds=(kind,)))
-        pushed = push(there, maps.chain(*done[base:i]), wanted)
+        place, step = replace(_place(stages, base, done[:base]), by=()), maps.chain(*done[base:i])
+        keyed = step.keyed()
+        if not keyed:
+            pushed = push(_there(profile, names, place, wanted), step, wanted)
+        elif Quantiles not in wanted:  # those of each key are pushed by its own numbers, and added up
+            own = _there(profile, names, replace(place, by=keyed[0].keys.names), wanted)
+            pushed = _pooled(own, step, wanted) if len({one.keys.names for one in keyed}) == 1 else Pushed({})
+        else:
+            pushed = Pushed({})
         if wanted <= set(pushed.statistics):
             return pushed
     return Pushed({})
+
+
+def _pooled(own: dict[type[Statistic], Any], step: Map, wanted: Collection[type[Statistic]]) -> Pushed:
+    """Statistics by key through a map by the same keys, all keys together."""
+    number = len(step.keyed()[0].keys)
+    if Extremes not in own or not number:
+        return Pushed({})
+    features = own[Extremes].features // number
+    pushed = push(own, _of_keys(step, features, number), wanted).statistics
+    return Pushed({kind: pooled(statistic, features) for kind, statistic in pushed.items() if kind in wanted})
+
+
+def _known_by_key(
+    profile: Profile, names: Sequence[str], stages: Stages, i: int, done: Sequence[Map]
+) -> tuple[Keys, dict[type[Statistic], Any]] | None:
+    """The keys by which stage `i` is solved, and what it needs: a feature for each of them and one for all rows."""
+    grouping, wanted = stages[i].grouping, {*stages[i].needs, Count, Extremes}
+    keyed = profile.by(grouping.columns) if grouping else None
+    if grouping is None or keyed is None:
+        return None
+    keys = keyed.grouped.keys
+    for base in range(i, -1, -1):
+        place, step = _place(stages, base, done[:base]), maps.chain(*done[base:i])
+        if any(one.keys.names != keys.names for one in step.keyed()):
+            continue
+        own, whole = (_there(profile, names, replace(place, by=by), wanted) for by in (keys.names, ()))
+        if Extremes not in own or Extremes not in whole:
+            continue
+        by_key = push(own, _of_keys(step, whole[Extremes].features, len(keys)), wanted).statistics
+        rest = push(whole, _of_rest(step), wanted).statistics
+        by_key.setdefault(Count, own.get(Count))  # as many, wherever they lie
+        rest.setdefault(Count, whole.get(Count))
+        found = (*by_key.values(), *rest.values())
+        if wanted <= set(by_key) & set(rest) and not any(isinstance(one, Curves) for one in found):
+            return keys, with_rest(by_key, rest, stages[i].needs, grouping.shrink)
+    return None
+
+
+def _of_keys(step: Map, features: int, number: int) -> Map:
+    """The map of the rows of all keys, the features of each side by side with those of the others."""
+    again = np.repeat(np.arange(features), number)
+    parts = []
+    for one in step.maps if isinstance(step, maps.Chain) else (step,):
+        if isinstance(one, maps.ByKey):
+            values = {name: value[:, :-1].reshape(-1, *value.shape[2:]) for name, value in one.arrays().items()}
+            parts.append(one.inner.with_arrays(values))
+        else:
+            parts.append(one.with_arrays({name: value[again] for name, value in one.arrays().items()}))
+    return maps.chain(*parts)
+
+
+def _of_rest(step: Map) -> Map:
+    """The map of rows whose key is not known."""
+    parts = (
+        one.inner.with_arrays({name: value[:, -1] for name, value in one.arrays().items()})
+        if isinstance(one, maps.ByKey)
+        else one
+        for one in (step.maps if isinstance(step, maps.Chain) else (step,))
+    )
+    return maps.chain(*parts)
 
 
 def _stage(
@@ -175,6 +265,11 @@ def _stage(
         if step.domain and (seen := _known(profile, names, stages, i, done, ()).statistics):
             _refuse_outside(names[0], step, seen[Extremes])
         return step, []
+    if stage.grouping:
+        by_key = _known_by_key(profile, names, stages, i, done)
+        if by_key is None:
+            raise ChoiceError(_unknown(profile, names[0], stage, stages[:i]))
+        return stage.solve_by_key(*by_key), []
     known = _known(profile, names, stages, i, done, stage.needs).statistics
     if not known:
         raise ChoiceError(_unknown(profile, names[0], stage, stages[:i]))
@@ -190,12 +285,12 @@ def _stage(
 
 
 def _unknown(profile: Profile, name: str, stage: Technique, before: Stages) -> str:
-    lacking = [kind for kind in stage.needs if before or profile.statistic(kind, name) is None]
+    lacking = [kind for kind in stage.needs if before or stage.grouping or profile.statistic(kind, name) is None]
     kinds = ", ".join(kind.__name__.lower() for kind in lacking)
+    if stage.grouping:
+        kinds += f" by {listed(stage.grouping.columns)}"
     if not before:
-        return (
-            f"column {quoted([name])}: {stage} needs {kinds}, which the profile lacks. tfnorm.scan gathers everything."
-        )
+        return f"column {quoted([name])}: {stage} needs {kinds}, which the profile lacks. Fit from the data instead."
     return (
         f"column {quoted([name])}: {stage} needs {kinds} of what {written(before)} gives, which the profile cannot tell. "
         "Fit from the data instead."

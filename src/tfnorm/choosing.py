@@ -21,6 +21,8 @@ Unit = str | Mapping[str, str] | None
 def stages_of(choice: Any, names: list[str], numeric: list[str]) -> dict[str, Stages]:
     if not isinstance(choice, Mapping):
         stages = parse(choice)
+        keys = {name for by in keys_of(stages) for name in by}
+        numeric = [name for name in numeric if name not in keys]
         if not numeric:
             raise ChoiceError(f"there is no column of numbers among {quoted(names)}.")
         return dict.fromkeys(numeric, stages)
@@ -32,6 +34,34 @@ def stages_of(choice: Any, names: list[str], numeric: list[str]) -> dict[str, St
     if not choice:
         raise ChoiceError("the choice names no column; give one technique for all, or {column: technique}.")
     return {name: parse(choice[name]) for name in names if name in choice}
+
+
+def keys_of(stages: Stages) -> list[tuple[str, ...]]:
+    """The sets of key columns by which a chain is solved."""
+    return list(dict.fromkeys(stage.grouping.columns for stage in stages if stage.grouping is not None))
+
+
+def check_keys(source: Source, stages: Mapping[str, Stages]) -> None:
+    """Key columns must be there, hold what can be a key, and stay as they are."""
+    known = {column.name: column for column in source.columns}
+    for name in dict.fromkeys(name for chain in stages.values() for by in keys_of(chain) for name in by):
+        if name not in known:
+            has = "one array, without names" if source.bare else quoted(known)
+            raise ChoiceError(
+                f"key column {quoted([name])}: not in {source.name}, which has {has}.{did_you_mean(name, known)}"
+            )
+        column = known[name]
+        if column.shape not in ((), (1,)) or column.kind == "time":
+            raise ChoiceError(
+                f"key column {quoted([name])}: expected whole numbers, booleans or text, one a row, got "
+                f"{column.dtype} {column.shape or ''}".rstrip()
+                + ". Cast it."
+            )
+        if name in stages:
+            raise ChoiceError(
+                f"column {quoted([name])}: is a key of others, who look its values up, and cannot be normalized as well. "
+                "Copy it under another name."
+            )
 
 
 def chosen_columns(source: Source, names: list[str] | None, axis: Any, unit: Unit) -> list[Column]:

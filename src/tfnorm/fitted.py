@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from tfnorm.apply import apply
+from tfnorm.apply import Groups, apply
 from tfnorm.errors import ChoiceError, DataError, NotInvertibleError
 from tfnorm.gather import as_numbers
 from tfnorm.maps import Map
@@ -22,6 +22,7 @@ from tfnorm.rules import Policies, Rules
 from tfnorm.sources import BARE
 from tfnorm.sources.columns import did_you_mean, quoted
 from tfnorm.techniques import Stages
+from tfnorm.unseen import groups_of, key_columns, keys_argument
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,8 +69,12 @@ class Fitted:
     def _apply(self, batch: Any, *, inverse: bool, like: Any = None) -> Any:
         from tfnorm.sources import arrays, frames
 
-        def run(name: str, values: np.ndarray) -> np.ndarray:
-            return self[name]._run(values, inverse, None if like is None else self._of_like(like, name))
+        def run(values: Mapping[str, np.ndarray], columns: Mapping[str, Any]) -> dict[str, np.ndarray]:
+            raw = {name: None if like is None else self._of_like(like, name) for name in values}
+            keyed = {name: self.maps[name] for name in values if self.maps[name].keyed()}
+            num_rows = len(np.atleast_1d(next(iter(values.values()))))
+            groups = groups_of(keyed, columns, num_rows) if keyed else None
+            return {name: self[name]._run(value, inverse, groups, raw[name]) for name, value in values.items()}
 
         if hasattr(batch, "element_spec"):
             raise DataError("a tf.data.Dataset is normalized by the layer: layer = fitted.layer(); dataset.map(layer).")
@@ -77,21 +82,20 @@ class Fitted:
             came = frames.column_names(batch)
             names = [name for name in self.columns if name in came]
             self._some(names, came)
-            columns = frames.read_columns(batch, names)
-            return frames.replace_columns(batch, {name: run(name, columns[name]) for name in names})
+            keys = [name for name in key_columns(self.maps[name] for name in names) if name in came]
+            columns = frames.read_columns(batch, [*names, *keys])
+            return frames.replace_columns(batch, run({name: columns[name] for name in names}, columns))
         if isinstance(batch, Mapping):
             names = [name for name in batch if name in self.maps]
             self._some(names, list(batch))
-            return {
-                name: run(name, arrays.numbers(value, name)) if name in self.maps else value
-                for name, value in batch.items()
-            }
+            mapped = run({name: arrays.numbers(batch[name], name) for name in names}, batch)
+            return {name: mapped.get(name, value) for name, value in batch.items()}
         if not self.profile.bare:
             raise DataError(
                 f"expected a table or a mapping with the columns {quoted(self.columns)}, got {type(batch).__name__}. "
                 'For one column, take it by name: fitted["name"].transform(...).'
             )
-        return run(BARE, arrays.numbers(batch))
+        return run({BARE: arrays.numbers(batch)}, {})[BARE]
 
     def _of_like(self, like: Any, name: str) -> np.ndarray | None:
         """A column of the raw samples; None where its way back lacks nothing."""
@@ -287,15 +291,20 @@ class FittedColumn:
             for stage, of in found.items()
         }
 
-    def transform(self, values: Any) -> np.ndarray:
-        """A lone array of this column to the normalized scale."""
+    def transform(self, values: Any, *, keys: Any = None) -> np.ndarray:
+        """A lone array of this column to the normalized scale.
+
+        keys: for a technique by key, the rows' keys: `{"store": [...], "weekday": [...]}`, or the array where there is one key
+            column; one key alone is that of all rows.
+        """
         from tfnorm.sources import arrays
 
-        return self._run(arrays.numbers(values, self.name), inverse=False)
+        return self._run_by(arrays.numbers(values, self.name), False, keys)
 
-    def inverse(self, values: Any, *, like: Any = None) -> np.ndarray:
+    def inverse(self, values: Any, *, keys: Any = None, like: Any = None) -> np.ndarray:
         """A lone array (a model's predictions, say) back to real units.
 
+        keys: as for `transform`.
         like: for `instance`, `contrast` and unit norms, the raw samples whose level, spread and length are to be given back.
 
         >>> import tfnorm
@@ -309,7 +318,7 @@ class FittedColumn:
         raw = None if like is None else arrays.numbers(like, self.name)
         if raw is not None and not self.map.restores_like:
             raise ChoiceError(f"column {quoted([self.name])}: {self.technique} comes back without like=. Leave it out.")
-        return self._run(arrays.numbers(values, self.name), inverse=True, like=raw)
+        return self._run_by(arrays.numbers(values, self.name), True, keys, raw)
 
     def layer(self, *, inverse: bool = False, **kwargs: Any) -> Any:
         """A Keras layer for this column alone, tensor in, tensor out; with `inverse=True` back to real units.
@@ -320,7 +329,14 @@ class FittedColumn:
             {self.name: self.map}, bare=True, inverse=inverse, fingerprint=self.fitted.fingerprint, **kwargs
         )
 
-    def _run(self, array: np.ndarray, inverse: bool, like: np.ndarray | None = None) -> np.ndarray:
+    def _run_by(self, array: np.ndarray, inverse: bool, keys: Any, like: np.ndarray | None = None) -> np.ndarray:
+        given = keys_argument(self.map, keys, self.name)
+        groups = groups_of({self.name: self.map}, given, len(np.atleast_1d(array))) if given else None
+        return self._run(array, inverse, groups, like)
+
+    def _run(
+        self, array: np.ndarray, inverse: bool, groups: Groups | None = None, like: np.ndarray | None = None
+    ) -> np.ndarray:
         if inverse and self.map.lost and like is None:
             raise NotInvertibleError(f"column {quoted([self.name])}: {self.technique}: {self.map.lost}.")
         masked = isinstance(array, np.ma.MaskedArray)
@@ -339,9 +355,11 @@ class FittedColumn:
         if like is not None:
             y, x = (np.asarray(np.ma.filled(one.astype(np.float64), np.nan)) for one in (array, like))
             return np.asarray(self.map.inverse_like(y, x, np))
+        if groups is not None and array.ndim and any(len(codes) != len(array) for codes in groups.values()):
+            raise DataError(f"column {quoted([self.name])}: has {len(array)} rows, and its keys have another number.")
         if not inverse:
             self._enforce(array)
-        result = apply(self.map, array, inverse=inverse)
+        result = apply(self.map, array, groups=groups, inverse=inverse)
         return result if masked or not isinstance(result, np.ma.MaskedArray) else result.filled(np.nan)
 
     def _enforce(self, array: np.ndarray) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tfnorm.chains import Place, first_places, next_places, solve, written
-from tfnorm.choosing import Unit, check_shapes, chosen_columns, refuse_infinite, stages_of, units_of
+from tfnorm.choosing import Unit, check_keys, check_shapes, chosen_columns, refuse_infinite, stages_of, units_of
 from tfnorm.codec import encode
 from tfnorm.errors import ChoiceError, DataError
 from tfnorm.fitted import Fitted
@@ -129,6 +129,7 @@ def fit(
         logging.getLogger("tfnorm").info("left as they are: %s", quoted(f"{c.name} ({c.dtype})" for c in left_out))
     chosen = chosen_columns(opened, list(stages), axis, unit)
     check_shapes(chosen, stages)
+    check_keys(opened, stages)
     rules = _rules(stages, {column.name: column for column in chosen}, given, share)
     refused = frozenset(name for name in stages if rules.of(name).infinite == "error")
     reader = threads(workers)
@@ -152,7 +153,7 @@ def fit(
 
 
 def _want(column: Column, place: Place) -> Want:
-    return Want(column, place.via, place.step, place.kinds, place.through)
+    return Want(column, place.via, place.step, place.kinds, place.through, place.by)
 
 
 def _rules(stages: Mapping[str, Stages], columns: Mapping[str, Column], given: dict[str, Any], share: Any) -> Rules:

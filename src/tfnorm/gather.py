@@ -19,12 +19,16 @@ from tfnorm.apply import apply
 from tfnorm.engines import Fold
 from tfnorm.engines.threads import Threads
 from tfnorm.errors import ChoiceError, DataError
+from tfnorm.gatherings import Gathering, KeyedGathering, Part
+from tfnorm.grouped import Grouped, Partition, of_partition
 from tfnorm.maps import Map
-from tfnorm.profile import Column, Gathering, Part, Profile, Provenance
+from tfnorm.profile import Column, Profile, Provenance
 from tfnorm.quantiles import Quantiles
 from tfnorm.sources import Batch, Shard, Source, rows_per_shard
+from tfnorm.sources.arrow import TextArray
 from tfnorm.sources.columns import row_bytes
 from tfnorm.statistics import Count, Extremes, Statistic, prepare
+from tfnorm.unseen import groups_of, key_columns
 
 Progress = Callable[[int, int | None], None]
 """Called with the rows measured so far and, where it is known, how many there are."""
@@ -39,6 +43,12 @@ class Want:
     step: Map
     kinds: tuple[type[Statistic], ...]
     through: str = ""  # a digest of the maps, where they were solved from these data
+    by: tuple[str, ...] = ()  # key columns, where they are gathered for every key; none for all rows
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """All that it reads: the column, the keys by which it is gathered, and those of its maps."""
+        return (self.column.name, *self.by, *key_columns([self.step]))
 
 
 @dataclass(frozen=True)
@@ -49,6 +59,7 @@ class Measured:
     num_shards: int
     statistics: Mapping[type[Statistic], Statistic]
     digest: str  # of the shards' fingerprints, in order
+    grouped: Mapping[tuple[str, ...], Grouped]  # key columns -> the statistics of the wants by these
 
     def __add__(self, other: Measured) -> Measured:
         return Measured(
@@ -56,6 +67,7 @@ class Measured:
             self.num_shards + other.num_shards,
             {kind: mine + other.statistics[kind] for kind, mine in self.statistics.items()},
             hashlib.sha256((self.digest + other.digest).encode()).hexdigest(),
+            {by: mine + other.grouped[by] for by, mine in self.grouped.items()},
         )
 
 
@@ -69,7 +81,7 @@ def gather(
     progress: Progress | None = None,
 ) -> Profile:
     """Every want's statistics over all rows, in one pass. Infinite values are refused in the columns `infinite`."""
-    names = list(dict.fromkeys(want.column.name for want in wants))
+    names = list(dict.fromkeys(name for want in wants for name in want.columns))
     by_name = {column.name: column for column in source.columns}
     rows = rows_per_shard(row_bytes([by_name[name] for name in names]))
     total_rows = None if progress is None else source.num_rows or getattr(source, "about_rows", None)
@@ -80,18 +92,20 @@ def gather(
         raise DataError(f"{source.name}: there are no rows to fit. Check the path or the data set.")
     _refuse_empty_weights(wants, total.statistics)
     gatherings = tuple(
-        Gathering(
-            tuple(
-                Part(want.column.name, want.via, want.column.features, want.through)
-                for want in wants
-                if kind in want.kinds
-            ),
-            statistic.coarsened() if isinstance(statistic, Quantiles) else statistic,
-        )
+        Gathering(_parts(wants, kind, ()), statistic.coarsened() if isinstance(statistic, Quantiles) else statistic)
         for kind, statistic in total.statistics.items()
     )
+    keyed = tuple(
+        KeyedGathering(tuple(_parts(wants, type(one), by) for one in grouped.statistics), grouped.coarsened())
+        for by, grouped in total.grouped.items()
+    )
     provenance = Provenance(source.name, total.num_rows, total.num_shards, total.digest)
-    return Profile(tuple(columns), source.bare, total.num_rows, gatherings, (provenance,))
+    return Profile(tuple(columns), source.bare, total.num_rows, gatherings, (provenance,), keyed)
+
+
+def _parts(wants: Sequence[Want], kind: type[Statistic], by: tuple[str, ...]) -> tuple[Part, ...]:
+    found = (want for want in wants if kind in want.kinds and want.by == by)
+    return tuple(Part(want.column.name, want.via, want.column.features, want.through) for want in found)
 
 
 def _refuse_empty_weights(wants: Sequence[Want], statistics: Mapping[type[Statistic], Statistic]) -> None:
@@ -100,6 +114,7 @@ def _refuse_empty_weights(wants: Sequence[Want], statistics: Mapping[type[Statis
     assert isinstance(extremes, Extremes)
     empty = np.flatnonzero((count.finite > 0) & (extremes.minimum > extremes.maximum))
     if len(empty):
+        wants = [want for want in wants if not want.by]
         ends = np.cumsum([want.column.features for want in wants])
         name = wants[int(np.searchsorted(ends, empty[0], side="right"))].column.name
         raise DataError(
@@ -120,10 +135,13 @@ class Measure:
     def __call__(self, shard: Shard) -> Measured:
         digest = hashlib.sha256(shard.fingerprint.encode("utf-8", "surrogatepass")).hexdigest()
         total = self._by_column(shard) if self._one_by_one(shard) else self._fold(shard(), shard.name)
-        return Measured(total.num_rows, 1, total.statistics, digest)
+        return Measured(total.num_rows, 1, total.statistics, digest, total.grouped)
 
     def _one_by_one(self, shard: Shard) -> bool:
-        return hasattr(shard, "one_by_one") and self.weight is None and len(self.wants) > 1
+        alone = self.weight is None and all(
+            len(want.columns) == 1 for want in self.wants
+        )  # no column is needed by another
+        return hasattr(shard, "one_by_one") and alone and len(self.wants) > 1
 
     def _by_column(self, shard: Any) -> Measured:
         """As `_fold`, a column after the other: the same statistics, since no column's depend on another's."""
@@ -141,31 +159,40 @@ class Measure:
         joined = {
             kind: kind.join([total.statistics[kind] for total in totals if kind in total.statistics]) for kind in kinds
         }
-        return Measured(totals[0].num_rows, 0, joined, "")
+        return Measured(totals[0].num_rows, 0, joined, "", {})
 
     def _fold(self, batches: Iterable[Batch], place: str) -> Measured:
         fold: Fold[Measured] = Fold(operator.add)
         first_row = 0
         for batch in recut(batches, self.rows):
             num_rows = _length(batch)
-            fold.push(Measured(num_rows, 0, self._statistics(batch, place, first_row), ""))
+            fold.push(self._measured(batch, num_rows, place, first_row))
             first_row += num_rows
             if self.on_rows is not None:
                 self.on_rows(num_rows)
         total = fold.total()
-        return Measured(0, 0, self._empty(), "") if total is None else total
+        return self._empty() if total is None else total
 
-    def _kinds(self) -> list[type[Statistic]]:
-        return list(dict.fromkeys(kind for want in self.wants for kind in want.kinds))
+    def _kinds(self, by: tuple[str, ...] = ()) -> list[type[Statistic]]:
+        return list(dict.fromkeys(kind for want in self.wants if want.by == by for kind in want.kinds))
 
-    def _empty(self) -> dict[type[Statistic], Statistic]:
-        return {
-            kind: kind.join([kind.nothing(want.column.features) for want in self.wants if kind in want.kinds])
-            for kind in self._kinds()
+    def _by(self) -> list[tuple[str, ...]]:
+        return list(dict.fromkeys(want.by for want in self.wants if want.by))
+
+    def _features(self, by: tuple[str, ...]) -> dict[type[Statistic], int]:
+        """How many features each kind of statistic has."""
+        wants = [want for want in self.wants if want.by == by]
+        return {kind: sum(w.column.features for w in wants if kind in w.kinds) for kind in self._kinds(by)}
+
+    def _empty(self) -> Measured:
+        statistics = {kind: kind.nothing(features) for kind, features in self._features(()).items()}
+        return Measured(0, 0, statistics, "", {by: Grouped.nothing(by, self._features(by)) for by in self._by()})
+
+    def _measured(self, batch: Batch, num_rows: int, place: str, first_row: int) -> Measured:
+        parts: dict[tuple[str, ...], dict[type[Statistic], list[Statistic]]] = {
+            by: {kind: [] for kind in self._kinds(by)} for by in ((), *self._by())
         }
-
-    def _statistics(self, batch: Batch, place: str, first_row: int) -> dict[type[Statistic], Statistic]:
-        parts: dict[type[Statistic], list[Statistic]] = {kind: [] for kind in self._kinds()}
+        partitions = {by: Partition.of({name: batch[name] for name in by}, place, first_row) for by in self._by()}
         for want in self.wants:
             array = as_numbers(batch[want.column.name], want.column)
             if array.ndim > 1 and want.column.features not in (1, array.shape[-1]):
@@ -173,26 +200,39 @@ class Measure:
                     f"column {want.column.name!r}: expected {want.column.features} features, got {array.shape[-1]} ({place})."
                 )
             if want.via:
-                array = self._through(want, array, place, first_row)
+                array = self._through(want, batch, array, place, first_row)
             weight: Any = None if self.weight is None else np.ma.asarray(batch[self.weight])
             rows = want.column.rows_of(array)
-            if weight is not None and len(rows) != len(weight):  # several values of a feature in one row
-                weight = np.repeat(weight, len(rows) // max(1, len(weight)))
+            times = len(rows) // max(1, num_rows)  # several values of a feature in one row
+            if weight is not None and len(rows) != len(weight):
+                weight = np.repeat(weight, times)
+            if want.by:
+                found = of_partition(want.kinds, partitions[want.by].repeated(times), rows, weight)
+                for kind, statistic in zip(want.kinds, found, strict=True):
+                    parts[want.by][kind].append(statistic)
+                continue
             block = prepare(rows, weight)
             for kind in sorted(want.kinds, key=lambda kind: kind is not Quantiles):  # it measures the rest as it reads
-                parts[kind].append(kind.of_block(block))
-            count = next((s[-1] for k, s in parts.items() if k is Count and Count in want.kinds), None)
+                parts[()][kind].append(kind.of_block(block))
+            count = next((s[-1] for k, s in parts[()].items() if k is Count and Count in want.kinds), None)
             if want.column.name in self.infinite and isinstance(count, Count) and count.infinite.any():
                 row = _first_row(np.isinf(np.ma.filled(array, 0)))
                 raise DataError(
                     f"column {want.column.name!r}: infinite value in row {first_row + row} ({place}). "
                     'Mend it, or treat it as missing with infinite="missing".'
                 )
-        return {kind: kind.join(several) for kind, several in parts.items()}
+        joined = {by: {kind: kind.join(several) for kind, several in kinds.items()} for by, kinds in parts.items()}
+        grouped = {
+            by: Grouped(partitions[by].keys, tuple(self._features(by).values()), tuple(joined[by].values()))
+            for by in self._by()
+        }
+        return Measured(num_rows, 0, joined[()], "", grouped)
 
-    def _through(self, want: Want, array: np.ndarray, place: str, first_row: int) -> np.ndarray:
+    def _through(self, want: Want, batch: Batch, array: np.ndarray, place: str, first_row: int) -> np.ndarray:
+        keyed = {want.column.name: want.step} if want.step.keyed() else {}
+        groups = groups_of(keyed, batch, len(array), place, first_row) if keyed else None
         # in float64: the statistics are of what exact arithmetic would give
-        mapped = apply(want.step, array.astype(np.float64), workers=1)
+        mapped = apply(want.step, array.astype(np.float64), groups=groups, workers=1)
         outside = np.isnan(np.ma.filled(mapped, 0)) & np.isfinite(np.ma.filled(array, np.nan).astype(np.float64))
         if outside.any() and want.step.domain:
             row = _first_row(outside)
@@ -265,6 +305,8 @@ class _Joined(Mapping[str, np.ndarray]):
 
     def __getitem__(self, name: str) -> np.ndarray:
         parts = [batch[name] for batch in self._batches]
+        if all(isinstance(part, TextArray) for part in parts):
+            return TextArray.join(parts)  # type: ignore[return-value, arg-type]  # behaves as an array does
         masked = any(isinstance(part, np.ma.MaskedArray) for part in parts)
         return np.ma.concatenate(parts) if masked else np.concatenate(parts)  # type: ignore[no-untyped-call]
 

@@ -78,9 +78,9 @@ class Quantiles(Statistic):
         return slice(int(self.ends[feature - 1]) if feature else 0, int(self.ends[feature]))
 
     def __add__(self, other: Quantiles) -> Quantiles:
-        return self._union(other, MAX_CELLS)
+        return self.union(other, MAX_CELLS)
 
-    def _union(self, other: Quantiles, max_cells: int) -> Quantiles:
+    def union(self, other: Quantiles, max_cells: int) -> Quantiles:
         """The cells of both; wider ones where a feature would have more than `max_cells`."""
         from tfnorm.kernels import cells
 
@@ -103,6 +103,22 @@ class Quantiles(Statistic):
         span = slice(begin, int(self.ends[stop - 1]) if stop else 0)
         return Quantiles(self.ends[start:stop] - begin, self.keys[span], self.levels[span], self.counts[span])
 
+    def pick(self, places: np.ndarray) -> Quantiles:
+        sizes = np.diff(self.ends, prepend=0)[places]
+        ends = np.cumsum(sizes)
+        cells = np.arange(int(sizes.sum())) + np.repeat(self.ends[places] - ends, sizes)
+        return Quantiles(ends, self.keys[cells], self.levels[cells], self.counts[cells])
+
+    @classmethod
+    def of_values(cls, ends: np.ndarray, values: np.ndarray, counts: np.ndarray) -> Quantiles:
+        """From the different values of each feature, rising, and how many (or what weight) each has, (features,) `ends` telling
+        where a feature's values end."""
+        return _settled(cls(ends, _keys(values), np.zeros(len(values), np.uint8), counts))
+
+    def scaled(self, factor: float) -> Quantiles:
+        """As if every row weighed `factor` times as much."""
+        return Quantiles(self.ends, self.keys, self.levels, self.counts * factor)
+
     @classmethod
     def join(cls, parts: Sequence[Quantiles]) -> Quantiles:
         if len(parts) == 1:
@@ -113,19 +129,19 @@ class Quantiles(Statistic):
             *(np.concatenate([getattr(part, name) for part in parts]) for name in ("keys", "levels", "counts")),
         )
 
-    def coarsened(self, resolution: float = FINAL_RESOLUTION) -> Quantiles:
+    def coarsened(self, resolution: float = FINAL_RESOLUTION, exact: int = EXACT) -> Quantiles:
         """With the widest cells of at most 1/resolution of a feature's values; what a profile keeps when the pass is over.
 
-        Up to EXACT different values of a feature stay as they are.
+        Up to `exact` different values of a feature stay as they are.
         """
         copy = Quantiles(self.ends.copy(), self.keys.copy(), self.levels.copy(), self.counts.copy())
-        return copy._coarsen(resolution, keep=-1)
+        return copy._coarsen(resolution, keep=-1, exact=exact)
 
-    def _coarsen(self, resolution: float, keep: int) -> Quantiles:
+    def _coarsen(self, resolution: float, keep: int, exact: int = EXACT) -> Quantiles:
         """`coarsened`, on these very arrays; with `keep` from 0 on, it is up to as many values in all that stay."""
         from tfnorm.kernels import cells
 
-        used = cells.coarsen_all(self.ends, self.keys, self.levels, self.counts, resolution, keep, EXACT)
+        used = cells.coarsen_all(self.ends, self.keys, self.levels, self.counts, resolution, keep, exact)
         return Quantiles(self.ends, self.keys[:used].copy(), self.levels[:used].copy(), self.counts[:used].copy())
 
     @property
@@ -386,7 +402,7 @@ def _tallied(rows: np.ndarray, fetch: Callable[[int], None] | None = None) -> Qu
     used = counting.cells_of_tables(tables, kind, shift, base, most, *room)
     ends, *counted = room
     return _settled(
-        Quantiles(ends, *(part[:used] for part in counted))._union(Quantiles.join(singles), len(flat) + most_cells)
+        Quantiles(ends, *(part[:used] for part in counted)).union(Quantiles.join(singles), len(flat) + most_cells)
     )
 
 

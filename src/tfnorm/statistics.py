@@ -146,6 +146,12 @@ class Statistic:
             self, **{field.name: getattr(self, field.name)[start:stop] for field in dataclasses.fields(self)}
         )
 
+    def pick(self, places: np.ndarray) -> Self:
+        """The features at these places (any integers, a place may be there twice)."""
+        return dataclasses.replace(
+            self, **{field.name: getattr(self, field.name)[places] for field in dataclasses.fields(self)}
+        )
+
     @classmethod
     def join(cls, parts: Sequence[Self]) -> Self:
         """Features side by side."""
@@ -235,7 +241,7 @@ class Extremes(Statistic):
             weightless = np.broadcast_to(block.weight[:, None] == 0, integers.shape)
             integers = np.ma.MaskedArray(integers, np.ma.getmaskarray(integers) | weightless)
         low, high = integers.min(axis=0), integers.max(axis=0)
-        return cls(*_in_two_parts(low, np.inf), *_in_two_parts(high, -np.inf))
+        return cls(*in_two_parts(low, np.inf), *in_two_parts(high, -np.inf))
 
     def __add__(self, other: Extremes) -> Extremes:
         lower = _below(other.minimum, other.minimum_low, self.minimum, self.minimum_low)
@@ -272,7 +278,7 @@ def _not_numbers(statistic: Statistic) -> str:
     return "" if all(field.dtype == np.float64 for field in fields) else "a field does not hold numbers"
 
 
-def _in_two_parts(integers: np.ndarray, missing: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+def in_two_parts(integers: np.ndarray, missing: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
     """64-bit integers as float64 and what of them that did not hold; `missing` where they are masked."""
     data, mask = np.ma.getdata(integers), np.ma.getmaskarray(integers)
     high = data.astype(np.float64)
@@ -307,14 +313,26 @@ class Moments(Statistic):
     @classmethod
     def of_block(cls, block: Block) -> Moments:
         sums, _ = block.measured
+        return cls.of_sums(sums, block.base)
+
+    @classmethod
+    def of_sums(cls, sums: np.ndarray, base: np.ndarray | None) -> Moments:
+        """From the first seven rows of what the kernels sum up, of values from which `base` (features,) was taken off."""
         weight, mean, low, exponent, m2, m3, m4 = sums[:7]
-        if block.base is not None:
-            base, base_low = _in_two_parts(block.base)
-            total = base + mean
-            low = low + base_low + ((base - (total - (total - base))) + (mean - (total - base)))
+        if base is not None:
+            high, base_low = in_two_parts(base)
+            total = high + mean
+            low = low + base_low + ((high - (total - (total - high))) + (mean - (total - high)))
             mean = total + low
             low = low - (mean - total)
         return cls(weight, mean, low, exponent, m2, m3, m4)
+
+    def scaled(self, factor: float) -> Moments:
+        """As if every row weighed `factor` times as much."""
+        return Moments(
+            self.weight * factor, self.mean, self.mean_low, self.exponent,
+            self.m2 * factor, self.m3 * factor, self.m4 * factor,
+        )  # fmt: skip
 
     def __add__(self, other: Moments) -> Moments:
         from tfnorm.kernels import moments

@@ -10,6 +10,7 @@ from tfnorm.maps.core import Clip as Clip
 from tfnorm.maps.core import Identity as Identity
 from tfnorm.maps.core import Map as Map
 from tfnorm.maps.core import Namespace as Namespace
+from tfnorm.maps.core import Runnable as Runnable
 from tfnorm.maps.core import chain as chain
 from tfnorm.maps.core import run as run
 from tfnorm.maps.core import working_dtypes as working_dtypes
@@ -25,6 +26,8 @@ from tfnorm.maps.curves import SignedLog as SignedLog
 from tfnorm.maps.curves import SmoothClip as SmoothClip
 from tfnorm.maps.curves import TukeyTails as TukeyTails
 from tfnorm.maps.curves import YeoJohnson as YeoJohnson
+from tfnorm.maps.keyed import UNSEEN as UNSEEN
+from tfnorm.maps.keyed import ByKey as ByKey
 from tfnorm.maps.limits import Unless as Unless
 from tfnorm.maps.limits import Within as Within
 from tfnorm.maps.samples import Instance as Instance

@@ -9,17 +9,33 @@ Each formula is written once, in terms of `xp`, which is `numpy` or `keras.ops`;
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import reduce
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 import numpy as np
 
 from tfnorm.errors import NotInvertibleError
 
+if TYPE_CHECKING:
+    from tfnorm.maps.keyed import ByKey
+
 Array = Any  # a NumPy array or a tensor of whatever backend Keras runs on
 Namespace = Any  # numpy or keras.ops
+
+
+class Runnable(Protocol):
+    """What `run` runs: a map, or one bound to the keys of some rows."""
+
+    @property
+    def subtracts_first(self) -> bool: ...
+
+    def arrays(self) -> dict[str, Array]: ...
+
+    def forward(self, x: Array, xp: Namespace) -> Array: ...
+
+    def inverse(self, y: Array, xp: Namespace) -> Array: ...
 
 
 @dataclass(frozen=True)
@@ -99,6 +115,24 @@ class Map:
             for high, low in rounded
         )
 
+    def steps(self) -> tuple[Map, ...]:
+        """The simple maps that it does in turn."""
+        return (self,)
+
+    def keyed(self) -> tuple[ByKey, ...]:
+        """The maps by key in it, which cannot run before they are bound."""
+        return ()
+
+    def bound(self, groups: Mapping[tuple[str, ...], Array], axes: int, xp: Namespace) -> Runnable:
+        """The map for rows whose keys are known: `groups` has for the names of key columns each row's place among the keys, and
+        the data have so many `axes`."""
+        return self
+
+    def of_rows(self, groups: Array, axes: int, xp: Namespace) -> Runnable:
+        """From a map whose arrays are (features, keys) the one for rows of these keys: of what each row has, for data of so many
+        axes, features last."""
+        return self.with_arrays({name: rows_of_table(value, groups, axes, xp) for name, value in self.arrays().items()})
+
     def flaw(self, features: int) -> str:
         """Why no fit of so many features can have given this; empty where one can. Asked of what a file says."""
         if type(self) is Map:
@@ -114,6 +148,20 @@ class Map:
         """What is not a number of a feature. Maps of one class with equal settings can share arrays."""
         arrays = self.arrays()
         return tuple(getattr(self, field.name) for field in dataclasses.fields(self) if field.name not in arrays)
+
+
+def rows_of_table(table: Array, groups: Array, axes: int, xp: Namespace) -> Array:
+    """(features, keys) -> (rows, 1, ..., features), or (rows,) for data without an axis of features."""
+    extra = axes - len(groups.shape)
+    if extra < 1:
+        return xp.take(table[0], groups)
+    rows = xp.moveaxis(xp.take(table, groups, axis=1), 0, -1)
+    return rows if extra == 1 else xp.reshape(rows, (*([-1] * len(groups.shape)), *([1] * (extra - 1)), table.shape[0]))
+
+
+def constant(values: np.ndarray, xp: Namespace) -> Array:
+    """An array as the namespace has it; NumPy's, and what stands in for it, as it is."""
+    return xp.convert_to_tensor(values) if hasattr(xp, "convert_to_tensor") else values
 
 
 def _high_and_low(x: Array, xp: Namespace) -> tuple[Array, Array | None]:
@@ -270,8 +318,21 @@ class Chain(Map):
     def fits(self, dtype: str) -> bool:
         """Not where a stage takes off much of what an earlier one has rounded already: log1p of a million, say."""
         precision = np.finfo(dtype).eps
-        later = (step for step in self.maps[1:] if isinstance(step, Affine) and not self.maps[0].subtracts_first)
+        steps = (one for step in self.maps[1:] for one in step.steps() if not self.maps[0].subtracts_first)
+        later = (step for step in steps if isinstance(step, Affine))
         return super().fits(dtype) and all(bool((np.abs(s.center * s.scale) * precision < 5e-7).all()) for s in later)
+
+    def steps(self) -> tuple[Map, ...]:
+        return tuple(one for step in self.maps for one in step.steps())
+
+    def keyed(self) -> tuple[ByKey, ...]:
+        return tuple(one for step in self.maps for one in step.keyed())
+
+    def bound(self, groups: Mapping[tuple[str, ...], Array], axes: int, xp: Namespace) -> Runnable:
+        return Chain(tuple(step.bound(groups, axes, xp) for step in self.maps))  # type: ignore[misc]  # runs as maps do
+
+    def of_rows(self, groups: Array, axes: int, xp: Namespace) -> Runnable:
+        return Chain(tuple(step.of_rows(groups, axes, xp) for step in self.maps))  # type: ignore[misc]
 
     def at(self, dtype: str) -> Chain:
         return Chain(tuple(step.at(dtype) for step in self.maps))
@@ -323,7 +384,7 @@ def working_dtypes(dtype: str) -> tuple[str, str]:
     return "float64", "float64"
 
 
-def run(step: Map, x: Array, xp: Namespace, *, inverse: bool = False, like: Array | None = None) -> Array:
+def run(step: Runnable, x: Array, xp: Namespace, *, inverse: bool = False, like: Array | None = None) -> Array:
     """Apply a map whose arrays are already in the working precision to data of any number type, which is cast to it first.
 
     like: on the way back, the raw samples from which to take what it lacks.
@@ -332,11 +393,12 @@ def run(step: Map, x: Array, xp: Namespace, *, inverse: bool = False, like: Arra
     if inverse or not (step.subtracts_first and _name(x.dtype) in ("int64", "uint64")):
         x = _cast(x, dtype, xp)
     if like is not None:
+        assert isinstance(step, Map)
         return step.inverse_like(x, _cast(like, dtype, xp), xp)
     return step.inverse(x, xp) if inverse else step.forward(x, xp)
 
 
-def _arrays_dtype(step: Map) -> str:
+def _arrays_dtype(step: Runnable) -> str:
     return next((_name(value.dtype) for value in step.arrays().values()), "")
 
 

@@ -12,7 +12,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from tfnorm.maps.core import Array, Map, Namespace
+from tfnorm.maps.core import Array, Map, Namespace, constant, rows_of_table
 
 
 def _where_inside(inside: Array, curve: Array, xp: Namespace) -> Array:
@@ -291,10 +291,26 @@ class Piecewise(Map):
     values: Array  # (features, k) what they become, rising
 
     def forward(self, x: Array, xp: Namespace) -> Array:
-        return _along(x, self.knots, self.values, xp)
+        return self._lines(xp).forward(x, xp)
 
     def inverse(self, y: Array, xp: Namespace) -> Array:
-        return _along(y, self.values, self.knots, xp)
+        return self._lines(xp).inverse(y, xp)
+
+    def _lines(self, xp: Namespace) -> _Lines:
+        features, number = self.knots.shape
+        first = np.arange(features, dtype=np.int32) * number if features > 1 else np.zeros(1, np.int32)
+        return _Lines(self.knots, self.values, constant(first, xp))
+
+    def of_rows(self, groups: Array, axes: int, xp: Namespace) -> _Lines:
+        """Which of the lines a row has: were each row given its own, they would fill the memory."""
+        features, keys, number = self.knots.shape
+        whole = np.int32 if features * keys * number < 1 << 31 else np.int64
+        starts = (np.arange(features * keys, dtype=whole) * number).reshape(features, keys)
+        return _Lines(
+            self.knots,
+            self.values,
+            rows_of_table(constant(starts, xp), groups, axes, xp),
+        )
 
     def flaw(self, features: int) -> str:
         for name, value in self.arrays().items():
@@ -305,13 +321,30 @@ class Piecewise(Map):
         return "" if self.knots.shape == self.values.shape else "knots and values differ in number"
 
 
-def _along(x: Array, starts: Array, ends: Array, xp: Namespace) -> Array:
-    """Linear between the knots of each feature, found by halving; one gather a step, whatever runs it."""
-    features, number = starts.shape
-    first = np.arange(features, dtype=np.int32) * number if features > 1 else np.zeros(1, np.int32)
-    first = first if isinstance(x, np.ndarray) else xp.convert_to_tensor(first)
+@dataclass(frozen=True)
+class _Lines:
+    """Knots of many curves side by side, and where those of each value begin."""
+
+    knots: Array  # (..., k), the last axis rising
+    values: Array  # (..., k)
+    first: Array  # whole numbers that broadcast with the data: the place of the first of its knots among all
+    subtracts_first: ClassVar[bool] = False
+
+    def arrays(self) -> dict[str, Array]:
+        return {"knots": self.knots, "values": self.values}
+
+    def forward(self, x: Array, xp: Namespace) -> Array:
+        return _along(x, self.knots, self.values, self.first, xp)
+
+    def inverse(self, y: Array, xp: Namespace) -> Array:
+        return _along(y, self.values, self.knots, self.first, xp)
+
+
+def _along(x: Array, starts: Array, ends: Array, first: Array, xp: Namespace) -> Array:
+    """Linear between the knots from `first` on, found by halving; one gather a step, whatever runs it."""
+    number = starts.shape[-1]
     flat_starts, flat_ends = xp.reshape(starts, (-1,)), xp.reshape(ends, (-1,))
-    at = xp.zeros_like(x, dtype="int32") + first
+    at = xp.zeros_like(x, dtype=getattr(first.dtype, "name", first.dtype)) + first
     last = first + (number - 2)
     step = 1 << max(number - 2, 1).bit_length()
     while step > 1:

@@ -112,10 +112,62 @@ def to_numpy(array: Any, column: Column, place: str, first_row: int = 0) -> np.n
         expected = f"expected {KIND_NOUNS[column.kind]}, got {_called(array.type)}"
         raise DataError(f"column {quoted([column.name])}: {expected} ({place}). Cast it, or leave it out.")
     if column.kind == "other":
-        return _objects(array)
+        return TextArray(array) if _is_text(array.type) else _objects(array)  # type: ignore[return-value]
     if _is_list(array.type):
         return _vectors(array, column, place, first_row)
     return _values(array)
+
+
+class TextArray:
+    """Texts as Arrow holds them, under the face of a NumPy array of objects, which they become only where someone asks."""
+
+    ndim = 1
+    dtype = np.dtype(object)
+
+    def __init__(self, array: Any) -> None:
+        self.array = array
+
+    @classmethod
+    def join(cls, parts: Sequence[TextArray]) -> TextArray:
+        """One after the other."""
+        import pyarrow as pa
+
+        kinds = {str(part.array.type) for part in parts}
+        arrays = [part.array if len(kinds) == 1 else part.array.cast(pa.large_string()) for part in parts]
+        return cls(_one_chunk(pa.chunked_array(arrays)))
+
+    @property
+    def shape(self) -> tuple[int]:
+        return (len(self.array),)
+
+    def __len__(self) -> int:
+        return len(self.array)
+
+    def __getitem__(self, at: Any) -> Any:
+        if isinstance(at, slice) and at.step in (None, 1):
+            start, stop, _ = at.indices(len(self))
+            return TextArray(self.array.slice(start, max(0, stop - start)))
+        return np.asarray(self)[at]
+
+    def __arrow_array__(self, type: Any = None) -> Any:
+        return self.array if type is None else self.array.cast(type)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        objects = _objects(self.array)
+        return objects if dtype is None else objects.astype(dtype)
+
+    def tolist(self) -> list[str | None]:
+        return list(self.array.to_pylist())
+
+    def __repr__(self) -> str:
+        return f"TextArray({len(self)})"
+
+
+def _is_text(type_: Any) -> bool:
+    import pyarrow.types as t
+
+    type_ = type_.value_type if t.is_dictionary(type_) else type_
+    return t.is_string(type_) or t.is_large_string(type_) or t.is_string_view(type_)
 
 
 def _objects(array: Any) -> np.ndarray:
