@@ -28,5 +28,8 @@ bench: $(VENV)/ready
 	for script in fit_memory fit_files transform techniques startup; do $(BIN)/python benchmarks/$$script.py || exit 1; done
 	$(BIN)/python benchmarks/accuracy.py
 
+docs: $(VENV)/ready
+	$(BIN)/python docs/techniques.py
+
 clean:
 	rm -rf $(VENV) demo .pytest_cache .mypy_cache .ruff_cache
