@@ -23,6 +23,7 @@ MAY: dict[str, set[str]] = {
     "statistics": {"errors", "kernels"},
     "quantiles": {"errors", "codec", "kernels", "statistics"},
     "maps": {"errors"},
+    "covariance": {"errors", "codec", "statistics", "maps"},
     "techniques": {"errors", "maps", "statistics", "quantiles"},
     "profile": {"errors", "codec", "statistics", "quantiles"},
     "apply": {"kernels", "engines", "maps"},

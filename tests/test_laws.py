@@ -16,6 +16,7 @@ import tfnorm
 from tfnorm import maps as M
 from tfnorm import quantiles
 from tfnorm.codec import decode, encode
+from tfnorm.covariance import Covariance
 from tfnorm.errors import NotInvertibleError
 from tfnorm.maps import Affine, Chain, Clip, Identity, Log1p, Map, RowNorm, chain
 from tfnorm.quantiles import Quantiles
@@ -82,7 +83,25 @@ def sketches_agree(a: Quantiles, b: Quantiles) -> None:
             assert max(low, other_low) <= min(high, other_high)
 
 
-AGREE: dict[type, Callable[[Any, Any], None]] = {Moments: moments_agree, Quantiles: sketches_agree}
+def covariances_agree(a: Covariance, b: Covariance) -> None:
+    """Rows exactly; means to 1e-13 of the larger of mean and deviation, products to 1e-13 of the two deviations."""
+    np.testing.assert_array_equal(a.ends, b.ends)
+    np.testing.assert_allclose(a.weight, b.weight, rtol=1e-14)
+    np.testing.assert_array_equal(a.left_out, b.left_out)
+    (mine, unit), (other, other_unit) = a.scaled(), b.scaled()
+    spread = np.sqrt(np.diag(mine))
+    size = np.maximum(np.abs(a.mean), np.ldexp(spread, np.minimum(unit, 1023)))
+    assert (np.abs(a.mean / 2 - b.mean / 2) <= 1e-13 * size).all()
+    large = size > 1e-290  # deviations of a few denormal numbers have few digits
+    apart = np.abs(mine - np.ldexp(other, 2 * (other_unit - unit)))
+    assert (apart <= 2e-13 * np.outer(spread, spread))[np.ix_(large, large)].all()
+
+
+AGREE: dict[type, Callable[[Any, Any], None]] = {
+    Moments: moments_agree,
+    Quantiles: sketches_agree,
+    Covariance: covariances_agree,
+}
 
 
 def adds_up(kind: Any, a: np.ndarray, b: np.ndarray, weight: np.ndarray | None = None) -> None:
@@ -110,9 +129,26 @@ def adding_is_associative(kind: Any, a: np.ndarray, b: np.ndarray, c: np.ndarray
     AGREE.get(kind, equal)((first + second) + third, first + (second + third))
 
 
+def columns_stand_alone(kind: Any, a: np.ndarray) -> None:
+    """Columns side by side are told of as each alone, also when they are added: what a joint statistic keeps of the law below."""
+    columns = [a[:, :1], a, a[:, 1:]] if a.shape[1] > 1 else [a, a]
+    parts = [kind.of(column) for column in columns]
+    joined = kind.join(parts)
+    assert joined.flaw() == ""
+    twice = joined + joined
+    ends = np.cumsum([column.shape[1] for column in columns])
+    for part, end in zip(parts, ends.tolist(), strict=True):
+        equal(joined.take(end - part.features, end), part)
+        equal(twice.take(end - part.features, end), part + part)
+
+
 def features_stand_alone(kind: Any, a: np.ndarray) -> None:
     """The statistic of columns side by side is that of each, side by side."""
+    columns_stand_alone(kind, a)
     value = kind.of(a)
+    if kind.joint:  # its features are told of together, which is what it is for
+        assert a.shape[1] == 1 or not len(value.products) == a.shape[1]
+        return
     parts = [value.take(j, j + 1) for j in range(a.shape[1])]
     equal(kind.join(parts), value)
     for j, part in enumerate(parts):

@@ -13,7 +13,7 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Self
+from typing import ClassVar, Self
 
 import numpy as np
 
@@ -116,6 +116,9 @@ def check_weight(weight: np.ndarray, rows: int) -> np.ndarray:
 @dataclass(frozen=True)
 class Statistic:
     """What every statistic has."""
+
+    joint: ClassVar[bool] = False
+    """Whether features of a column are told of together: then columns side by side stay apart, but a feature does not."""
 
     @classmethod
     def of(cls, rows: np.ndarray, weight: np.ndarray | None = None) -> Self:
@@ -235,7 +238,7 @@ class Extremes(Statistic):
             weightless = np.broadcast_to(block.weight[:, None] == 0, integers.shape)
             integers = np.ma.MaskedArray(integers, np.ma.getmaskarray(integers) | weightless)
         low, high = integers.min(axis=0), integers.max(axis=0)
-        return cls(*_in_two_parts(low, np.inf), *_in_two_parts(high, -np.inf))
+        return cls(*in_two_parts(low, np.inf), *in_two_parts(high, -np.inf))
 
     def __add__(self, other: Extremes) -> Extremes:
         lower = _below(other.minimum, other.minimum_low, self.minimum, self.minimum_low)
@@ -272,7 +275,7 @@ def _not_numbers(statistic: Statistic) -> str:
     return "" if all(field.dtype == np.float64 for field in fields) else "a field does not hold numbers"
 
 
-def _in_two_parts(integers: np.ndarray, missing: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+def in_two_parts(integers: np.ndarray, missing: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
     """64-bit integers as float64 and what of them that did not hold; `missing` where they are masked."""
     data, mask = np.ma.getdata(integers), np.ma.getmaskarray(integers)
     high = data.astype(np.float64)
@@ -309,7 +312,7 @@ class Moments(Statistic):
         sums, _ = block.measured
         weight, mean, low, exponent, m2, m3, m4 = sums[:7]
         if block.base is not None:
-            base, base_low = _in_two_parts(block.base)
+            base, base_low = in_two_parts(block.base)
             total = base + mean
             low = low + base_low + ((base - (total - (total - base))) + (mean - (total - base)))
             mean = total + low
