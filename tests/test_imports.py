@@ -22,7 +22,7 @@ MAY: dict[str, set[str]] = {
     "sources": {"errors"},
     "statistics": {"errors", "kernels"},
     "quantiles": {"errors", "codec", "kernels", "statistics"},
-    "maps": {"errors"},
+    "maps": {"errors", "codec"},
     "covariance": {"errors", "codec", "statistics", "maps"},
     "techniques": {"errors", "maps", "statistics", "quantiles"},
     "profile": {"errors", "codec", "statistics", "quantiles"},

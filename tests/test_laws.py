@@ -293,7 +293,9 @@ def comes_back(step: Map, x: np.ndarray) -> None:
         return
     forth = step.forward(x, np)
     back = step.inverse(forth, np)
-    assert back.shape == forth.shape == x.shape
+    assert back.shape == x.shape
+    assert forth.shape == step.shape(x.shape)
+    assert step.shape(forth.shape, inverse=True) == x.shape
     size = max(np.abs(one).max(initial=1.0) for one in (x, *step.arrays().values()))
     np.testing.assert_allclose(back, x, rtol=1e-12, atol=1e-12 * size)
 
@@ -326,8 +328,23 @@ EXAMPLES: dict[type, tuple[Any, tuple[float, float]]] = {  # a map of three feat
     M.Fill: (st.builds(M.Fill, features(-5, 5)), (-1e300, 1e300)),
     M.Present: (st.just(M.Present()), (-1e300, 1e300)),
     M.Instance: (st.builds(M.Instance, st.sampled_from([(), (-1,)])), (-1e100, 1e100)),
+    M.FillAndMark: (st.builds(M.FillAndMark, features(-5, 5)), (-1e300, 1e300)),
+    M.Matrix: (st.builds(lambda center, angle: turned(center, angle), features(-10, 10), st.floats(-4, 4)), (-100, 100)),
+    M.Patches: (st.just(M.Patches(2)), (-1e300, 1e300)),
+    M.JoinPatches: (st.just(M.JoinPatches(2)), (-1e300, 1e300)),
     Chain: (st.builds(lambda one, clip: Chain((Log1p(), one, clip)), near, outer), (-0.9, 1e4)),
 }
+
+
+SAMPLES: dict[type, tuple[int, ...]] = {M.Patches: (4, 2, 3), M.JoinPatches: (1, 2, 12)}  # shapes that are not (3,)
+
+
+def turned(center: np.ndarray, angle: float) -> M.Matrix:
+    """A turn about the third axis, and a stretch along it."""
+    cos, sin = np.cos(angle), np.sin(angle)
+    turn = np.array([[cos, -sin, 0.0], [sin, cos, 0.0], [0.0, 0.0, 1.0]])
+    stretch = np.array([1.0, 1.0, 4.0])
+    return M.Matrix(center, np.array([0.0, 1.0, -2.0]), turn * stretch, turn.T / stretch[:, None], kept=3)
 
 
 def test_every_map_has_examples() -> None:
@@ -336,8 +353,8 @@ def test_every_map_has_examples() -> None:
 
 def drawn(kind: type, data: Any) -> tuple[Map, np.ndarray]:
     maps, (low, high) = EXAMPLES[kind]
-    rows = st.tuples(st.sampled_from([1, 2, 7]), st.just(3))
-    return data.draw(maps), data.draw(hnp.arrays(np.float64, rows, elements=st.floats(low, high)))
+    shape = (data.draw(st.sampled_from([1, 2, 7])), *SAMPLES.get(kind, (3,)))
+    return data.draw(maps), data.draw(hnp.arrays(np.float64, shape, elements=st.floats(low, high)))
 
 
 @pytest.mark.parametrize("kind", MAPS)
@@ -358,16 +375,22 @@ def test_maps_are_values(kind: Any, data: Any) -> None:
     equal(decode(Map, encode(step)), step)
     equal(step.with_arrays(step.arrays()), step)
     equal(step.at("float64"), step)
-    assert step.flaw(3) == ""
-    assert bool(step.flaw(4)) == bool(step.arrays())
+    number = x.shape[-1]
+    assert step.flaw(number) == ""
+    assert bool(step.flaw(number + 1)) == bool(step.arrays() or kind is M.JoinPatches)
+    assert step.features(step.width(number)) == number
+    assert step.width(number) == step.forward(x, np).shape[-1]
     assert hash(step.settings()) == hash(decode(Map, encode(step)).settings())
     with pytest.raises(dataclasses.FrozenInstanceError):
         step.center = 1  # type: ignore[attr-defined]
-    x[0, 1] = np.nan
+    x[0].flat[1] = np.nan
     missing = np.isnan(step.forward(x, np))
-    assert missing[0, 1] or kind in (M.Fill, M.Present)  # which are there to end it
+    moves = kind in (M.Patches, M.JoinPatches)
+    assert missing[0].flat[1] or moves or not step.keeps_missing  # which are there to end it
     assert not missing[1:].any()
-    assert missing.sum() == (0 if kind in (M.Fill, M.Present) else 1 if step.elementwise else 3)
+    assert missing.sum() == (0 if not step.keeps_missing else 1 if step.elementwise or moves else 3)
+    if step.invertible and not step.keeps_missing and step.marks:
+        np.testing.assert_array_equal(np.isnan(step.inverse(step.forward(x, np), np)), np.isnan(x))
 
 
 # What is wrong must fail.

@@ -10,6 +10,7 @@ from tfnorm.maps.core import Clip as Clip
 from tfnorm.maps.core import Identity as Identity
 from tfnorm.maps.core import Map as Map
 from tfnorm.maps.core import Namespace as Namespace
+from tfnorm.maps.core import Shape as Shape
 from tfnorm.maps.core import chain as chain
 from tfnorm.maps.core import run as run
 from tfnorm.maps.core import working_dtypes as working_dtypes
@@ -25,5 +26,9 @@ from tfnorm.maps.curves import SignedLog as SignedLog
 from tfnorm.maps.curves import SmoothClip as SmoothClip
 from tfnorm.maps.curves import TukeyTails as TukeyTails
 from tfnorm.maps.curves import YeoJohnson as YeoJohnson
+from tfnorm.maps.marks import FillAndMark as FillAndMark
+from tfnorm.maps.matrix import Matrix as Matrix
+from tfnorm.maps.patches import JoinPatches as JoinPatches
+from tfnorm.maps.patches import Patches as Patches
 from tfnorm.maps.samples import Instance as Instance
 from tfnorm.maps.samples import RowNorm as RowNorm

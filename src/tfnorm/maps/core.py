@@ -20,6 +20,7 @@ from tfnorm.errors import NotInvertibleError
 
 Array = Any  # a NumPy array or a tensor of whatever backend Keras runs on
 Namespace = Any  # numpy or keras.ops
+Shape = tuple[int | None, ...]
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,12 @@ class Map:
     elementwise: ClassVar[bool] = False
     """Whether each number is mapped by itself, so that features of different columns can lie side by side."""
 
+    keeps_missing: ClassVar[bool] = True
+    """Whether what is missing stays so."""
+
+    marks: ClassVar[bool] = False
+    """Whether the result has, after its values, as many marks of what was missing; tables give these a column of their own."""
+
     def forward(self, x: Array, xp: Namespace) -> Array:
         """To the normalized scale. `x` is in the working precision; its last axis matches the arrays'."""
         raise TypeError(f"{type(self).__name__} does not say what it does")
@@ -42,13 +49,30 @@ class Map:
 
     @property
     def invertible(self) -> bool:
-        """Whether every value of the domain comes back."""
+        """Whether there is a way back."""
         return not self.lost
 
     @property
     def lost(self) -> str:
         """What the way back lacks, in words; empty where nothing is lost."""
         return ""
+
+    @property
+    def sample_axes(self) -> int:
+        """How many trailing axes make the sample that is mapped as one: none where each number is mapped by itself."""
+        return 0 if self.elementwise else 1
+
+    def shape(self, came: Shape, *, inverse: bool = False) -> Shape:  # noqa: ARG002  # most leave it as it is
+        """The shape of the result for an array of this shape; None for an axis that is not known."""
+        return came
+
+    def width(self, features: int) -> int:
+        """How many features the result has, for so many."""
+        return self.shape((None, None, None, features))[-1] or 1
+
+    def features(self, width: int = 1) -> int:
+        """How many features a row must have for `width` of them to come out; 1 stands for any."""
+        return max(width, *map(len, self.arrays().values())) if self.arrays() else width
 
     @property
     def domain(self) -> str:
@@ -190,11 +214,34 @@ class Chain(Map):
     def elementwise(self) -> bool:  # type: ignore[override]  # a chain is as its steps are
         return all(step.elementwise for step in self.maps)
 
+    @property
+    def keeps_missing(self) -> bool:  # type: ignore[override]
+        return all(step.keeps_missing for step in self.maps)
+
+    @property
+    def marks(self) -> bool:  # type: ignore[override]  # marks are marks until they are mixed with values
+        return reduce(lambda marked, step: step.marks or (marked and step.elementwise), self.maps, False)
+
+    @property
+    def sample_axes(self) -> int:
+        return max((step.sample_axes for step in self.maps), default=0)
+
+    def shape(self, came: Shape, *, inverse: bool = False) -> Shape:
+        steps = reversed(self.maps) if inverse else self.maps
+        return reduce(lambda shape, step: step.shape(shape, inverse=inverse), steps, came)
+
+    def features(self, width: int = 1) -> int:
+        return reduce(lambda found, step: step.features(found), reversed(self.maps), width)
+
     def forward(self, x: Array, xp: Namespace) -> Array:
         return reduce(lambda value, step: step.forward(value, xp), self.maps, x)
 
     def inverse(self, y: Array, xp: Namespace) -> Array:
         return reduce(lambda value, step: step.inverse(value, xp), reversed(self.maps), y)
+
+    @property
+    def invertible(self) -> bool:
+        return all(step.invertible for step in self.maps)
 
     @property
     def lost(self) -> str:
@@ -222,7 +269,11 @@ class Chain(Map):
     def flaw(self, features: int) -> str:
         if not self.maps:
             return "it is a chain of nothing"
-        return next((flaw for step in self.maps if (flaw := step.flaw(features))), "")
+        for step in self.maps:
+            if flaw := step.flaw(features):
+                return flaw
+            features = step.width(features)
+        return ""
 
     def settings(self) -> tuple[object, ...]:
         return tuple((type(step), step.settings()) for step in self.maps)

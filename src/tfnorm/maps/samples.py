@@ -36,6 +36,10 @@ class RowNorm(Map):
             return xp.where(missing, xp.full_like(direction, float("nan")), direction)
         return direction / xp.where(norm == 0, xp.ones_like(norm), norm)
 
+    @property
+    def sample_axes(self) -> int:
+        return max((-axis for axis in self.axes), default=1)
+
     def flaw(self, features: int) -> str:
         sound = self.order in (1, 2, np.inf) and all(-32 <= axis < 0 for axis in self.axes)
         sound = sound and len(set(self.axes)) == len(self.axes)
@@ -88,6 +92,10 @@ class Instance(Map):
         if self.epsilon:
             divisor = xp.maximum(divisor, xp.full_like(divisor, self.epsilon))
         return away, least + rest, divisor
+
+    @property
+    def sample_axes(self) -> int:
+        return max((-axis for axis in self.axes), default=1)
 
     def flaw(self, features: int) -> str:
         sound = all(-32 <= axis < 0 for axis in self.axes) and len(set(self.axes)) == len(self.axes)
