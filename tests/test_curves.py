@@ -62,7 +62,7 @@ def test_lambda_is_the_likeliest(shape: str) -> None:
 
 
 SETTINGS = {"power": "power(3)", "clip": "clip(0.2, 3)", "quantile": "quantile(levels=50)"}
-ALL = [SETTINGS.get(name, name) for name in tfnorm.TECHNIQUES]
+ALL = [SETTINGS.get(name, name) for name in tfnorm.TECHNIQUES if "patches" not in name]  # for these rows are no images
 
 
 @pytest.mark.parametrize("first", [*ALL, "vast, maxabs", "minmax(clip=True)"])
@@ -97,7 +97,7 @@ def test_any_chain_is_as_one_fit_after_the_other_or_refused(first: str) -> None:
             "sigmoid, standard",
             "winsorize, standard",
         ),
-        *("clip(0.5, 1), standard", "impute('median'), standard", "vast, standard", "gaussianize, robust"),
+        *("impute('median'), standard", "vast, standard", "gaussianize, robust"),
     ],
 )
 def test_what_one_pass_cannot_know_is_refused(choice: str) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 
@@ -24,9 +25,10 @@ def apply(step: Map, x: np.ndarray, *, inverse: bool = False, workers: int | Non
 
     Computed in float32 for float32 and smaller types, in float64 for others, and cast last.
     """
+    if x.ndim == 1 and not step.elementwise and step.width(1) != 1:
+        x = x[:, None]  # a number a row, that becomes several or did so
     if isinstance(x, np.ma.MaskedArray):
-        data = apply(step, x.data, inverse=inverse, workers=workers)
-        return np.ma.MaskedArray(data, np.ma.getmaskarray(x))
+        return _masked(step, x, inverse, workers)
     name = "float64" if x.dtype == np.longdouble else x.dtype.name
     working, result = working_dtypes(name)
     if working == "float32" and not step.fits("float32"):
@@ -35,7 +37,7 @@ def apply(step: Map, x: np.ndarray, *, inverse: bool = False, workers: int | Non
     workers = default_workers() if workers is None else workers
     if x.size <= TILE_VALUES or not len(x):
         return _tile(step, x, working, inverse).astype(result, copy=False)
-    out = np.empty(x.shape, result)
+    out = np.empty([length or 0 for length in step.shape(x.shape, inverse=inverse)], result)
     rows = max(1, TILE_VALUES * len(x) // x.size)
     edges = list(range(0, len(x), rows))
 
@@ -56,6 +58,16 @@ def apply(step: Map, x: np.ndarray, *, inverse: bool = False, workers: int | Non
         for future in [pool.submit(work, first, first + share) for first in range(0, len(edges), share)]:
             future.result()
     return out
+
+
+def _masked(step: Map, x: np.ma.MaskedArray[Any, Any], inverse: bool, workers: int | None) -> np.ndarray:
+    """What is masked stays masked, unless the map is there to fill it; to a map of whole samples it is missing, NaN."""
+    if step.elementwise and step.keeps_missing:
+        data = apply(step, x.data, inverse=inverse, workers=workers)
+        return np.ma.MaskedArray(data, np.ma.getmaskarray(x))
+    floats = x.astype(working_dtypes(x.dtype.name)[1], copy=False)
+    data = apply(step, np.ma.filled(floats, np.nan), inverse=inverse, workers=workers)
+    return np.ma.MaskedArray(data, np.isnan(data))
 
 
 def _compiled(step: Map, x: np.ndarray, out: np.ndarray) -> Callable[[int, int], None] | None:

@@ -15,7 +15,7 @@ import numpy as np
 
 from tfnorm.codec import packed
 from tfnorm.errors import DataError
-from tfnorm.maps import Affine, Chain, Clip, Identity, Map
+from tfnorm.maps import Affine, Chain, Clip, Identity, Limit, Map
 from tfnorm.statistics import Block, Statistic, in_two_parts
 
 MAX_FEATURES = 4096  # of a column: the matrix of as many takes 134 MB, and some such lie in memory at once
@@ -38,7 +38,9 @@ class Covariance(Statistic):
 
     joint: ClassVar[bool] = True
 
-    ends: np.ndarray  # (features,) int64: where the products of each feature, with itself and the later ones of its block, end
+    ends: (
+        np.ndarray
+    )  # (features,) int64: where the products of each feature, with itself and the later ones of its block, end
     weight: np.ndarray  # (features,) sum of the weights of whole rows, or their count; one number for all of a block
     left_out: np.ndarray  # (features,) int64: rows of the block with a missing or infinite value
     mean: np.ndarray  # (features,) of the whole rows
@@ -93,7 +95,9 @@ class Covariance(Statistic):
         first, second = _pairs(self.ends.tobytes())
         units, other_units = (np.ldexp(1.0, one.exponent - exponent) for one in (self, other))
         between = apart * np.where(share == 0, 0.0, self.weight * share)
-        products = self.products * units[first] * units[second] + other.products * other_units[first] * other_units[second]
+        products = (
+            self.products * units[first] * units[second] + other.products * other_units[first] * other_units[second]
+        )
         products += between[first] * apart[second]
         held, other_held = self.weight > 0, other.weight > 0
         return Covariance(
@@ -119,8 +123,12 @@ class Covariance(Statistic):
         first, second = _pairs(self.ends.tobytes())
         last = np.repeat(np.cumsum(self.sizes, dtype=np.int64), self.sizes)  # where each feature's block ends
         lengths = np.minimum(last[start:stop], stop) - np.arange(start, stop)
-        kept = self.products[(first >= start) & (second < stop)] if (start, stop) != (0, self.features) else self.products
-        fields = {name: getattr(self, name)[start:stop] for name in ("weight", "left_out", "mean", "mean_low", "exponent")}
+        kept = (
+            self.products[(first >= start) & (second < stop)] if (start, stop) != (0, self.features) else self.products
+        )
+        fields = {
+            name: getattr(self, name)[start:stop] for name in ("weight", "left_out", "mean", "mean_low", "exponent")
+        }
         return Covariance(ends=np.cumsum(lengths, dtype=np.int64), products=kept, **fields)
 
     @classmethod
@@ -171,7 +179,7 @@ class Covariance(Statistic):
             for one in step.maps:
                 found = found.pushed(one)
             return found
-        if isinstance(step, Identity | Clip):
+        if isinstance(step, Identity | Clip | Limit):
             return self
         if not isinstance(step, Affine):
             raise TypeError(f"a covariance goes through straight lines only, not through {type(step).__name__}")
@@ -233,7 +241,7 @@ def _centered(rows: np.ndarray, weight: np.ndarray) -> Covariance:
     largest = np.maximum(np.abs(values.max(axis=1)), np.abs(values.min(axis=1)))
     out = 0
     if not np.isfinite(largest).all():
-        whole = np.isfinite(values).all(axis=0)
+        whole = np.asarray(np.isfinite(values).all(axis=0))
         out = int(len(whole) - whole.sum())
         values, weight = values[:, whole], weight[whole] if len(weight) else weight
         largest = np.abs(values).max(axis=1, initial=0.0)

@@ -5,7 +5,7 @@ The one law: every way out (NumPy, tables, the layer, a loaded file) applies the
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ import numpy as np
 from tfnorm.apply import apply
 from tfnorm.errors import ChoiceError, DataError, NotInvertibleError
 from tfnorm.gather import as_numbers
-from tfnorm.maps import Instance, Map
+from tfnorm.maps import Instance, Map, mark_name
 from tfnorm.profile import Column, ColumnProfile, Profile
 from tfnorm.sources import BARE
 from tfnorm.sources.columns import did_you_mean, quoted
@@ -44,7 +44,8 @@ class Fitted:
         """To the normalized scale, as the kind that came: array, mapping or table; other columns are passed through.
 
         float32 and float16 stay what they are, small integers become float32, everything else float64. Missing values stay
-        missing. Columns of the fit that are absent are not asked for.
+        missing. Columns of the fit that are absent are not asked for. In a mapping or table, marks of what was missing
+        (`impute(indicator=True)`) get a column of their own beside theirs: "age" and "age_missing".
         """
         return self._apply(batch, inverse=False)
 
@@ -69,21 +70,42 @@ class Fitted:
             came = frames.column_names(batch)
             names = [name for name in self.columns if name in came]
             self._some(names, came)
-            columns = frames.read_columns(batch, names)
-            return frames.replace_columns(batch, {name: self[name]._run(columns[name], inverse) for name in names})
+            marks = self._marks(names, came, inverse)
+            columns = frames.read_columns(batch, [*names, *(mark for mark in marks if mark in came)])
+            values: dict[str, np.ndarray] = {}
+            for name in names:
+                values |= self[name].columns(columns, inverse=inverse)
+            drop = [mark for mark in marks if inverse and mark in came]
+            return frames.replace_columns(batch, values, beside={} if inverse else marks, drop=drop)
         if isinstance(batch, Mapping):
             names = [name for name in batch if name in self.maps]
             self._some(names, list(batch))
-            return {
-                name: self[name]._run(arrays.numbers(value, name), inverse) if name in self.maps else value
-                for name, value in batch.items()
-            }
+            marks = self._marks(names, list(batch), inverse)
+            numbers = {name: arrays.numbers(batch[name], name) for name in (*names, *marks) if name in batch}
+            found: dict[Any, Any] = {}
+            for name, value in batch.items():
+                if name in self.maps:
+                    found |= self[name].columns(numbers, inverse=inverse)
+                elif name not in marks:
+                    found[name] = value
+            return found
         if not self.profile.bare:
             raise DataError(
                 f"expected a table or a mapping with the columns {quoted(self.columns)}, got {type(batch).__name__}. "
                 'For one column, take it by name: fitted["name"].transform(...).'
             )
         return self[BARE]._run(arrays.numbers(batch), inverse)
+
+    def _marks(self, names: list[str], came: Iterable[Any], inverse: bool) -> dict[str, str]:
+        """The columns of marks -> those that they belong to; an error where one is there and means something else."""
+        marks = {mark_name(name): name for name in names if self.maps[name].marks}
+        taken = [mark for mark in marks if mark in self.maps or (mark in came and not inverse)]
+        if taken:
+            raise ChoiceError(
+                f"column {quoted(taken)}: is there already, and is what the marks of {quoted([marks[taken[0]]])} are called. "
+                "Rename it, or leave indicator out."
+            )
+        return marks
 
     def _some(self, names: list[str], came: list[str]) -> None:
         if not names:
@@ -242,6 +264,21 @@ class FittedColumn:
         y, x = (np.asarray(arrays.numbers(one, self.name), np.float64) for one in (values, like))
         return np.asarray(self.map.inverse_like(y, x, np))
 
+    def columns(self, batch: Mapping[str, np.ndarray], *, inverse: bool = False) -> dict[str, np.ndarray]:
+        """The columns that a table gets for this one: itself, and beside it the marks of what was missing, where it has some."""
+        array, mark = batch[self.name], mark_name(self.name)
+        if not self.map.marks:
+            return {self.name: self._run(array, inverse)}
+        if inverse and mark in batch:
+            halves = [one[:, None] if one.ndim == 1 else one for one in (array, batch[mark])]
+            array = (np.ma if np.ma.isMA(array) else np).concatenate(halves, axis=-1)
+        result = self._run(array, inverse)
+        if inverse:
+            return {self.name: result.reshape(batch[self.name].shape) if self.column.scalar else result}
+        width = result.shape[-1] // 2
+        shape = array.shape if self.column.scalar else result[..., :width].shape
+        return {self.name: result[..., :width].reshape(shape), mark: result[..., width:].reshape(shape)}
+
     def layer(self, *, inverse: bool = False, **kwargs: Any) -> Any:
         """A Keras layer for this column alone, tensor in, tensor out; with `inverse=True` back to real units."""
         return keras_part().Normalize(
@@ -256,15 +293,25 @@ class FittedColumn:
         if array.dtype.kind not in "biuf":
             raise DataError(f"column {quoted([self.name])}: expected numbers, got {array.dtype}. Cast it.")
         wide, last = self.column.features, (self.column.shape or (None,))[-1]
-        if (wide > 1 and array.ndim < 2) or (last == wide and array.ndim > 1 and array.shape[-1] != wide):
+        expected = self.map.width(wide) if inverse else wide
+        allowed = (
+            (expected, wide) if self.map.marks and inverse else (expected,)
+        )  # values may come back without their marks
+        if self.column.scalar:
+            wrong = expected > 1 and array.ndim > 1 and array.shape[-1] not in allowed
+        else:
+            wrong = last == wide and array.ndim > 1 and array.shape[-1] not in allowed
+        if wrong or (wide > 1 and array.ndim < 2):
             raise DataError(
-                f"column {quoted([self.name])}: expected {wide} features on the last axis, got shape {array.shape}."
+                f"column {quoted([self.name])}: expected {expected} features on the last axis, got shape {array.shape}."
             )
         if self.profile.profile.bare and self.column.shape and array.ndim != len(self.column.shape) + 1:
             raise DataError(
                 f"expected an array of {len(self.column.shape) + 1} axes with samples first, got shape {array.shape}."
             )
         result = apply(self.map, array, inverse=inverse)
+        if self.column.scalar and result.ndim > max(1, array.ndim if array.shape[-1:] == (1,) else 1) and inverse:
+            result = result[..., 0]  # the numbers that the marks came with
         return result if masked or not isinstance(result, np.ma.MaskedArray) else result.filled(np.nan)
 
 

@@ -18,10 +18,11 @@ import numpy as np
 
 from tfnorm import maps
 from tfnorm.codec import encode
-from tfnorm.errors import ChoiceError
+from tfnorm.covariance import Covariance, excess
+from tfnorm.errors import ChoiceError, DataError
 from tfnorm.fitted import Fitted
 from tfnorm.gather import Progress, Want, gather, threads
-from tfnorm.maps import Affine, Clip, Identity, Map, RowNorm
+from tfnorm.maps import Affine, Clip, Identity, Limit, Map, RowNorm
 from tfnorm.profile import UNITS, Column, Profile
 from tfnorm.quantiles import Curve, Quantiles
 from tfnorm.sources import Source, open_source
@@ -243,11 +244,39 @@ def _check_shapes(columns: list[Column], stages: Mapping[str, Stages]) -> None:
     for column in columns:
         for stage in stages[column.name]:
             step = None if stage.needs else stage.solve({})
-            if isinstance(step, RowNorm) and len(column.shape) < max((-axis for axis in step.axes), default=1):
+            if Covariance in stage.needs:
+                _check_joint(column, stages[column.name], stage)
+            if isinstance(step, maps.Patches | maps.JoinPatches):
+                _check_images(column, maps.chain(*(one.solve({}) for one in _split(stages[column.name])[0])))
+            if isinstance(step, RowNorm) and len(column.shape) < step.sample_axes:
                 raise ChoiceError(
                     f"column {quoted([column.name])}: {stage} needs a vector in each row, got {_shape_text(column)}. "
                     "Join the columns into one array first (df.to_numpy()), or choose another technique."
                 )
+
+
+def _check_images(column: Column, before: Map) -> None:
+    try:
+        before.shape((None, *column.shape))
+    except DataError as error:
+        raise ChoiceError(f"column {quoted([column.name])}: {error}") from None
+
+
+def _check_joint(column: Column, stages: Stages, stage: Any) -> None:
+    """A technique that looks at all features together needs several, each with statistics of its own."""
+    name = quoted([column.name])
+    if column.scalar:
+        raise ChoiceError(
+            f"column {name}: {stage} needs a vector in each row, got single numbers. "
+            "Join the columns into one array first (df.to_numpy()), or choose another technique."
+        )
+    if column.features != column.shape[-1]:
+        raise ChoiceError(
+            f"column {name}: {stage} looks at the features together, and axis=None takes them for one. Leave axis out."
+        )
+    before = maps.chain(*(one.solve({}) for one in _split(stages)[0]))
+    if too_wide := excess(before.width(column.features)):
+        raise ChoiceError(f"column {name}: {stage}: {too_wide}")
 
 
 def _shape_text(column: Column) -> str:
@@ -333,7 +362,7 @@ def _carried(step: Map, extremes: Extremes) -> set[type[Statistic]]:
     """The statistics that a map carries to those of what it gives: extremes go through all that rises, quantiles and
     moments through straight lines, and limits that take off nothing of these data."""
     steps = _steps(step)
-    if not all(isinstance(one, (Affine, Clip, Identity, *_CURVES)) and not _falls(one) for one in steps):
+    if not all(isinstance(one, (Affine, Clip, Limit, Identity, *_CURVES)) and not _falls(one) for one in steps):
         return set()
     if any(isinstance(one, _CURVES) for one in steps):
         return {Extremes}
@@ -341,10 +370,10 @@ def _carried(step: Map, extremes: Extremes) -> set[type[Statistic]]:
     ends[np.isinf(ends)] = np.nan  # of a feature without values
     for one in steps:
         mapped = np.asarray(one.forward(ends, np))
-        if isinstance(one, Clip) and not np.array_equal(mapped, ends, equal_nan=True):
+        if isinstance(one, Clip | Limit) and not np.array_equal(mapped, ends, equal_nan=True):
             return {Extremes}
         ends = mapped
-    return {Extremes, Quantiles, Moments}
+    return {Extremes, Quantiles, Moments, Covariance}
 
 
 def _falls(step: Map) -> bool:
@@ -395,4 +424,6 @@ def push(statistic: Statistic, step: Map) -> Any:
             m3=statistic.m3 * mantissa**3,
             m4=statistic.m4 * mantissa**4,
         )
+    if isinstance(statistic, Covariance):
+        return statistic.pushed(step)
     return _Pushed(statistic, step) if isinstance(statistic, Quantiles) else statistic

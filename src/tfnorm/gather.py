@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import itertools
 import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from tfnorm.apply import apply
 from tfnorm.engines import Fold
 from tfnorm.engines.threads import Threads
 from tfnorm.errors import ChoiceError, DataError
-from tfnorm.maps import Map
+from tfnorm.maps import Chain, Map, chain
 from tfnorm.profile import Column, Gathering, Part, Profile, Provenance
 from tfnorm.quantiles import Quantiles
 from tfnorm.sources import Batch, Shard, Source, rows_per_shard
@@ -38,6 +39,11 @@ class Want:
     via: str
     step: Map
     kinds: tuple[type[Statistic], ...]
+
+    @property
+    def features(self) -> int:
+        """How many the statistics are of: those of what the map gives."""
+        return self.step.width(self.column.features)
 
 
 @dataclass(frozen=True)
@@ -80,7 +86,7 @@ def gather(
     _refuse_empty_weights(wants, total.statistics)
     gatherings = tuple(
         Gathering(
-            tuple(Part(want.column.name, want.via, want.column.features) for want in wants if kind in want.kinds),
+            tuple(Part(want.column.name, want.via, want.features) for want in wants if kind in want.kinds),
             statistic.coarsened() if isinstance(statistic, Quantiles) else statistic,
         )
         for kind, statistic in total.statistics.items()
@@ -95,7 +101,7 @@ def _refuse_empty_weights(wants: Sequence[Want], statistics: Mapping[type[Statis
     assert isinstance(extremes, Extremes)
     empty = np.flatnonzero((count.finite > 0) & (extremes.minimum > extremes.maximum))
     if len(empty):
-        ends = np.cumsum([want.column.features for want in wants])
+        ends = np.cumsum([want.features for want in wants])
         name = wants[int(np.searchsorted(ends, empty[0], side="right"))].column.name
         raise DataError(
             f"column {name!r}: every value has the weight 0. Give some of them weight, or no weights at all."
@@ -155,7 +161,7 @@ class Measure:
 
     def _empty(self) -> dict[type[Statistic], Statistic]:
         return {
-            kind: kind.join([kind.nothing(want.column.features) for want in self.wants if kind in want.kinds])
+            kind: kind.join([kind.nothing(want.features) for want in self.wants if kind in want.kinds])
             for kind in self._kinds()
         }
 
@@ -170,7 +176,7 @@ class Measure:
             if want.via:
                 array = self._through(want, array, place, first_row)
             weight: Any = None if self.weight is None else np.ma.asarray(batch[self.weight])
-            rows = want.column.rows_of(array)
+            rows = array.reshape(-1, want.features)
             if weight is not None and len(rows) != len(weight):  # several values of a feature in one row
                 weight = np.repeat(weight, len(rows) // max(1, len(weight)))
             block = prepare(rows, weight)
@@ -188,14 +194,28 @@ class Measure:
     def _through(self, want: Want, array: np.ndarray, place: str, first_row: int) -> np.ndarray:
         # in float64: the statistics are of what exact arithmetic would give
         mapped = apply(want.step, array.astype(np.float64), workers=1)
-        outside = np.isnan(np.ma.filled(mapped, 0)) & np.isfinite(np.ma.filled(array, np.nan).astype(np.float64))
-        if outside.any() and want.step.domain:
+        if not want.step.domain:
+            return mapped
+        # numbers are compared with themselves, so before any of them changes its place
+        own = (
+            mapped
+            if want.step.elementwise
+            else apply(_elementwise_part(want.step), array.astype(np.float64), workers=1)
+        )
+        outside = np.isnan(np.ma.filled(own, 0)) & np.isfinite(np.ma.filled(array, np.nan).astype(np.float64))
+        if outside.any():
             row = _first_row(outside)
             raise DataError(
                 f"column {want.column.name!r}: {want.via} needs {want.step.domain}, got {array[row]} in row "
                 f"{first_row + row} ({place}). Choose another technique, or leave such rows out."
             )
         return mapped
+
+
+def _elementwise_part(step: Map) -> Map:
+    """What it does up to the first step that mixes or moves numbers."""
+    steps = step.maps if isinstance(step, Chain) else (step,)
+    return chain(*itertools.takewhile(lambda one: one.elementwise, steps))
 
 
 def _first_row(found: np.ndarray) -> int:

@@ -8,6 +8,7 @@ from tfnorm.maps.core import Array as Array
 from tfnorm.maps.core import Chain as Chain
 from tfnorm.maps.core import Clip as Clip
 from tfnorm.maps.core import Identity as Identity
+from tfnorm.maps.core import Limit as Limit
 from tfnorm.maps.core import Map as Map
 from tfnorm.maps.core import Namespace as Namespace
 from tfnorm.maps.core import Shape as Shape
@@ -27,6 +28,7 @@ from tfnorm.maps.curves import SmoothClip as SmoothClip
 from tfnorm.maps.curves import TukeyTails as TukeyTails
 from tfnorm.maps.curves import YeoJohnson as YeoJohnson
 from tfnorm.maps.marks import FillAndMark as FillAndMark
+from tfnorm.maps.marks import mark_name as mark_name
 from tfnorm.maps.matrix import Matrix as Matrix
 from tfnorm.maps.patches import JoinPatches as JoinPatches
 from tfnorm.maps.patches import Patches as Patches

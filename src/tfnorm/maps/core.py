@@ -188,6 +188,26 @@ class Clip(Map):
 
 
 @dataclass(frozen=True)
+class Limit(Map):
+    """`y = min(max(x, low), high)`, the same for all features: what `Clip` does where no data set the ends."""
+
+    elementwise: ClassVar[bool] = True
+
+    low: float
+    high: float
+
+    def forward(self, x: Array, xp: Namespace) -> Array:
+        inside = xp.where(x < self.low, xp.full_like(x, self.low), x)  # which keeps NaN
+        return xp.where(x > self.high, xp.full_like(x, self.high), inside)
+
+    def inverse(self, y: Array, xp: Namespace) -> Array:
+        return y
+
+    def flaw(self, features: int) -> str:  # noqa: ARG002
+        return "" if self.low < self.high else "its low must be below its high"
+
+
+@dataclass(frozen=True)
 class Identity(Map):
     """`y = x`."""
 

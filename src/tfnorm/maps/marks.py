@@ -11,6 +11,11 @@ from typing import ClassVar
 from tfnorm.maps.core import Array, Map, Namespace, Shape
 
 
+def mark_name(column: str) -> str:
+    """What tables call the column of a column's marks."""
+    return f"{column}_missing"
+
+
 @dataclass(frozen=True)
 class FillAndMark(Map):
     """`y = (value where x is missing, x elsewhere; then 1 where x is missing, 0 elsewhere)`: twice as many features.

@@ -75,7 +75,7 @@ class Matrix(Map):
 
     def flaw(self, features: int) -> str:
         components = self.offset.shape[0] if self.offset.ndim == 1 else -1
-        wanted = {"center": (features,), "offset": (components,)}
+        wanted: dict[str, tuple[int, ...]] = {"center": (features,), "offset": (components,)}
         wanted |= {"matrix": (features, components), "back": (components, features)}
         for name, value in self.arrays().items():
             if value.dtype != np.float64 or value.shape != wanted[name] or not components:

@@ -47,7 +47,9 @@ class Patches(Map):
             sides = (None if side is None else side * self.size for side in (height, width))
             return (*lead, *sides, None if channels is None else channels // self.size**2)
         for side in (height, width):
-            self._whole(side, self.size, came, "cut from images whose height and width are multiples of it; crop or pad them")
+            self._whole(
+                side, self.size, came, "cut from images whose height and width are multiples of it; crop or pad them"
+            )
         sides = (None if side is None else side // self.size for side in (height, width))
         return (*lead, *sides, None if channels is None else channels * self.size**2)
 
