@@ -188,7 +188,7 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
         if self.bare or self.concatenate:
             return keras.KerasTensor(self._result_shapes(shapes), dtype)
         found = {name: keras.KerasTensor(shape, dtype) for name, shape in self._result_shapes(shapes).items()}
-        return self._beside(inputs, found)
+        return self._beside({name: keras.KerasTensor(x.shape, x.dtype) for name, x in inputs.items()}, found)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         shapes = self._named(input_shape)
@@ -301,7 +301,9 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
             raise DataError(f"fitted columns missing: {listed(missing)}. The input has {listed(inputs)}; pass them all")
         marks = [maps.mark_name(name) for name, step in self._fit.steps.items() if step.marks]
         if taken := [mark for mark in marks if mark in inputs and not self.inverse]:
-            raise DataError(f"column {listed(taken)}: is there already, and is what marks of what was missing are called")
+            raise DataError(
+                f"column {listed(taken)}: is there already, and is what marks of what was missing are called"
+            )
         return inputs
 
     def _check(self, name: str, group: _Group, shape: Shape) -> None:

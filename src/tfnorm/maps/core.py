@@ -62,7 +62,7 @@ class Map:
         """How many trailing axes make the sample that is mapped as one: none where each number is mapped by itself."""
         return 0 if self.elementwise else 1
 
-    def shape(self, came: Shape, *, inverse: bool = False) -> Shape:  # noqa: ARG002  # most leave it as it is
+    def shape(self, came: Shape, *, inverse: bool = False) -> Shape:  # most leave it as it is
         """The shape of the result for an array of this shape; None for an axis that is not known."""
         return came
 
@@ -203,7 +203,7 @@ class Limit(Map):
     def inverse(self, y: Array, xp: Namespace) -> Array:
         return y
 
-    def flaw(self, features: int) -> str:  # noqa: ARG002
+    def flaw(self, features: int) -> str:
         return "" if self.low < self.high else "its low must be below its high"
 
 

@@ -70,7 +70,7 @@ class Matrix(Map):
     def shape(self, came: Shape, *, inverse: bool = False) -> Shape:
         return (*came[:-1], self.matrix.shape[0 if inverse else 1])
 
-    def features(self, width: int = 1) -> int:  # noqa: ARG002
+    def features(self, width: int = 1) -> int:
         return len(self.center)
 
     def flaw(self, features: int) -> str:

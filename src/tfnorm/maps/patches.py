@@ -60,7 +60,7 @@ class Patches(Map):
     def features(self, width: int = 1) -> int:
         return max(1, width // self.size**2)
 
-    def flaw(self, features: int) -> str:  # noqa: ARG002
+    def flaw(self, features: int) -> str:
         return "" if 1 <= self.size < 1 << 20 else "its size must be a whole number from 1 up"
 
 

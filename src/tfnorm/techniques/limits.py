@@ -78,10 +78,10 @@ def impute(
     as what it was filled with. Choose it last, after the technique that scales ("standard, impute"), where 0 is the mean. A
     column without values is filled with 0.
 
-    `indicator`: beside the values, as many marks, 1 where a value was missing and 0 elsewhere: features first, then their marks.
-    Then what was missing comes back missing. An array (n, d) becomes (n, 2 d), one of numbers (n,) becomes (n, 2). In a mapping or
-    table the marks get a column of their own: "age" stays, and "age_missing" is put after it. The marks are no part of the
-    scale: choose it last.
+    `indicator`: beside the values, as many marks, 1 where a value was missing and 0 elsewhere: features first, then their
+    marks. Then what was missing comes back missing. An array (n, d) becomes (n, 2 d), one of numbers (n,) becomes (n, 2). In a
+    mapping or table the marks get a column of their own: "age" stays, and "age_missing" is put after it. The marks are no part
+    of the scale: choose it last.
 
     >>> import tfnorm
     >>> tfnorm.fit([[1.0], [float("nan")], [3.0]], "impute('mean')").transform([[float("nan")]])
