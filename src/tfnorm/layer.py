@@ -170,7 +170,7 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
         return {**super().get_config(), "columns": columns, **flags, "fingerprint": self.fingerprint}
 
     def call(self, inputs: Tensor) -> Tensor:
-        blocks = list(self._blocks(self._fitted(inputs)))
+        blocks = list(self._blocks(self._fitted(inputs), self._named(inputs)))
         if self.bare and not self.inverse:
             return blocks[0].values
         if self.concatenate and len(blocks) == 1 and blocks[0].layout in ("stacked", "joined") and not blocks[0].marks:
@@ -276,10 +276,6 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
                     raise DataError(f"column {quoted(name)}: its number of axes is unknown. Use tensor.set_shape(...)")
                 came[name] = ops.reshape(came[name], (-1, group.features(name)))
             self._check(name, group, tuple(came[name].shape))
-            if self.inverse and group.step.marks and maps.mark_name(name) in came:
-                halves = [came[name], ops.cast(came[maps.mark_name(name)], came[name].dtype)]
-                is_number = _is_number(group.step, tuple(came[name].shape))
-                came[name] = ops.stack(halves, axis=-1) if is_number else ops.concatenate(halves, axis=-1)
         return {name: came[name] for name in self._fit.steps if name in came}
 
     def _members(self, came: Mapping[str, Any]) -> Iterator[tuple[_Group, str]]:
@@ -322,8 +318,8 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
             came = f"concatenate=True takes batches of scalars (n,) or vectors (n, d), got shape {shape}"
             raise DataError(f"column {quoted(name)}: {came}. Flatten it, or leave concatenate out")
 
-    def _blocks(self, tensors: dict[str, Tensor]) -> Iterator[_Block]:
-        """Columns of one kind, type and shape are put side by side, mapped at once."""
+    def _blocks(self, tensors: dict[str, Tensor], came: Mapping[str, Tensor]) -> Iterator[_Block]:
+        """Columns of one kind, type and shape are put side by side, mapped at once; on the way back each with its marks."""
         for group in self._fit.groups:
             together: dict[tuple[str, int, str], list[str]] = {}
             for name in group.spans:
@@ -333,13 +329,18 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
                     key = (keras.backend.standardize_dtype(x.dtype), len(x.shape), layout)
                     together.setdefault(key, []).append(name)
             marks = self._gives_marks(group.step)
+            marked = [one for one in group.spans if self.inverse and group.step.marks and maps.mark_name(one) in came]
             for (_, _, layout), names in together.items():
                 if layout == "alone" or len(names) == 1:
                     for name in names:
                         x = tensors[name]
-                        number = _is_number(group.step, tuple(x.shape))
-                        y = self._mapped(group, [name], ops.expand_dims(x, -1) if number else x)
-                        yield _Block([name], y, "number" if number else "alone", marks)
+                        number = _is_number(self._fit.steps[name], tuple(x.shape))
+                        if name in marked:
+                            halves = [x, ops.cast(came[maps.mark_name(name)], x.dtype)]
+                            x = ops.stack(halves, axis=-1) if number else ops.concatenate(halves, axis=-1)
+                        elif number:
+                            x = ops.expand_dims(x, -1)
+                        yield _Block([name], self._mapped(group, [name], x), "number" if number else "alone", marks)
                 else:
                     beside = ops.stack if layout == "stacked" else ops.concatenate
                     x = beside([tensors[name] for name in names], axis=-1)

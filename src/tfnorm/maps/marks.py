@@ -34,7 +34,7 @@ class FillAndMark(Map):
         return xp.concatenate([filled, xp.where(missing, xp.ones_like(x), xp.zeros_like(x))], axis=-1)
 
     def inverse(self, y: Array, xp: Namespace) -> Array:
-        if y.shape[-1] == len(self.value):
+        if y.shape[-1] == self.value.shape[0]:
             return y
         values, marks = xp.split(y, 2, axis=-1)
         return xp.where(marks > 0.5, xp.full_like(values, float("nan")), values)
@@ -47,7 +47,7 @@ class FillAndMark(Map):
         last = came[-1] if came else None
         if not inverse:
             return (*came[:-1], None if last is None else 2 * last)
-        return came if last is None or last == len(self.value) else (*came[:-1], last // 2)
+        return came if last is None or last == self.value.shape[0] else (*came[:-1], last // 2)
 
     def features(self, width: int = 1) -> int:
-        return max(len(self.value), width // 2)
+        return max(self.value.shape[0], width // 2)

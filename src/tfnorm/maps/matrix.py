@@ -71,7 +71,7 @@ class Matrix(Map):
         return (*came[:-1], self.matrix.shape[0 if inverse else 1])
 
     def features(self, width: int = 1) -> int:
-        return len(self.center)
+        return int(self.center.shape[0])
 
     def flaw(self, features: int) -> str:
         components = self.offset.shape[0] if self.offset.ndim == 1 else -1

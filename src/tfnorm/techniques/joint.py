@@ -65,7 +65,7 @@ def whiten(
     variances, directions, unit = _principal(covariance)
     wanted = _how_many(variances, components, features)
     number = min(wanted, len(variances))
-    spreads = np.ldexp(np.sqrt(variances[:number] + np.ldexp(float(epsilon), -2 * unit)), unit)
+    spreads = np.hypot(np.ldexp(np.sqrt(variances[:number]), unit), np.sqrt(epsilon))
     kept, forth, back = directions[:, :number], np.zeros((features, wanted)), np.zeros((wanted, features))
     if method == "zca":
         forth, back = (kept / spreads) @ kept.T, (kept * spreads) @ kept.T
