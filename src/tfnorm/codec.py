@@ -28,7 +28,7 @@ _PACKED_DTYPES = ("uint64", "int64", "float64", "uint8")
 
 
 def packed(dtype: str) -> Any:
-    """A dataclass field whose array (of `dtype`, one axis or two) is stored compressed, for arrays too long to be read by people."""
+    """A dataclass field whose array (of `dtype`, one axis or two) is stored compressed: too long to be read by people."""
     return dataclasses.field(metadata={"packed": dtype})
 
 

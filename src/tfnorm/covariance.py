@@ -1,7 +1,7 @@
 """How the features of a column vary together.
 
-The one law: covariances add up, `Covariance.of(a ++ b) == Covariance.of(a) + Covariance.of(b)`, to the rounding of float64, whatever
-the offset: every block of rows is centered before anything is multiplied, and blocks are merged about their means.
+The one law: covariances add up, `Covariance.of(a ++ b) == Covariance.of(a) + Covariance.of(b)`, to the rounding of float64,
+whatever the offset: every block of rows is centered before anything is multiplied, and blocks are merged about their means.
 """
 
 from __future__ import annotations
@@ -157,9 +157,13 @@ class Covariance(Statistic):
     @property
     def matrix(self) -> np.ndarray:
         """The population covariance (divided by n), (features, features); NaN where there is no whole row."""
-        found, unit = self.scaled()
-        with np.errstate(over="ignore", under="ignore"):
-            return np.ldexp(found, 2 * unit) if (self.weight > 0).all() else np.full_like(found, np.nan)
+        first, second = _pairs(self.ends.tobytes())
+        found = np.full((self.features, self.features), np.nan)
+        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+            mean = self.products / self.weight[first]
+            found[first, second] = np.ldexp(mean, self.exponent[first] + self.exponent[second])
+        found[second, first] = found[first, second]
+        return found
 
     @property
     def correlation(self) -> np.ndarray:
@@ -237,7 +241,7 @@ def excess(features: int) -> str:
 def _centered(rows: np.ndarray, weight: np.ndarray) -> Covariance:
     """Of rows (n, features), few enough to lie in cache; each counted `weight` times, or once where that is empty."""
     features = rows.shape[1]
-    values = np.ascontiguousarray(rows.T, np.float64)  # (features, n): sums along a row are pairwise, and fast
+    values = np.array(rows.T, np.float64, order="C")  # a copy (features, n): sums along a row are pairwise, and fast
     largest = np.maximum(np.abs(values.max(axis=1)), np.abs(values.min(axis=1)))
     out = 0
     if not np.isfinite(largest).all():

@@ -137,6 +137,7 @@ def _file(
     else:
         numbers = {name: fitted[name].column for name in (only or fitted.columns)}
         kinds = {name: "bool" if c.dtype == "bool" else "time" if c.unit else "number" for name, c in numbers.items()}
+        kinds |= {mark_name(name): "number" for name in numbers if inverse and fitted[name].map.marks}
         opened = csv_copy.open_csv(path, delimiter, kinds, as_text=to_csv)
     names = _columns(fitted, path, opened.schema.names, inverse, only)
     while True:

@@ -236,6 +236,11 @@ class FittedColumn:
     def invertible(self) -> bool:
         return self.map.invertible
 
+    @property
+    def width(self) -> int:
+        """How many features the result has: more or fewer than came for some techniques."""
+        return self.map.width(self.column.features)
+
     def transform(self, values: Any) -> np.ndarray:
         """A lone array of this column to the normalized scale."""
         from tfnorm.sources import arrays

@@ -144,13 +144,11 @@ def map_words(step: Map, stages: Stages, features: int, feature: int | None = No
     >>> map_words(affine, (), 1), map_words(Chain((Log1p(), affine)), (), 1)
     ('(x - 26.1) / 14.5', 'log(1 + x), then (x - 26.1) / 14.5')
     """
-    if not step.elementwise and not step.marks:
-        words, width = ", then ".join(stage.kind.summary for stage in stages), step.width(features)
-        return words if width == features else f"{words} ({features} -> {width} features)"
-    if features > 1 and feature is None:
+    steps = step.maps if isinstance(step, Chain) else (step,)
+    mixes = any(not one.elementwise and not one.marks for one in steps)
+    if mixes or (features > 1 and feature is None):
         return ", then ".join(stage.kind.summary for stage in stages)
     at = feature or 0
-    steps = step.maps if isinstance(step, Chain) else (step,)
     texts = [_step_words(one, at) for one in steps]
     if None in texts or not texts:
         return ", then ".join(stage.kind.summary for stage in stages)

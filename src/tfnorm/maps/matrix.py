@@ -1,6 +1,6 @@
 """Maps that mix features: a matrix over the last axis.
 
-The one law: what lies in the directions that are kept comes back, `inverse(forward(x)) == x`; the rest comes back as the center's.
+The one law: what lies in the directions that are kept comes back, `inverse(forward(x)) == x`; the rest is the center's.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Matrix(Map):
         return dataclasses.replace(self, center=center, offset=offset.astype(dtype), **rounded)
 
     def fits(self, dtype: str) -> bool:
-        """Not where terms much larger than their sum would leave it few digits: directions of little variance among large ones."""
+        """Not where terms much larger than their sum leave it few digits: directions of little variance among large ones."""
         largest = np.finfo(dtype).max
         if any(np.abs(value).max(initial=0.0) > largest for value in self.arrays().values()):
             return False
