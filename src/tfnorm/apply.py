@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 
@@ -29,24 +30,21 @@ Groups = Mapping[tuple[str, ...], np.ndarray]
 def apply(
     step: Map, x: np.ndarray, *, groups: Groups | None = None, inverse: bool = False, workers: int | None = None
 ) -> np.ndarray:
-    """Forward or back on an array of any number type, rows first; masked stays masked, unless the map makes a number of it.
+    """Forward or back on an array of any number type, rows first; masked stays masked.
     Maps by key need the rows' `groups`. The result shares no memory with x.
 
     Computed in float32 for float32 and smaller types, in float64 for others, and cast last.
     """
+    if x.ndim == 1 and not step.elementwise and step.width(1) != 1:
+        x = x[:, None]  # a number a row, that becomes several or did so
     if isinstance(x, np.ma.MaskedArray):
-        if step.fills and not inverse:
-            numbers = x if x.dtype.kind == "f" else x.astype(np.float64)
-            filled = apply(step, np.ma.filled(numbers, np.nan), groups=groups, workers=workers)
-            return np.ma.MaskedArray(filled, np.ma.getmaskarray(x) & np.isnan(filled))
-        data = apply(step, x.data, groups=groups, inverse=inverse, workers=workers)
-        return np.ma.MaskedArray(data, np.ma.getmaskarray(x))
+        return _masked(step, x, groups, inverse, workers)
     name = "float64" if x.dtype == np.longdouble else x.dtype.name
     working, result = working_dtypes(name)
     if working == "float32" and not step.fits("float32"):
         working = "float64"
     step = step.at(working)
-    out = np.empty(x.shape, result)
+    out = np.empty([length or 0 for length in step.shape(x.shape, inverse=inverse)], result)
     if not x.ndim or x.size <= SMALL_VALUES or not len(x):
         out[...] = _mapped(_bound(step, groups, x, slice(None)), x, working, inverse, np)
         return out
@@ -62,6 +60,18 @@ def apply(
         for future in [pool.submit(fill, first, min(first + share, len(x))) for first in range(0, len(x), share)]:
             future.result()
     return out
+
+
+def _masked(
+    step: Map, x: np.ma.MaskedArray[Any, Any], groups: Groups | None, inverse: bool, workers: int | None
+) -> np.ndarray:
+    """What is masked stays masked, unless the map is there to fill it; to a map of whole samples it is missing, NaN."""
+    if step.elementwise and not step.fills:
+        data = apply(step, x.data, groups=groups, inverse=inverse, workers=workers)
+        return np.ma.MaskedArray(data, np.ma.getmaskarray(x))
+    floats = x.astype(working_dtypes(x.dtype.name)[1], copy=False)
+    data = apply(step, np.ma.filled(floats, np.nan), groups=groups, inverse=inverse, workers=workers)
+    return np.ma.MaskedArray(data, np.isnan(data))
 
 
 def _bound(step: Map, groups: Groups | None, x: np.ndarray, part: slice) -> Runnable:

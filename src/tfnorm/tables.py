@@ -71,6 +71,9 @@ def _profile_table(profile: Profile) -> Table:
 
 def _fitted_table(fitted: Fitted) -> Table:
     title = f"fit of {_subject(fitted.profile, len(fitted.maps))}"
+    if fitted.profile.bare:
+        features, width = fitted.profile.columns[0].features, fitted[fitted.columns[0]].width
+        title += f", giving {width:,} feature{'s' * (width != 1)}" if width != features else ""
     return _table(title, fitted.profile, list(fitted.maps), fitted)
 
 
@@ -112,7 +115,9 @@ def _line(profile: Profile, name: str, fitted: Fitted | None, feature: int | Non
         line["technique"] = fitted.choice[name]
         words = map_words(fitted.maps[name], fitted.stages[name], column.features, feature)
         several = column.features > 1 and feature is None
-        line["what it does"] = f"{column.features:,} features: {words}" if several else words
+        width = fitted.maps[name].width(column.features)
+        number_of = f"{column.features:,} features" + (f" to {width:,}" if width != column.features else "")
+        line["what it does"] = f"{number_of}: {words}" if several else words
     if "values" in said:
         line["missing"] = share(said["missing"], said["values"])
         if fitted is None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 Array = Any  # a NumPy array or a tensor of whatever backend Keras runs on
 Namespace = Any  # numpy or keras.ops
+Shape = tuple[int | None, ...]
 
 
 class Runnable(Protocol):
@@ -54,6 +55,9 @@ class Map:
     fills: ClassVar[bool] = False
     """Whether it makes a number of what is missing."""
 
+    marks: ClassVar[bool] = False
+    """Whether the result has, after its values, as many marks of what was missing; tables give these a column of their own."""
+
     restores_like: ClassVar[bool] = False
     """Whether `inverse_like` gives back what `inverse` cannot."""
 
@@ -83,6 +87,23 @@ class Map:
     def limited(self) -> str:
         """What does not come back as it was, in words, where the rest does; empty where everything does."""
         return ""
+
+    @property
+    def sample_axes(self) -> int:
+        """How many trailing axes make the sample that is mapped as one: none where each number is mapped by itself."""
+        return 0 if self.elementwise else 1
+
+    def shape(self, came: Shape, *, inverse: bool = False) -> Shape:  # most leave it as it is
+        """The shape of the result for an array of this shape; None for an axis that is not known."""
+        return came
+
+    def width(self, features: int) -> int:
+        """How many features the result has, for so many."""
+        return self.shape((None, None, None, features))[-1] or 1
+
+    def features(self, width: int = 1) -> int:
+        """How many features a row must have for `width` of them to come out; 1 stands for any."""
+        return max(width, *map(len, self.arrays().values())) if self.arrays() else width
 
     @property
     def domain(self) -> str:
@@ -280,6 +301,21 @@ class Chain(Map):
         return any(step.fills for step in self.maps)
 
     @property
+    def marks(self) -> bool:  # type: ignore[override]  # marks are marks until they are mixed with values
+        return reduce(lambda marked, step: step.marks or (marked and step.elementwise), self.maps, False)
+
+    @property
+    def sample_axes(self) -> int:
+        return max((step.sample_axes for step in self.maps), default=0)
+
+    def shape(self, came: Shape, *, inverse: bool = False) -> Shape:
+        steps = reversed(self.maps) if inverse else self.maps
+        return reduce(lambda shape, step: step.shape(shape, inverse=inverse), steps, came)
+
+    def features(self, width: int = 1) -> int:
+        return reduce(lambda found, step: step.features(found), reversed(self.maps), width)
+
+    @property
     def restores_like(self) -> bool:  # type: ignore[override]  # where each step that loses something does
         return bool(self.lost) and all(step.restores_like or not step.lost for step in self.maps)
 
@@ -340,7 +376,11 @@ class Chain(Map):
     def flaw(self, features: int) -> str:
         if not self.maps:
             return "it is a chain of nothing"
-        return next((flaw for step in self.maps if (flaw := step.flaw(features))), "")
+        for step in self.maps:
+            if flaw := step.flaw(features):
+                return flaw
+            features = step.width(features)
+        return ""
 
     def settings(self) -> tuple[object, ...]:
         return tuple((type(step), step.settings()) for step in self.maps)
