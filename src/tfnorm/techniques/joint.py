@@ -124,12 +124,15 @@ def patches(size: int) -> Map:
 def join_patches(size: int) -> Map:
     """patches put together to images
 
-    (n, h, w, size * size * c) to (n, h * size, w * size, c): the way back of `patches`. Keeps every number.
+    (n, h, w, size * size * c) to (n, h * size, w * size, c): the way back of `patches`. Keeps every number. Choose it after
+    what looked at patches, to have images again.
 
     >>> import numpy as np, tfnorm
     >>> fitted = tfnorm.fit(np.arange(16.0).reshape(1, 4, 4, 1), "patches(2), join_patches(2)")
     >>> fitted.transform(np.eye(4).reshape(1, 4, 4, 1))[0, :, :, 0].tolist() == np.eye(4).tolist()
     True
+
+    tf.nn.depth_to_space.
     """
     return _sound(maps.JoinPatches(size))
 
