@@ -243,7 +243,7 @@ def _cut(name: str) -> Iterator[str]:
         yield cell(whole + 18 * c, 14 + 18 * r, 17, 2 * (r // 4) + c // 4, image[0, r, c, 0])
     for patch, k in np.ndindex(4, 16):
         yield cell(cut + 8 * k, 30 + 32 * patch, 7.5, patch, rows[patch, k])
-    for left, word in ((whole + 72, "an image"), (cut + 64, "its patches, a row of numbers each")):
+    for left, word in ((whole + 72, "an image"), (cut + 64, "its patches, a row each")):
         yield _text(left, 178, word)
 
 
