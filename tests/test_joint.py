@@ -522,3 +522,26 @@ def test_a_table_of_a_fit_tells_widths() -> None:
     )
     text = repr(tfnorm.fit({"age": [1.0, NAN, 4.0]}, "standard, impute(indicator=True)"))
     assert "(x - 2.5) / 1.5, then 0 where missing, and a mark of it" in text
+
+
+def test_times_in_nanoseconds_keep_their_last_digits() -> None:
+    x = np.array([[0, 9], [1, 3], [2, 1], [3, 7]], np.int64) + 1_700_000_000_123_456_789
+    fitted, near = tfnorm.fit(x, "whiten"), tfnorm.fit(x - x.min(), "whiten")
+    np.testing.assert_allclose(fitted.transform(x), near.transform(x - x.min()), atol=1e-12)
+    np.testing.assert_allclose(fitted.layer()(x), near.transform(x - x.min()), atol=1e-6)
+
+
+def test_log1p_of_large_numbers_is_whitened_in_float64() -> None:
+    x = (1e6 + RANDOM.normal(size=(200, 2)) * 100).astype("float32")
+    fitted = tfnorm.fit(x, "log1p, whiten")
+    exact_in_float64 = fitted.transform(x.astype("float64"))
+    np.testing.assert_allclose(fitted.transform(x), exact_in_float64, atol=2e-6)
+    np.testing.assert_allclose(fitted.layer()(x), exact_in_float64, atol=2e-6)
+
+
+def test_rounding_at_a_large_offset_is_no_direction() -> None:
+    a = RANDOM.normal(size=500)
+    x = np.stack([a, 3 * a], axis=1) + 1e10  # dependent, but for the rounding of the numbers themselves
+    fitted = tfnorm.fit(x, "whiten")
+    assert (fitted.transform(x)[:, 1] == 0).all()
+    np.testing.assert_allclose(fitted.inverse(fitted.transform(x)), x, rtol=1e-15)

@@ -1,6 +1,7 @@
 """How a map runs on arrays.
 
-The one law: the result is `maps.run`'s, bit for bit, whatever the tiles and threads. Work goes tile by tile, so that a
+The one law: the result is `maps.run`'s, bit for bit, whatever the tiles and threads (a matrix' to the rounding of its sums,
+whose order BLAS chooses by the number of rows). Work goes tile by tile, so that a
 formula's intermediate values stay in cache and memory is read once and written once. The affine map, which most columns
 get, has a compiled twin of its formula that needs no intermediate values at all.
 """
@@ -17,6 +18,7 @@ from tfnorm.engines.threads import default_workers
 from tfnorm.maps import Affine, Map, run, working_dtypes
 
 TILE_VALUES = 1 << 15
+MATRIX_ROWS = 1024
 ALONE_BELOW = 1 << 18  # values; fewer are done before a second thread has started
 
 
@@ -35,10 +37,11 @@ def apply(step: Map, x: np.ndarray, *, inverse: bool = False, workers: int | Non
         working = "float64"
     step = step.at(working)
     workers = default_workers() if workers is None else workers
-    if x.size <= TILE_VALUES or not len(x):
+    at_once = _values_at_once(step)
+    if x.size <= at_once or not len(x):
         return _tile(step, x, working, inverse).astype(result, copy=False)
     out = np.empty([length or 0 for length in step.shape(x.shape, inverse=inverse)], result)
-    rows = max(1, TILE_VALUES * len(x) // x.size)
+    rows = max(1, at_once * len(x) // x.size)
     edges = list(range(0, len(x), rows))
 
     compiled = _compiled(step, x, out) if not inverse else None
@@ -58,6 +61,14 @@ def apply(step: Map, x: np.ndarray, *, inverse: bool = False, workers: int | Non
         for future in [pool.submit(work, first, first + share) for first in range(0, len(edges), share)]:
             future.result()
     return out
+
+
+def _values_at_once(step: Map) -> int:
+    """What stays in cache; of a matrix so many rows that reading it is not what takes the time."""
+    if step.elementwise:
+        return TILE_VALUES
+    sides = [len(value) for value in step.arrays().values() if value.ndim == 2]
+    return max(TILE_VALUES, min(MATRIX_ROWS * max(sides, default=0), 1 << 21))
 
 
 def _masked(step: Map, x: np.ma.MaskedArray[Any, Any], inverse: bool, workers: int | None) -> np.ndarray:
