@@ -364,6 +364,8 @@ def test_patches_are_cut_and_joined() -> None:
         fitted.transform(images[:, :3])
     with pytest.raises(ChoiceError, match="from 1 up"):
         tfnorm.fit(images, "patches(0)")
+    with pytest.raises(ChoiceError, match="patches of 3"):
+        tfnorm.fit(images, "patches(2), whiten, join_patches(3)")
 
 
 def test_patches_are_whitened_as_vectors() -> None:
@@ -545,3 +547,23 @@ def test_rounding_at_a_large_offset_is_no_direction() -> None:
     fitted = tfnorm.fit(x, "whiten")
     assert (fitted.transform(x)[:, 1] == 0).all()
     np.testing.assert_allclose(fitted.inverse(fitted.transform(x)), x, rtol=1e-15)
+
+
+def test_blocks_that_are_not_the_columns_are_told() -> None:
+    profile = tfnorm.fit({"a": MIXED, "b": MIXED[:, :2]}, "whiten").profile
+    assert profile.flaw() == ""
+    assert profile["b"].covariance.features == 2
+    wrong = Covariance.join([Covariance.of(MIXED[:, :3]), Covariance.of(MIXED[:, :3])])
+    gatherings = [
+        dataclasses.replace(one, statistic=wrong) if isinstance(one.statistic, Covariance) else one
+        for one in profile.gatherings
+    ]
+    assert "blocks" in dataclasses.replace(profile, gatherings=tuple(gatherings)).flaw()
+
+
+def test_spreads_at_the_end_of_float64_give_no_infinity() -> None:
+    for x in ([[0.0], [5e-324]], [[1e308, -1e308], [-1e308, 1e308], [1e308, 1e308]], [[1e200, 1.0], [3e200, 2.0]]):
+        for choice in ("whiten", "whiten('zca')"):
+            fitted = tfnorm.fit(np.array(x), choice)
+            assert np.isfinite(fitted.transform(np.array(x))).all()
+            assert fitted.maps["x"].flaw(len(x[0])) == ""

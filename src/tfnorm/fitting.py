@@ -247,7 +247,7 @@ def _check_shapes(columns: list[Column], stages: Mapping[str, Stages]) -> None:
             if Covariance in stage.needs:
                 _check_joint(column, stages[column.name], stage)
             if isinstance(step, maps.Patches | maps.JoinPatches):
-                _check_images(column, maps.chain(*(one.solve({}) for one in _split(stages[column.name])[0])))
+                _fits_shape(column, maps.chain(*(one.solve({}) for one in _split(stages[column.name])[0])))
             if isinstance(step, RowNorm) and len(column.shape) < step.sample_axes:
                 raise ChoiceError(
                     f"column {quoted([column.name])}: {stage} needs a vector in each row, got {_shape_text(column)}. "
@@ -255,11 +255,13 @@ def _check_shapes(columns: list[Column], stages: Mapping[str, Stages]) -> None:
                 )
 
 
-def _check_images(column: Column, before: Map) -> None:
+def _fits_shape(column: Column, step: Map) -> Map:
+    """The map, where the column has a shape for it."""
     try:
-        before.shape((None, *column.shape))
+        step.shape((None, *column.shape))
     except DataError as error:
         raise ChoiceError(f"column {quoted([column.name])}: {error}") from None
+    return step
 
 
 def _check_joint(column: Column, stages: Stages, stage: Any) -> None:
@@ -296,7 +298,7 @@ def _solve(profile: Profile, name: str, stages: Stages) -> Map:
     done = [stage.solve({}) for stage in before]
     _check_domain(profile, name, done)
     if first is None:
-        return maps.chain(*done)
+        return _fits_shape(profile[name].column, maps.chain(*done))
     via = _text(before)
     statistics: dict[type[Statistic], Any] = {}
     for kind in dict.fromkeys((*_needs(stages), Extremes)):
@@ -308,7 +310,8 @@ def _solve(profile: Profile, name: str, stages: Stages) -> Map:
                     "fit from the data instead."
                 )
             raise ChoiceError(
-                f"column {quoted([name])}: {first} needs {kind.__name__.lower()}, which the profile lacks."
+                f"column {quoted([name])}: {first} needs {kind.__name__.lower()}, which the profile lacks. "
+                "Fit from the data instead."
             )
     done.append(first.solve(statistics))
     pushed = done[-1]
@@ -326,7 +329,7 @@ def _solve(profile: Profile, name: str, stages: Stages) -> Map:
             if Extremes in carried:
                 _refuse_outside(name, done[-1], push(statistics[Extremes], pushed))
         pushed = maps.chain(pushed, done[-1])
-    return maps.chain(*done)
+    return _fits_shape(profile[name].column, maps.chain(*done))
 
 
 def _check_domain(profile: Profile, name: str, done: list[Map]) -> None:

@@ -21,7 +21,9 @@ _LOSES = 16.0  # times the rounding of one number that a result's may be, if flo
 class Matrix(Map):
     """`y = (x - center) @ matrix + offset` over the last axis; back by `x = (y - offset) @ back + center`.
 
-    A sample with a missing value in any position is missing. The subtraction comes first, as in `Affine`.
+    A sample with a missing value in any position is missing. The subtraction comes first, as in `Affine`. (On GPUs that have
+    TensorFloat-32, TensorFlow rounds what float32 products take to 11 bits, unless told not to:
+    `tf.config.experimental.enable_tensor_float_32_execution(False)`.)
     """
 
     subtracts_first: ClassVar[bool] = True

@@ -66,8 +66,9 @@ def whiten(
         raise ChoiceError(f"whiten: components must be at most the number of features, {features}, got {components!r}.")
     variances, directions, unit = _principal(covariance)
     wanted = _how_many(variances, components, features)
-    number = min(wanted, len(variances))
-    spreads = np.hypot(np.ldexp(np.sqrt(variances[:number]), unit), np.sqrt(epsilon))
+    spreads = np.hypot(np.ldexp(np.sqrt(variances), unit), np.sqrt(epsilon))
+    number = min(wanted, int((spreads > np.finfo(np.float64).tiny).sum()))  # what lies below has no inverse
+    spreads = spreads[:number]
     kept, forth, back = directions[:, :number], np.zeros((features, wanted)), np.zeros((wanted, features))
     if method == "zca":
         forth, back = (kept / spreads) @ kept.T, (kept * spreads) @ kept.T
