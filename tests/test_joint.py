@@ -518,7 +518,9 @@ def test_files_get_the_column_of_marks_too(tmp_path: Any, suffix: str) -> None:
 
 
 def test_a_table_of_a_fit_tells_widths() -> None:
-    assert "4 features to 2: (x - mean) @ W" in repr(tfnorm.fit({"v": MIXED}, {"v": "whiten(components=2)"}))
+    text = repr(tfnorm.fit({"v": MIXED}, {"v": "whiten(components=2)"}))
+    assert "4 features to 2: (x - mean) @ W" in text
+    assert "2 of 4 directions are dropped" in text
     assert repr(tfnorm.fit(MIXED, "whiten(components=2)")).startswith(
         "fit of 4 features on 500 rows of array, giving 2 features"
     )

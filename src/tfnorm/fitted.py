@@ -275,7 +275,7 @@ class FittedColumn:
         if not self.map.marks:
             return {self.name: self._run(array, inverse)}
         if inverse and mark in batch:
-            halves = [one[:, None] if one.ndim == 1 else one for one in (array, batch[mark])]
+            halves = [one[:, None] if one.ndim == 1 else one for one in (array, batch[mark].astype(array.dtype))]
             array = (np.ma if np.ma.isMA(array) else np).concatenate(halves, axis=-1)
         result = self._run(array, inverse)
         if inverse:
@@ -299,9 +299,7 @@ class FittedColumn:
             raise DataError(f"column {quoted([self.name])}: expected numbers, got {array.dtype}. Cast it.")
         wide, last = self.column.features, (self.column.shape or (None,))[-1]
         expected = self.map.width(wide) if inverse else wide
-        allowed = (
-            (expected, wide) if self.map.marks and inverse else (expected,)
-        )  # values may come back without their marks
+        allowed = {expected, wide if self.map.marks else expected}  # values may come back without their marks
         if self.column.scalar:
             wrong = expected > 1 and array.ndim > 1 and array.shape[-1] not in allowed
         else:
@@ -315,8 +313,8 @@ class FittedColumn:
                 f"expected an array of {len(self.column.shape) + 1} axes with samples first, got shape {array.shape}."
             )
         result = apply(self.map, array, inverse=inverse)
-        if self.column.scalar and result.ndim > max(1, array.ndim if array.shape[-1:] == (1,) else 1) and inverse:
-            result = result[..., 0]  # the numbers that the marks came with
+        if inverse and self.column.scalar and self.map.marks and (array.ndim == 1 or array.shape[-1] != 1):
+            result = result[..., 0]  # the numbers without the axis that their marks were on
         return result if masked or not isinstance(result, np.ma.MaskedArray) else result.filled(np.nan)
 
 

@@ -132,8 +132,9 @@ def _line(profile: Profile, name: str, fitted: Fitted | None, feature: int | Non
     if fitted is not None:
         if line["what it does"].startswith("becomes"):
             line["what it does"], line["note"] = f"{line['note'] or 'constant'}: {line['what it does']}", ""
-        if not fitted.maps[name].invertible:
-            line["note"] = "; ".join(filter(None, [line["note"], "not invertible"]))
+        step = fitted.maps[name]
+        lost = "not invertible" if not step.invertible else step.lost if feature is None else ""
+        line["note"] = "; ".join(filter(None, [line["note"], lost]))
     return line
 
 
