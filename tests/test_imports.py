@@ -54,7 +54,7 @@ MAY: dict[str, set[str]] = {
     "layer": {"errors", "codec", "maps"},
     "attach": {"errors", "maps", "layer"},
     "summary": {"statistics", "quantiles", "maps", "techniques", "profile", "fitted"},
-    "tables": {"sources", "profile", "fitted", "summary"},
+    "tables": {"sources", "maps", "profile", "fitted", "summary"},
     "files_out": {"errors", "sources", "maps", "fitted"},
     "terminal": set(),
     "demo_model": {"fitted", "summary"},

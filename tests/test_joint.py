@@ -364,6 +364,8 @@ def test_patches_are_cut_and_joined() -> None:
         fitted.transform(images[:, :3])
     with pytest.raises(ChoiceError, match="from 1 up"):
         tfnorm.fit(images, "patches(0)")
+    with pytest.raises(ChoiceError, match="patches of 3"):
+        tfnorm.fit(images, "patches(2), whiten, join_patches(3)")
 
 
 def test_patches_are_whitened_as_vectors() -> None:
@@ -516,10 +518,55 @@ def test_files_get_the_column_of_marks_too(tmp_path: Any, suffix: str) -> None:
 
 
 def test_a_table_of_a_fit_tells_widths(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "160")
-    assert "4 features to 2: (x - mean) @ W" in repr(tfnorm.fit({"v": MIXED}, {"v": "whiten(components=2)"}))
+    monkeypatch.setenv("COLUMNS", "200")
+    text = repr(tfnorm.fit({"v": MIXED}, {"v": "whiten(components=2)"}))
+    assert "4 features to 2: (x - mean) @ W" in text
+    assert "2 of 4 directions are dropped" in text
     assert repr(tfnorm.fit(MIXED, "whiten(components=2)")).startswith(
         "fit of 4 features on 500 rows of array, giving 2 features"
     )
     text = repr(tfnorm.fit({"age": [1.0, NAN, 4.0]}, "standard, impute(indicator=True)"))
     assert "(x - 2.5) / 1.5, then 0 where missing, and a mark of it" in text
+
+
+def test_times_in_nanoseconds_keep_their_last_digits() -> None:
+    x = np.array([[0, 9], [1, 3], [2, 1], [3, 7]], np.int64) + 1_700_000_000_123_456_789
+    fitted, near = tfnorm.fit(x, "whiten"), tfnorm.fit(x - x.min(), "whiten")
+    np.testing.assert_allclose(fitted.transform(x), near.transform(x - x.min()), atol=1e-12)
+    np.testing.assert_allclose(fitted.layer()(x), near.transform(x - x.min()), atol=1e-6)
+
+
+def test_log1p_of_large_numbers_is_whitened_in_float64() -> None:
+    x = (1e6 + RANDOM.normal(size=(200, 2)) * 100).astype("float32")
+    fitted = tfnorm.fit(x, "log1p, whiten")
+    exact_in_float64 = fitted.transform(x.astype("float64"))
+    np.testing.assert_allclose(fitted.transform(x), exact_in_float64, atol=2e-6)
+    np.testing.assert_allclose(fitted.layer()(x), exact_in_float64, atol=2e-6)
+
+
+def test_rounding_at_a_large_offset_is_no_direction() -> None:
+    a = RANDOM.normal(size=500)
+    x = np.stack([a, 3 * a], axis=1) + 1e10  # dependent, but for the rounding of the numbers themselves
+    fitted = tfnorm.fit(x, "whiten")
+    assert (fitted.transform(x)[:, 1] == 0).all()
+    np.testing.assert_allclose(fitted.inverse(fitted.transform(x)), x, rtol=1e-15)
+
+
+def test_blocks_that_are_not_the_columns_are_told() -> None:
+    profile = tfnorm.fit({"a": MIXED, "b": MIXED[:, :2]}, "whiten").profile
+    assert profile.flaw() == ""
+    assert profile["b"].covariance.features == 2
+    wrong = Covariance.join([Covariance.of(MIXED[:, :3]), Covariance.of(MIXED[:, :3])])
+    gatherings = [
+        dataclasses.replace(one, statistic=wrong) if isinstance(one.statistic, Covariance) else one
+        for one in profile.gatherings
+    ]
+    assert "blocks" in dataclasses.replace(profile, gatherings=tuple(gatherings)).flaw()
+
+
+def test_spreads_at_the_end_of_float64_give_no_infinity() -> None:
+    for x in ([[0.0], [5e-324]], [[1e308, -1e308], [-1e308, 1e308], [1e308, 1e308]], [[1e200, 1.0], [3e200, 2.0]]):
+        for choice in ("whiten", "whiten('zca')"):
+            fitted = tfnorm.fit(np.array(x), choice)
+            assert np.isfinite(fitted.transform(np.array(x))).all()
+            assert fitted.maps["x"].flaw(len(x[0])) == ""

@@ -1,7 +1,8 @@
 """How a map runs on arrays.
 
-The one law: the result is that of `maps.run`, bit for bit, whatever the tiles and threads. Work goes tile by tile, so that a
-formula's intermediate values stay in cache, and memory is read once and written once. What most columns get, and what NumPy
+The one law: the result is that of `maps.run`, bit for bit, whatever the tiles and threads (a matrix' to the rounding of its
+sums, whose order BLAS chooses by the number of rows). Work goes tile by tile, so that a formula's intermediate values stay in
+cache, and memory is read once and written once. What most columns get, and what NumPy
 does slowly, has a compiled twin (`tfnorm.twins`), for large arrays only: a row must not wait for a compiler.
 """
 
@@ -20,6 +21,7 @@ from tfnorm.twins import Rows, twin
 
 TILE_BYTES = 1 << 19  # of one intermediate value
 SMALL_VALUES = 1 << 12  # up to as many, NumPy's ways are shorter than those around its work
+MATRIX_ROWS = 1024
 ALONE_BELOW = 1 << 18  # values; fewer are done before a second thread has started, or a kernel is loaded
 
 
@@ -85,6 +87,8 @@ def _tiles(step: Map, x: np.ndarray, groups: Groups | None, out: np.ndarray, wor
     """By NumPy. Maps of single numbers run on flat tiles, their constants repeated: NumPy is slow on narrow rows."""
     width, features = x.size // len(x), x.shape[-1]
     values = (TILE_BYTES if x.size >= ALONE_BELOW else TILE_BYTES // 8) // np.dtype(working).itemsize
+    if any(value.ndim == 2 for value in step.arrays().values()) and not step.elementwise:
+        values = max(values, MATRIX_ROWS * width)  # so many that reading the matrix is not what takes the time
     rows = min(max(1, values // width), len(x))
     flat = (
         groups is None

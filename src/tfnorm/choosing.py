@@ -140,7 +140,7 @@ def check_shapes(columns: list[Column], stages: Mapping[str, Stages]) -> None:
             if Covariance in stage.needs:
                 _check_joint(column, stages[column.name], stage)
             if isinstance(step, maps.Patches | maps.JoinPatches):
-                _check_images(column, _before(stages[column.name]))
+                fits_shape(column, _before(stages[column.name]))
             if isinstance(step, maps.RowNorm) and len(column.shape) < step.sample_axes:
                 raise ChoiceError(
                     f"column {quoted([column.name])}: {stage} needs a vector in each row, got {_shape_text(column)}. "
@@ -153,11 +153,13 @@ def _before(stages: Stages) -> maps.Map:
     return maps.chain(*(stage.solve({}) for stage in takewhile(lambda stage: not stage.needs, stages)))
 
 
-def _check_images(column: Column, before: maps.Map) -> None:
+def fits_shape(column: Column, step: maps.Map) -> maps.Map:
+    """The map, where the column has a shape for it."""
     try:
-        before.shape((None, *column.shape))
+        step.shape((None, *column.shape))
     except DataError as error:
         raise ChoiceError(f"column {quoted([column.name])}: {error}") from None
+    return step
 
 
 def _check_joint(column: Column, stages: Stages, stage: Any) -> None:

@@ -375,7 +375,7 @@ class FittedColumn:
         if not self.map.marks:
             return {self.name: self._run(array, inverse, groups, like)}
         if inverse and mark in batch:
-            halves = [one[:, None] if one.ndim == 1 else one for one in (array, batch[mark])]
+            halves = [one[:, None] if one.ndim == 1 else one for one in (array, batch[mark].astype(array.dtype))]
             array = (np.ma if np.ma.isMA(array) else np).concatenate(halves, axis=-1)
         result = self._run(array, inverse, groups, like)
         if inverse:

@@ -47,10 +47,6 @@ class Column:
     def scalar(self) -> bool:
         return not self.shape
 
-    def rows_of(self, array: np.ndarray) -> np.ndarray:
-        """The column's values as (rows, features)."""
-        return array.reshape(-1, self.features)
-
 
 @dataclass(frozen=True)
 class Provenance:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tfnorm.fitted import Fitted
+from tfnorm.maps import Map, Matrix
 from tfnorm.profile import Column, Profile
 from tfnorm.sources.columns import cell
 from tfnorm.summary import facts, instant, map_words, notes, number, share
@@ -132,9 +133,15 @@ def _line(profile: Profile, name: str, fitted: Fitted | None, feature: int | Non
     if fitted is not None:
         if line["what it does"].startswith("becomes"):
             line["what it does"], line["note"] = f"{line['note'] or 'constant'}: {line['what it does']}", ""
-        if fitted.maps[name].lost:
-            line["note"] = "; ".join(filter(None, [line["note"], "not invertible"]))
+        step = fitted.maps[name]
+        lost = "not invertible" if step.lost else _dropped(step) if feature is None else ""
+        line["note"] = "; ".join(filter(None, [line["note"], lost]))
     return line
+
+
+def _dropped(step: Map) -> str:
+    """What a matrix drops; what limits do is told by what it does."""
+    return "; ".join(one.limited for one in step.steps() if isinstance(one, Matrix) and one.limited)
 
 
 def _shown_name(name: str) -> str:

@@ -154,6 +154,10 @@ class Map:
         axes, features last."""
         return self.with_arrays({name: rows_of_table(value, groups, axes, xp) for name, value in self.arrays().items()})
 
+    def taken_off(self) -> Array:
+        """How much the subtraction that it begins with takes off, in the output's units; 0 where there is none."""
+        return 0.0
+
     def flaw(self, features: int) -> str:
         """Why no fit of so many features can have given this; empty where one can. Asked of what a file says."""
         if type(self) is Map:
@@ -185,7 +189,7 @@ def constant(values: np.ndarray, xp: Namespace) -> Array:
     return xp.convert_to_tensor(values) if hasattr(xp, "convert_to_tensor") else values
 
 
-def _high_and_low(x: Array, xp: Namespace) -> tuple[Array, Array | None]:
+def high_and_low(x: Array, xp: Namespace) -> tuple[Array, Array | None]:
     """64-bit integers as an unevaluated sum of two float64, since one holds only 53 bits; floats as they are."""
     if "int64" not in str(x.dtype):
         return x, None
@@ -217,7 +221,7 @@ class Affine(Map):
         return bool((self.scale >= 0).all())
 
     def forward(self, x: Array, xp: Namespace) -> Array:
-        high, low = _high_and_low(x, xp)
+        high, low = high_and_low(x, xp)
         distance = high - self.center
         if low is not None:
             distance = distance + low
@@ -230,6 +234,9 @@ class Affine(Map):
         if self.has_constant:
             divisor = xp.where(divisor == 0, xp.full_like(divisor, float("inf")), divisor)
         return (y - self.offset) / divisor + self.center
+
+    def taken_off(self) -> Array:
+        return np.abs(self.center * self.scale)
 
     def at(self, dtype: str) -> Affine:
         """What rounding the center loses goes into the offset: (x - c) = (x - round(c)) + (round(c) - c)."""
@@ -354,9 +361,10 @@ class Chain(Map):
     def fits(self, dtype: str) -> bool:
         """Not where a stage takes off much of what an earlier one has rounded already: log1p of a million, say."""
         precision = np.finfo(dtype).eps
-        steps = (one for step in self.maps[1:] for one in step.steps() if not self.maps[0].subtracts_first)
-        later = (step for step in steps if isinstance(step, Affine))
-        return super().fits(dtype) and all(bool((np.abs(s.center * s.scale) * precision < 5e-7).all()) for s in later)
+        later = () if not self.maps or self.maps[0].subtracts_first else self.maps[1:]
+        return all(step.fits(dtype) for step in self.maps) and all(
+            bool((np.asarray(step.taken_off()) * precision < 5e-7).all()) for step in later
+        )
 
     def steps(self) -> tuple[Map, ...]:
         return tuple(one for step in self.maps for one in step.steps())

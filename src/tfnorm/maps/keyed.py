@@ -91,6 +91,9 @@ class ByKey(Map):
     def features(self, width: int = 1) -> int:
         return max(width, *map(len, self.arrays().values()))
 
+    def taken_off(self) -> Array:
+        return self.inner.taken_off()
+
     def steps(self) -> tuple[Map, ...]:
         return self.inner.steps()
 

@@ -111,6 +111,9 @@ class Unless(Map):
     def fits(self, dtype: str) -> bool:
         return self.step.fits(dtype)
 
+    def taken_off(self) -> Array:
+        return self.step.taken_off()
+
     def flaw(self, features: int) -> str:
         if self.kept.dtype != np.float64 or self.kept.shape != (features,) or not np.isin(self.kept, (0, 1)).all():
             return f"kept must hold 0 or 1 for {features} features"

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
 from tfnorm.codec import packed
-from tfnorm.maps.core import Array, Map, Namespace, Shape
+from tfnorm.maps.core import Array, Map, Namespace, Shape, high_and_low
 
 _LOSES = 16.0  # times the rounding of one number that a result's may be, if float32 is to do
 
@@ -20,8 +21,12 @@ _LOSES = 16.0  # times the rounding of one number that a result's may be, if flo
 class Matrix(Map):
     """`y = (x - center) @ matrix + offset` over the last axis; back by `x = (y - offset) @ back + center`.
 
-    A sample with a missing value in any position is missing. The subtraction comes first, as in `Affine`.
+    A sample with a missing value in any position is missing. The subtraction comes first, as in `Affine`. (On GPUs that have
+    TensorFloat-32, TensorFlow rounds what float32 products take to 11 bits, unless told not to:
+    `tf.config.experimental.enable_tensor_float_32_execution(False)`.)
     """
+
+    subtracts_first: ClassVar[bool] = True
 
     center: Array  # (features,) in the input's units
     offset: Array  # (components,) in the output's units
@@ -31,7 +36,10 @@ class Matrix(Map):
     has_constant: bool = False  # whether a row is all zeros: only then is an infinite x kept from giving inf * 0
 
     def forward(self, x: Array, xp: Namespace) -> Array:
-        distance = x - self.center
+        high, low = high_and_low(x, xp)
+        distance = high - self.center
+        if low is not None:
+            distance = distance + low
         if self.has_constant:
             nothing = xp.max(xp.abs(self.matrix), axis=1) == 0
             distance = xp.where(xp.isinf(distance) & nothing, xp.zeros_like(distance), distance)
@@ -55,6 +63,9 @@ class Matrix(Map):
         spread = np.sqrt((self.back**2).sum(axis=0))  # of each feature, where every component's is 1
         terms = np.sqrt((spread**2) @ (self.matrix**2))
         return bool((terms <= _LOSES).all())
+
+    def taken_off(self) -> Array:
+        return np.sqrt((self.center**2) @ (self.matrix**2))
 
     @property
     def limited(self) -> str:

@@ -81,6 +81,8 @@ class Technique:
             raise ChoiceError(f"{self}: by() is there twice. Name all key columns in one.")
         if not self.needs:
             raise ChoiceError(f"{self} gathers nothing, so it is the same for every key. Leave by() out.")
+        if any(kind.joint for kind in self.needs):
+            raise ChoiceError(f"{self} looks at all features together, and is not solved by key. Leave by() out.")
         if unseen not in UNSEEN:
             raise ChoiceError(f"{self}.by(): unseen must be one of {', '.join(map(repr, UNSEEN))}, got {unseen!r}.")
         if shrink is not None:

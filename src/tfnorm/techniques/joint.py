@@ -17,6 +17,7 @@ from tfnorm.techniques.core import technique
 
 _SAME = 1e-6  # loadings whose sizes differ by less count as equal when a sign is chosen
 _ROUNDING = 16.0  # times features * eps of the largest variance: what sums of products may be off by
+_EXACT = float(1 << 53)
 
 
 @technique
@@ -37,7 +38,8 @@ def whiten(
     `components`: a whole number, how many principal directions are kept, or below 1, as many as hold that share of the variance.
     "pca" gives as many features, "zca" all of them. What the others held is forgotten: on the way back it is the mean's.
     `epsilon`, in the input's units squared, is added to each variance, so that directions of next to none are not blown up.
-    Directions without variance (constant features, sums of others) become 0: those below 16 n eps of the largest, n features.
+    Directions without variance (constant features, sums of others) become 0: those below 16 n eps of the largest, n features,
+    or below what float64 tells apart at the column's offset.
 
     Variances are the population's (divided by n). Samples with a missing value in any position are left out of the fit, and are
     missing in the result. A column must hold vectors, all of whose positions have statistics of their own: no axis=None.
@@ -64,8 +66,9 @@ def whiten(
         raise ChoiceError(f"whiten: components must be at most the number of features, {features}, got {components!r}.")
     variances, directions, unit = _principal(covariance)
     wanted = _how_many(variances, components, features)
-    number = min(wanted, len(variances))
-    spreads = np.hypot(np.ldexp(np.sqrt(variances[:number]), unit), np.sqrt(epsilon))
+    spreads = np.hypot(np.ldexp(np.sqrt(variances), unit), np.sqrt(epsilon))
+    number = min(wanted, int((spreads > np.finfo(np.float64).tiny).sum()))  # what lies below has no inverse
+    spreads = spreads[:number]
     kept, forth, back = directions[:, :number], np.zeros((features, wanted)), np.zeros((wanted, features))
     if method == "zca":
         forth, back = (kept / spreads) @ kept.T, (kept * spreads) @ kept.T
@@ -92,7 +95,9 @@ def _principal(covariance: Covariance) -> tuple[np.ndarray, np.ndarray, int]:
     values, vectors = np.linalg.eigh(matrix[np.ix_(varies, varies)])
     values, vectors = values[::-1], vectors[:, ::-1]
     eps = np.finfo(np.float64).eps
-    told_apart = np.ldexp(covariance.mean[varies], -unit) * eps  # what float64 tells apart at that offset
+    mean = covariance.mean[varies]
+    # what float64 tells apart at that offset; numbers beyond 2**53 that vary by less are 64-bit integers, and exact
+    told_apart = np.where(np.abs(mean) < _EXACT, np.ldexp(mean, -unit) * eps, 0.0)
     least = np.maximum(_ROUNDING * len(varies) * eps * values.max(initial=0.0), told_apart**2 @ vectors**2)
     values, vectors = values[values > least], vectors[:, values > least]
     sizes = np.abs(vectors)
