@@ -15,7 +15,7 @@ from tfnorm.errors import ChoiceError
 from tfnorm.maps import Map
 from tfnorm.quantiles import Quantiles
 from tfnorm.statistics import Extremes
-from tfnorm.techniques import solvers
+from tfnorm.techniques import solvers, tails
 from tfnorm.techniques.core import technique
 from tfnorm.techniques.scales import _scaled
 
@@ -44,7 +44,7 @@ def yeo_johnson(quantiles: Quantiles, extremes: Extremes) -> Map:
 
 def _bends(quantiles: Quantiles, extremes: Extremes, *, both_signs: bool) -> np.ndarray:
     curves = (quantiles.curve(j, extremes) for j in range(quantiles.features))
-    return np.array([solvers.likeliest_bend(solvers.tailed(curve), both_signs=both_signs) for curve in curves])
+    return np.array([solvers.likeliest_bend(tails.tailed(curve), both_signs=both_signs) for curve in curves])
 
 
 @technique
@@ -166,7 +166,7 @@ def gaussianize(quantiles: Quantiles, extremes: Extremes) -> Map:
     number = quantiles.features
     location, scale, left, right = np.zeros(number), np.zeros(number), np.zeros(number), np.zeros(number)
     for j in range(number):
-        pieces = solvers.tailed(quantiles.curve(j, extremes))
+        pieces = tails.tailed(quantiles.curve(j, extremes))
         if extremes.constant[j]:
             location[j] = extremes.minimum[j] if len(pieces[0]) else 0.0
             continue
