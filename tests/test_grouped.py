@@ -304,10 +304,12 @@ def test_robust_by_key_is_what_pandas_gives() -> None:
     np.testing.assert_allclose(result, (frame["price"] - middle) / (high - low), rtol=1e-9, atol=1e-12)
 
 
+SETTINGS = {"power": "power(3)", "clip": "clip(0, 50)", "impute": "impute('median')", "patches": "patches(2)"}
+SETTINGS["join_patches"] = "join_patches(2)"
 GROUPABLE = [
-    name if name not in ("clip", "power", "impute") else {"clip": "clip(0, 50)", "impute": "impute('median')"}[name]
+    SETTINGS.get(name, name)
     for name, kind in tfnorm.TECHNIQUES.items()
-    if kind.statistics and name != "power"
+    if kind.statistics and not any(needed.joint for needed in kind.statistics.values())
 ]
 
 
@@ -335,12 +337,15 @@ def test_every_technique_by_key_is_itself_on_each_keys_rows(choice: str) -> None
     )
 
 
-@pytest.mark.parametrize(
-    "choice", [name for name, kind in tfnorm.TECHNIQUES.items() if not kind.statistics and name != "power"]
-)
-def test_what_gathers_nothing_is_refused(choice: str) -> None:
+def test_what_looks_at_all_features_is_refused() -> None:
     with pytest.raises(ChoiceError, match="all features together"):
         tfnorm.TECHNIQUES["whiten"].by("store")
+
+
+@pytest.mark.parametrize(
+    "choice", [SETTINGS.get(name, name) for name, kind in tfnorm.TECHNIQUES.items() if not kind.statistics]
+)
+def test_what_gathers_nothing_is_refused(choice: str) -> None:
     with pytest.raises(ChoiceError, match="gathers nothing"):
         tfnorm.fit(table(), {"price": f"{choice}.by('store')"})
 

@@ -54,10 +54,11 @@ def apply(
     twins = not alone and x.dtype.name == working == result and groups is None
     fill = (twin(step, x, out, inverse) if twins else None) or _tiles(step, x, groups, out, working, inverse)
     workers = 1 if alone else default_workers() if workers is None else workers
-    share = -(-len(x) // workers)
     if workers == 1:
         fill(0, len(x))
         return out
+    shares = workers * min(4, x.size // ALONE_BELOW)  # several each, so that none waits long for one that was kept
+    share = -(-len(x) // shares)
     with ThreadPoolExecutor(workers) as pool:
         for future in [pool.submit(fill, first, min(first + share, len(x))) for first in range(0, len(x), share)]:
             future.result()
