@@ -230,8 +230,8 @@ def test_directions_without_variance_become_zero(method: str) -> None:
     y = fitted.transform(x)
     np.testing.assert_allclose(np.linalg.eigvalsh(np.cov(y.T, bias=True)), [0, 0, 1, 1], atol=1e-12)
     np.testing.assert_allclose(fitted.inverse(y), x, rtol=1e-12, atol=1e-12)
-    assert "2 of 4 directions" in fitted.maps["x"].lost
-    assert fitted["x"].invertible
+    assert "2 of 4 directions" in fitted.maps["x"].limited
+    assert not fitted["x"].invertible
     unseen = x[:1] + np.array([0.0, np.inf, 0.0, 0.0])
     np.testing.assert_array_equal(fitted.transform(unseen), y[:1])
     off = x[:1] + np.array([0.0, 0.0, 0.0, 5.0])  # what the data never did

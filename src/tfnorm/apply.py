@@ -73,7 +73,7 @@ def _values_at_once(step: Map) -> int:
 
 def _masked(step: Map, x: np.ma.MaskedArray[Any, Any], inverse: bool, workers: int | None) -> np.ndarray:
     """What is masked stays masked, unless the map is there to fill it; to a map of whole samples it is missing, NaN."""
-    if step.elementwise and step.keeps_missing:
+    if step.elementwise and not step.fills:
         data = apply(step, x.data, inverse=inverse, workers=workers)
         return np.ma.MaskedArray(data, np.ma.getmaskarray(x))
     floats = x.astype(working_dtypes(x.dtype.name)[1], copy=False)

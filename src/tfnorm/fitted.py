@@ -234,6 +234,7 @@ class FittedColumn:
 
     @property
     def invertible(self) -> bool:
+        """Whether every value comes back as it was."""
         return self.map.invertible
 
     @property
@@ -291,7 +292,7 @@ class FittedColumn:
         )
 
     def _run(self, array: np.ndarray, inverse: bool) -> np.ndarray:
-        if inverse and not self.invertible:
+        if inverse and self.map.lost:
             raise NotInvertibleError(f"column {quoted([self.name])}: {self.technique}: {self.map.lost}.")
         masked = isinstance(array, np.ma.MaskedArray)
         array = as_numbers(array, self.column)

@@ -140,7 +140,7 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
                 "concatenate=True gives one tensor of many columns: it goes with neither bare nor inverse"
             )
         for name, step in steps.items():
-            if inverse and not step.invertible:
+            if inverse and step.lost:
                 raise NotInvertibleError(f"column {quoted(name)}: {step.lost}. Leave it out of the inverse")
         self.bare, self.inverse, self.concatenate, self.fingerprint = bare, inverse, concatenate, str(fingerprint)
         groups = [self._group(i, members) for i, members in enumerate(_alike(steps))]
@@ -432,7 +432,7 @@ def _layout(group: _Group, name: str, shape: Shape) -> str:
 
 def _rounding_is_harmless(step: maps.Map) -> bool:
     """Whether raw data may arrive rounded to float32: where the results lie, does it move them by less than 1e-6?"""
-    if not step.invertible:
+    if step.lost:
         return True
     steps = step.maps if isinstance(step, maps.Chain) else (step,)
     side = math.prod(one.size for one in steps if isinstance(one, maps.Patches | maps.JoinPatches))

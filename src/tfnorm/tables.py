@@ -133,7 +133,7 @@ def _line(profile: Profile, name: str, fitted: Fitted | None, feature: int | Non
         if line["what it does"].startswith("becomes"):
             line["what it does"], line["note"] = f"{line['note'] or 'constant'}: {line['what it does']}", ""
         step = fitted.maps[name]
-        lost = "not invertible" if not step.invertible else step.lost if feature is None else ""
+        lost = "not invertible" if step.lost else step.limited if feature is None else ""
         line["note"] = "; ".join(filter(None, [line["note"], lost]))
     return line
 

@@ -33,8 +33,8 @@ class Map:
     elementwise: ClassVar[bool] = False
     """Whether each number is mapped by itself, so that features of different columns can lie side by side."""
 
-    keeps_missing: ClassVar[bool] = True
-    """Whether what is missing stays so."""
+    fills: ClassVar[bool] = False
+    """Whether it makes a number of what is missing."""
 
     marks: ClassVar[bool] = False
     """Whether the result has, after its values, as many marks of what was missing; tables give these a column of their own."""
@@ -49,12 +49,17 @@ class Map:
 
     @property
     def invertible(self) -> bool:
-        """Whether there is a way back."""
-        return not self.lost
+        """Whether every value of the domain comes back."""
+        return not self.lost and not self.limited
 
     @property
     def lost(self) -> str:
-        """What the way back lacks, in words; empty where nothing is lost."""
+        """Why there is no way back, in words; empty where there is one."""
+        return ""
+
+    @property
+    def limited(self) -> str:
+        """What does not come back as it was, in words, where the rest does; empty where everything does."""
         return ""
 
     @property
@@ -210,6 +215,10 @@ class Limit(Map):
     def inverse(self, y: Array, xp: Namespace) -> Array:
         return y
 
+    @property
+    def limited(self) -> str:
+        return f"what lies outside {self.low:g} to {self.high:g} comes back as the nearest end"
+
     def flaw(self, features: int) -> str:
         return "" if self.low < self.high else "its low must be below its high"
 
@@ -242,8 +251,8 @@ class Chain(Map):
         return all(step.elementwise for step in self.maps)
 
     @property
-    def keeps_missing(self) -> bool:  # type: ignore[override]
-        return all(step.keeps_missing for step in self.maps)
+    def fills(self) -> bool:  # type: ignore[override]  # where a step does
+        return any(step.fills for step in self.maps)
 
     @property
     def marks(self) -> bool:  # type: ignore[override]  # marks are marks until they are mixed with values
@@ -267,12 +276,12 @@ class Chain(Map):
         return reduce(lambda value, step: step.inverse(value, xp), reversed(self.maps), y)
 
     @property
-    def invertible(self) -> bool:
-        return all(step.invertible for step in self.maps)
-
-    @property
     def lost(self) -> str:
         return "; ".join(step.lost for step in self.maps if step.lost)
+
+    @property
+    def limited(self) -> str:
+        return "; ".join(step.limited for step in self.maps if step.limited)
 
     @property
     def domain(self) -> str:

@@ -316,7 +316,7 @@ class Fill(Map):
     """`y = value` where x is missing, x elsewhere."""
 
     elementwise: ClassVar[bool] = True
-    keeps_missing: ClassVar[bool] = False
+    fills: ClassVar[bool] = True
 
     value: Array  # (features,)
 
@@ -332,7 +332,7 @@ class Present(Map):
     """`y = 1` where x is there, 0 where it is missing."""
 
     elementwise: ClassVar[bool] = True
-    keeps_missing: ClassVar[bool] = False
+    fills: ClassVar[bool] = True
 
     def forward(self, x: Array, xp: Namespace) -> Array:
         return xp.where(xp.isnan(x), xp.zeros_like(x), xp.ones_like(x))

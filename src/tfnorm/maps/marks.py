@@ -23,7 +23,7 @@ class FillAndMark(Map):
     On the way back values without marks are taken to be there.
     """
 
-    keeps_missing: ClassVar[bool] = False
+    fills: ClassVar[bool] = True
     marks: ClassVar[bool] = True
 
     value: Array  # (features,)

@@ -68,11 +68,7 @@ class Matrix(Map):
         return np.sqrt((self.center**2) @ (self.matrix**2))
 
     @property
-    def invertible(self) -> bool:
-        return True
-
-    @property
-    def lost(self) -> str:
+    def limited(self) -> str:
         features = len(self.center)
         if self.kept == features:
             return ""
