@@ -453,7 +453,7 @@ def _layout(group: _Group, name: str, shape: Shape) -> str:
 
 def _rounding_is_harmless(step: maps.Map) -> bool:
     """Whether raw data may arrive rounded to float32: where the results lie, does it move them by less than 1e-6?"""
-    if not step.invertible:
+    if step.lost:
         return True
     steps = step.maps if isinstance(step, maps.Chain) else (step,)
     side = math.prod(one.size for one in steps if isinstance(one, maps.Patches | maps.JoinPatches))
