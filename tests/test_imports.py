@@ -31,7 +31,11 @@ MAY: dict[str, set[str]] = {
     "fitting": {
         *("errors", "codec", "sources", "statistics", "quantiles", "maps", "techniques", "profile", "gather", "fitted")
     },
-    "artefact": {"errors", "codec", "maps", "techniques", "profile", "fitted", "fitting"},
+    "fading": {"gather", "statistics", "quantiles"},
+    "running": {
+        *("errors", "codec", "sources", "statistics", "techniques", "profile", "gather", "fitted", "fitting", "fading")
+    },
+    "artefact": {"errors", "codec", "maps", "techniques", "profile", "fitted", "fitting", "running"},
     "layer": {"errors", "codec", "maps"},
     "attach": {"errors", "layer"},
     "summary": {"statistics", "quantiles", "maps", "techniques", "profile", "fitted"},
@@ -55,6 +59,7 @@ LATE = {
     ("fitted", "tables"),
     ("fitted", "layer"),
     ("fitted", "attach"),
+    ("running", "artefact"),
     ("__init__", "fitted"),
 }
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from tfnorm.fitting import scan as scan
     from tfnorm.layer import Normalize as Normalize
     from tfnorm.profile import Profile as Profile
+    from tfnorm.running import Running as Running
     from tfnorm.techniques import TECHNIQUES as TECHNIQUES
     from tfnorm.techniques import asinh as asinh
     from tfnorm.techniques import box_cox as box_cox
@@ -66,6 +67,7 @@ _HOME = {
     "fitting": ("fit", "scan"),
     "profile": ("Profile",),
     "layer": ("Normalize",),
+    "running": ("Running",),
     "techniques": (
         "TECHNIQUES",
         "asinh",
@@ -113,9 +115,8 @@ def __getattr__(name: str) -> Any:
     if name == "Normalize":
         from tfnorm.fitted import keras_part
 
-        value = keras_part().Normalize
-    else:
-        value = getattr(importlib.import_module(f"tfnorm.{_MODULE[name]}"), name)
+        keras_part()
+    value = getattr(importlib.import_module(f"tfnorm.{_MODULE[name]}"), name)
     globals()[name] = value
     return value
 
@@ -125,6 +126,6 @@ def __dir__() -> list[str]:
 
 
 if "keras" in sys.modules:
-    # whoever has Keras can then load models with our layer in them; a Keras without a backend says so when it is used
+    # whoever has Keras can then load models with our layers in them; a Keras without a backend says so when it is used
     with contextlib.suppress(ImportError):
         importlib.import_module("tfnorm.attach")

@@ -10,7 +10,7 @@ import dataclasses
 import hashlib
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import reduce
 from typing import Any, Literal
 
@@ -64,7 +64,7 @@ def scan(
     """
     opened = open_source(source, weight=weight)
     named = None if columns is None else [columns] if isinstance(columns, str) else list(columns)
-    chosen = _chosen_columns(opened, named, axis, unit)
+    chosen = chosen_columns(opened, named, axis, unit)
     wants = [Want(column, "", Identity(), EVERYTHING) for column in chosen]
     return gather(opened, chosen, wants, infinite="count", engine=threads(workers), progress=progress)
 
@@ -106,6 +106,13 @@ def fit(
             _refuse_infinite(profile, stages)
         return solved(profile, stages)
     opened = open_source(source, weight=weight)
+    stages, chosen, wants = planned(opened, choice, axis, unit)
+    profile = gather(opened, chosen, wants, infinite=infinite, engine=threads(workers), progress=progress)
+    return solved(profile, stages)
+
+
+def planned(opened: Source, choice: Any, axis: Any, unit: Unit) -> tuple[dict[str, Stages], list[Column], list[Want]]:
+    """What a choice means for a source: each column's techniques, the columns, and what to gather on them."""
     by_name = [column.name for column in opened.columns]
     units = _units(opened, unit)
     numeric = [c.name for c in opened.columns if (c.kind == "number" or c.name in units) and c.name != opened.weight]
@@ -115,19 +122,23 @@ def fit(
     left_out = [c for c in opened.columns if c.name not in stages and c.name != opened.weight]
     if left_out and not isinstance(choice, Mapping):
         logging.getLogger("tfnorm").info("left as they are: %s", quoted(f"{c.name} ({c.dtype})" for c in left_out))
-    chosen = _chosen_columns(opened, list(stages), axis, unit)
+    chosen = chosen_columns(opened, list(stages), axis, unit)
     _check_shapes(chosen, stages)
+    return stages, chosen, wanted(chosen, stages)
+
+
+def wanted(columns: Sequence[Column], stages: Mapping[str, Stages]) -> list[Want]:
+    """What to gather so that these techniques can be solved."""
     wants: list[Want] = []
-    for column in chosen:
-        before, first, _ = _split(stages[column.name])
+    for column in columns:
+        before, first, _ = split(stages[column.name])
         kinds = tuple(dict.fromkeys((*ALWAYS, *_needs(stages[column.name]))))
         if before and first is not None:
             wants.append(Want(column, "", Identity(), ALWAYS))
             wants.append(Want(column, _text(before), maps.chain(*(s.solve({}) for s in before)), kinds))
         else:
             wants.append(Want(column, "", Identity(), kinds))
-    profile = gather(opened, chosen, wants, infinite=infinite, engine=threads(workers), progress=progress)
-    return solved(profile, stages)
+    return wants
 
 
 def solved(profile: Profile, stages: Mapping[str, Stages]) -> Fitted:
@@ -150,7 +161,7 @@ def _needs(stages: Stages) -> list[type[Statistic]]:
     return [kind for stage in stages for kind in stage.needs]
 
 
-def _split(stages: Stages) -> tuple[Stages, Any, Stages]:
+def split(stages: Stages) -> tuple[Stages, Any, Stages]:
     """The stages before the first that needs statistics, that one (or None), and those after it."""
     first = next((i for i, stage in enumerate(stages) if stage.needs), None)
     return (stages, None, ()) if first is None else (stages[:first], stages[first], stages[first + 1 :])
@@ -172,7 +183,7 @@ def _stages_of(choice: Any, names: list[str], numeric: list[str]) -> dict[str, S
     return {name: parse(choice[name]) for name in names if name in choice}
 
 
-def _chosen_columns(source: Source, names: list[str] | None, axis: Any, unit: Unit) -> list[Column]:
+def chosen_columns(source: Source, names: list[str] | None, axis: Any, unit: Unit) -> list[Column]:
     """The columns to measure; one error for all that cannot be."""
     known = {column.name: column for column in source.columns}
     units = _units(source, unit)
@@ -263,7 +274,7 @@ def _refuse_infinite(profile: Profile, stages: Mapping[str, Stages]) -> None:
 
 
 def _solve(profile: Profile, name: str, stages: Stages) -> Map:
-    before, first, after = _split(stages)
+    before, first, after = split(stages)
     done = [stage.solve({}) for stage in before]
     _check_domain(profile, name, done)
     if first is None:

@@ -77,26 +77,45 @@ def gather(
     total = engine(measure, source.shards(names), operator.add)
     if total is None or total.num_rows == 0:
         raise DataError(f"{source.name}: there are no rows to fit. Check the path or the data set.")
-    _refuse_empty_weights(wants, total.statistics)
+    profile = finished(profile_of(source.name, source.bare, columns, wants, total))
+    refuse_weightless(profile)
+    return profile
+
+
+def profile_of(source: str, bare: bool, columns: Sequence[Column], wants: Sequence[Want], total: Measured) -> Profile:
+    """What was measured, by column; to be added to, or finished."""
     gatherings = tuple(
         Gathering(
             tuple(Part(want.column.name, want.via, want.column.features) for want in wants if kind in want.kinds),
-            statistic.coarsened() if isinstance(statistic, Quantiles) else statistic,
+            statistic,
         )
         for kind, statistic in total.statistics.items()
     )
-    provenance = Provenance(source.name, total.num_rows, total.num_shards, total.digest)
-    return Profile(tuple(columns), source.bare, total.num_rows, gatherings, (provenance,))
+    provenance = Provenance(source, total.num_rows, total.num_shards, total.digest)
+    return Profile(tuple(columns), bare, total.num_rows, gatherings, (provenance,))
 
 
-def _refuse_empty_weights(wants: Sequence[Want], statistics: Mapping[type[Statistic], Statistic]) -> None:
-    count, extremes = statistics[Count], statistics[Extremes]
+def finished(profile: Profile) -> Profile:
+    """The profile as it is kept once the pass is over: with sketches no finer than need be."""
+    return with_statistics(profile, lambda one: one.coarsened() if isinstance(one, Quantiles) else one)
+
+
+def with_statistics(profile: Profile, change: Callable[[Any], Any]) -> Profile:
+    """The profile with every kind's statistic changed."""
+    changed = tuple(Gathering(one.parts, change(one.statistic)) for one in profile.gatherings)
+    return dataclasses.replace(profile, gatherings=changed)
+
+
+def refuse_weightless(profile: Profile) -> None:
+    """A column whose values all have the weight 0 is a mistake, not a constant."""
+    by_kind = {type(one.statistic): one for one in profile.gatherings}
+    count, extremes = by_kind[Count].statistic, by_kind[Extremes].statistic
     assert isinstance(count, Count)
     assert isinstance(extremes, Extremes)
     empty = np.flatnonzero((count.finite > 0) & (extremes.minimum > extremes.maximum))
     if len(empty):
-        ends = np.cumsum([want.column.features for want in wants])
-        name = wants[int(np.searchsorted(ends, empty[0], side="right"))].column.name
+        ends = np.cumsum([part.features for part in by_kind[Count].parts])
+        name = by_kind[Count].parts[int(np.searchsorted(ends, empty[0], side="right"))].column
         raise DataError(
             f"column {name!r}: every value has the weight 0. Give some of them weight, or no weights at all."
         )
@@ -142,22 +161,27 @@ class Measure:
         fold: Fold[Measured] = Fold(operator.add)
         first_row = 0
         for batch in recut(batches, self.rows):
-            num_rows = _length(batch)
-            fold.push(Measured(num_rows, 0, self._statistics(batch, place, first_row), ""))
-            first_row += num_rows
+            fold.push(measured := self.of(batch, place, first_row))
+            first_row += measured.num_rows
             if self.on_rows is not None:
-                self.on_rows(num_rows)
+                self.on_rows(measured.num_rows)
         total = fold.total()
-        return Measured(0, 0, self._empty(), "") if total is None else total
+        return self.nothing() if total is None else total
 
-    def _kinds(self) -> list[type[Statistic]]:
-        return list(dict.fromkeys(kind for want in self.wants for kind in want.kinds))
+    def of(self, batch: Batch, place: str, first_row: int) -> Measured:
+        """The statistics of rows at hand; `place` and the number of the first row are for errors."""
+        return Measured(_length(batch), 0, self._statistics(batch, place, first_row), "")
 
-    def _empty(self) -> dict[type[Statistic], Statistic]:
-        return {
+    def nothing(self) -> Measured:
+        """The statistics of no rows."""
+        statistics: dict[type[Statistic], Statistic] = {
             kind: kind.join([kind.nothing(want.column.features) for want in self.wants if kind in want.kinds])
             for kind in self._kinds()
         }
+        return Measured(0, 0, statistics, "")
+
+    def _kinds(self) -> list[type[Statistic]]:
+        return list(dict.fromkeys(kind for want in self.wants for kind in want.kinds))
 
     def _statistics(self, batch: Batch, place: str, first_row: int) -> dict[type[Statistic], Statistic]:
         parts: dict[type[Statistic], list[Statistic]] = {kind: [] for kind in self._kinds()}

@@ -136,7 +136,7 @@ class Profile(Mapping[str, "ColumnProfile"]):
         if {k: g.parts for k, g in self._by_kind.items()} != {k: g.parts for k, g in other._by_kind.items()}:
             raise DataError("profiles add only when the same statistics were gathered: fit both with the same choice.")
         return Profile(
-            tuple(_wider(a, b) for a, b in zip(self.columns, other.columns, strict=True)),
+            wider(self.columns, other.columns),
             self.bare,
             self.num_rows + other.num_rows,
             tuple(
@@ -192,6 +192,11 @@ class Profile(Mapping[str, "ColumnProfile"]):
             if flaw := gathering.statistic.flaw():
                 return f"{type(gathering.statistic).__name__}: {flaw}"
         return "" if len(self._by_kind) == len(self.gatherings) else "a kind of statistic is there twice"
+
+
+def wider(columns: tuple[Column, ...], others: tuple[Column, ...]) -> tuple[Column, ...]:
+    """The same columns, each of a type and shape that hold both."""
+    return tuple(_wider(a, b) for a, b in zip(columns, others, strict=True))
 
 
 def _wider(a: Column, b: Column) -> Column:

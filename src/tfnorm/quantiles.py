@@ -98,6 +98,19 @@ class Quantiles(Statistic):
         )
         return Quantiles(ends, keys[:used].copy(), levels[:used].copy(), counts[:used].copy())
 
+    def scaled(self, factor: float | np.ndarray) -> Quantiles:
+        return Quantiles(self.ends, self.keys, self.levels, self.counts * self._each(factor))
+
+    def without_dust(self, share: float) -> Quantiles:
+        """Without the cells that hold less than that share of their feature."""
+        kept = self.counts >= self._each(self.total) * share
+        ends = np.concatenate([[0], np.cumsum(kept)])[self.ends]
+        return Quantiles(ends, self.keys[kept], self.levels[kept], self.counts[kept])
+
+    def _each(self, values: float | np.ndarray) -> np.ndarray:
+        """A feature's value for every cell of it."""
+        return np.repeat(np.broadcast_to(values, self.features), np.diff(self.ends, prepend=0))
+
     def take(self, start: int, stop: int) -> Quantiles:
         begin = int(self.ends[start - 1]) if start else 0
         span = slice(begin, int(self.ends[stop - 1]) if stop else 0)

@@ -136,6 +136,13 @@ class Statistic:
         """The statistic of this one's rows followed by the other's."""
         raise TypeError(f"{type(self).__name__} does not say how it adds")
 
+    def scaled(self, factor: float | np.ndarray) -> Self:  # noqa: ARG002
+        """The statistic of the same rows, each counted `factor` times as much; a number, or one a feature, above 0.
+
+        What asks whether a row counts, and not how much, stays as it is.
+        """
+        return self
+
     @property
     def features(self) -> int:
         return len(getattr(self, dataclasses.fields(self)[0].name))
@@ -322,6 +329,10 @@ class Moments(Statistic):
         out = np.empty((7, self.features))
         moments.add_moments(self._stacked(), other._stacked(), out, self.features)
         return Moments(*out)
+
+    def scaled(self, factor: float | np.ndarray) -> Moments:
+        sums = {name: getattr(self, name) * factor for name in ("weight", "m2", "m3", "m4")}
+        return dataclasses.replace(self, **sums)
 
     def _stacked(self) -> np.ndarray:
         return np.stack([getattr(self, field.name) for field in dataclasses.fields(self)])
