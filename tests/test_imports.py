@@ -38,6 +38,12 @@ MAY: dict[str, set[str]] = {
     "artefact": {"errors", "codec", "maps", "techniques", "profile", "fitted", "fitting", "running"},
     "layer": {"errors", "codec", "maps"},
     "attach": {"errors", "layer"},
+    "traced": {"errors", "maps", "statistics", "techniques", "fitting"},
+    "tensors": {"fading", "statistics"},
+    "layer_running": {
+        *("errors", "sources", "statistics", "maps", "techniques", "profile", "gather", "fitting", "fading", "running"),
+        *("artefact", "layer", "traced", "tensors"),
+    },
     "summary": {"statistics", "quantiles", "maps", "techniques", "profile", "fitted"},
     "tables": {"sources", "profile", "fitted", "summary"},
     "files_out": {"errors", "sources", "fitted"},
@@ -59,14 +65,16 @@ LATE = {
     ("fitted", "tables"),
     ("fitted", "layer"),
     ("fitted", "attach"),
+    ("fitted", "layer_running"),
     ("running", "artefact"),
+    ("running", "layer_running"),
     ("__init__", "fitted"),
 }
 
 # library -> the files that import it; those in OPTIONAL are imported inside functions, when there is need
 LIBRARIES = {
     "numba": {"kernels/moments"},
-    "keras": {"layer", "attach", "demo_model"},
+    "keras": {"layer", "attach", "traced", "tensors", "layer_running", "demo_model"},
     "tensorflow": {"sources/tensorflow"},
     "pandas": {"sources/pandas"},
     "polars": {"sources/polars"},

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from tfnorm.fitting import fit as fit
     from tfnorm.fitting import scan as scan
     from tfnorm.layer import Normalize as Normalize
+    from tfnorm.layer_running import RunningNormalize as RunningNormalize
     from tfnorm.profile import Profile as Profile
     from tfnorm.running import Running as Running
     from tfnorm.techniques import TECHNIQUES as TECHNIQUES
@@ -67,6 +68,7 @@ _HOME = {
     "fitting": ("fit", "scan"),
     "profile": ("Profile",),
     "layer": ("Normalize",),
+    "layer_running": ("RunningNormalize",),
     "running": ("Running",),
     "techniques": (
         "TECHNIQUES",
@@ -112,7 +114,7 @@ def __getattr__(name: str) -> Any:
     """A word's module is loaded when the word is first used (PEP 562)."""
     if name not in _MODULE:
         raise AttributeError(f"module 'tfnorm' has no attribute {name!r}")
-    if name == "Normalize":
+    if name in ("Normalize", "RunningNormalize"):
         from tfnorm.fitted import keras_part
 
         keras_part()
@@ -129,3 +131,4 @@ if "keras" in sys.modules:
     # whoever has Keras can then load models with our layers in them; a Keras without a backend says so when it is used
     with contextlib.suppress(ImportError):
         importlib.import_module("tfnorm.attach")
+        importlib.import_module("tfnorm.layer_running")

@@ -28,7 +28,9 @@ WINDOW = 10
 thousandth of the weight."""
 
 _LONGEST = 256  # half-lives that are measured at once: no weight in them vanishes
-_FAINTEST = 2.0**-500  # what is known is kept at no less than this weight, until something newer comes
+FAINTEST = 2.0**-500
+"""What is known is kept at no less than this weight, until something newer comes."""
+
 _DUST = 2.0**-50  # of a sketch's weight; cells with less would change no digit
 
 
@@ -84,7 +86,7 @@ class Fading:
 
     def _factor(self, weight: np.ndarray, rows: int) -> np.ndarray:
         factor = np.exp2(-rows / self.half_life)
-        return np.where(weight * factor < _FAINTEST, 1.0, factor)
+        return np.where(weight * factor < FAINTEST, 1.0, factor)
 
     def settled(self, statistic: Statistic, count: np.ndarray, rows: int) -> Statistic:
         """A sketch as techniques ask it: of as many values as it is worth, since ranks are counted in values.
@@ -132,7 +134,7 @@ class Runs:
 
     def whole(self) -> Extremes:
         """Over all runs."""
-        return reduce(_add, map(self._run, range(WINDOW + 1)))
+        return reduce(_add, map(self._run, range(len(self.extremes.minimum))))
 
     def _run(self, place: int) -> Extremes:
         return _each(self.extremes, lambda array: array[place])

@@ -147,6 +147,16 @@ class Running:
         return None if self._fading is None else self._fading.half_life
 
     @property
+    def axis(self) -> Any:
+        """-1 for statistics a position of the last axis, None for one over all; or by column."""
+        return self._axis
+
+    @property
+    def infinite(self) -> Literal["error", "missing"]:
+        """What becomes of infinite values."""
+        return self._infinite
+
+    @property
     def num_rows(self) -> int:
         """How many rows were seen."""
         return 0 if self._seen is None else self._seen.profile.num_rows
@@ -193,6 +203,18 @@ class Running:
                 profile = self._settled(profile)
             self._fitted = seen, solved(finished(profile), seen.stages)
         return self._fitted[1]
+
+    def layer(self, **kwargs: Any) -> Any:
+        """A Keras layer that begins with what was seen, goes on while training, and stands still in inference.
+
+        See `RunningNormalize`, which also tells which techniques a layer can keep. Needs TensorFlow: `pip install 'tfnorm[tf]'`.
+        """
+        from tfnorm.fitted import keras_part
+
+        keras_part()
+        from tfnorm.layer_running import RunningNormalize
+
+        return RunningNormalize.of(self, **kwargs)
 
     def save(self, path: Any) -> None:
         """Write it as JSON, whole or not at all; after `tfnorm.load` updates go on bit for bit as if never saved."""
