@@ -440,20 +440,33 @@ def test_what_does_not_suit_is_said() -> None:
 # ---- the parts
 
 
-def test_moments_of_tensors_are_numpys() -> None:
+@pytest.mark.parametrize("xp", [np, ops])
+def test_moments_of_tensors_are_those_of_the_definition(xp: Any) -> None:
     random = np.random.default_rng(10)
     x, w = random.lognormal(0, 1, (50, 2, 3)), random.random((50, 1, 1)) + np.zeros((50, 2, 3))
-    a, b = (
-        tensors.moments_of(ops.convert_to_tensor(x[s]), ops.convert_to_tensor(w[s])) for s in (slice(20), slice(20, 50))
+    a, b, nothing = (
+        tensors.moments_of(*(xp.array(one[part]) for one in (x, w)), xp)
+        for part in (slice(20), slice(20, 50), slice(0))
     )
-    nothing = tensors.moments_of(ops.zeros((0, 2, 3), "float64"), ops.zeros((0, 2, 3), "float64"))
     flat, weights = x.reshape(-1, 3), w.reshape(-1, 3)
     mean = (flat * weights).sum(axis=0) / weights.sum(axis=0)
     wanted = [weights.sum(axis=0), mean, *((weights * (flat - mean) ** k).sum(axis=0) for k in (2, 3, 4))]
-    for got in (tensors.merged(a, b), tensors.merged(tensors.merged(nothing, a), tensors.merged(b, nothing))):
+    around = tensors.merged(tensors.merged(nothing, a, xp), tensors.merged(b, nothing, xp), xp)
+    for got in (tensors.merged(a, b, xp), around):
         np.testing.assert_allclose(got, wanted, rtol=1e-12)
     back = tensors.plain(tensors.with_units(np.stack(wanted)))
     np.testing.assert_allclose(back, wanted, rtol=1e-14)
+
+
+def test_an_empty_batch_adds_nothing() -> None:
+    for half_life in (None, 3):
+        layer = RunningNormalize("standard", half_life)
+        layer(np.ones((2, 3), "float32"), training=True)
+        before = [weight.numpy() for weight in layer.weights]
+        for run in (way(layer, "eager"), way(layer, "graph")):
+            assert run(tf.zeros((0, 3))).shape == (0, 3)
+        for weight, value in zip(layer.weights, before, strict=True):
+            np.testing.assert_array_equal(weight.numpy(), value)
 
 
 def test_a_traced_array_says_what_it_cannot_tell() -> None:

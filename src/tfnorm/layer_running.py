@@ -31,7 +31,7 @@ from tfnorm.running import NAME, Memory, Running
 from tfnorm.sources import BARE
 from tfnorm.statistics import Count, Extremes, Moments, Statistic
 from tfnorm.techniques import Choosable, Stages, parse
-from tfnorm.traced import refuse_unkept, solved, statistics_of, tensor_of
+from tfnorm.traced import Traced, refuse_unkept, solved, statistics_of, tensor_of
 
 Tensor = Any
 _COUNTS = [field.name for field in dataclasses.fields(Count)]
@@ -130,7 +130,6 @@ class RunningNormalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has n
         for name, text in named.items():
             refuse_unkept(parse(text), f"column {quoted(name)}: " if name else "")
         self._state: _State | None = None
-        self._has_seen = False  # as far as an eager call has found out
         self.supports_masking = True
 
     @classmethod
@@ -265,21 +264,19 @@ class RunningNormalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has n
         state = self._state
         assert state is not None
         came = self._named(inputs)
-        masks = {BARE: mask} if state.bare else mask or {}
         updates = bool(training) and bool(self.trainable)
-        batch = self._batch(came, masks) if updates else None
-        if not updates:
-            self._refuse_unseen()
-        statistics: dict[str, dict[type[Statistic], Any]] = {}
-        for kept in state.kept:
-            x = came[kept.want.column.name]
-            now = self._updated(kept, x, masks.get(kept.want.column.name), batch) if batch else kept.weights()
-            statistics[kept.want.column.name] = statistics_of(
-                now[1], now[2]
-            )  # the last is that after the maps that need none
-        if batch:
-            self._rows.assign(ops.where(self._frozen, self._rows, batch.rows + batch.added))
-        results = {name: self._mapped(name, came[name], found) for name, found in statistics.items()}
+        rows = _at_hand(self._rows)
+        if rows is not None and not rows and not updates:
+            raise DataError(
+                "this layer has seen no rows yet, so there is nothing to normalize by. Call it with training=True first "
+                "(as model.fit does), or make it of a Running that has seen some: running.layer()."
+            )
+        known = self._updated(came, {BARE: mask} if state.bare else mask or {}, rows) if updates else None
+        results = {}
+        for i, kept in enumerate(state.kept):  # of a column's, the last is that after the maps that need none
+            now = known[i] if known else kept.weights()
+            results[kept.want.column.name] = statistics_of(*(_or_at_hand(one) for one in now[1:3]))
+        results = {name: self._mapped(name, came[name], found) for name, found in results.items()}
         return results[BARE] if state.bare else {**inputs, **results}
 
     def compute_output_spec(self, inputs: Tensor, training: Any = None, mask: Any = None) -> Any:  # noqa: ARG002
@@ -343,49 +340,70 @@ class RunningNormalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has n
             _check(kept.want.column, tuple(named[kept.want.column.name].shape))
         return named
 
-    def _batch(self, came: Mapping[str, Tensor], masks: Mapping[str, Any]) -> _Batch:
+    def _updated(self, came: Mapping[str, Tensor], masks: Mapping[str, Any], rows: Any) -> list[tuple[Tensor, ...]]:
+        """All columns' statistics with those of a batch, written to the weights unless they are frozen."""
         assert self._state is not None
-        first = came[next(iter(self._state.stages))]
-        present = ops.ones((ops.shape(first)[0],), dtype="bool")
-        given = [masks[name] for name in self._state.stages if masks.get(name) is not None]
-        if len(given) == len(self._state.stages):  # a row of which any column has something is a row
-            rows = [ops.any(ops.reshape(ops.cast(one, "bool"), (ops.shape(one)[0], -1)), axis=1) for one in given]
-            present = ops.any(ops.stack(rows), axis=0)
-        position = ops.cumsum(ops.cast(present, "int64"))
-        added, before = ops.sum(ops.cast(present, "int64")), ops.convert_to_tensor(self._rows)
-        weight, run = ops.cast(present, "float64"), None
-        if self._fading is not None:
-            age = ops.cast(added - position, "float64")
-            weight = weight * ops.power(ops.cast(0.5, "float64"), age / self._fading.half_life)
-            run = (before + position - 1) // self._fading.run
-        return _Batch(before, added, weight[:, None, None], run)
-
-    def _updated(self, kept: _Kept, x: Tensor, mask: Any, batch: _Batch) -> tuple[Tensor, ...]:
-        """A column's statistics with those of a batch, written to its weights unless it is frozen."""
-        counts, moments, extremes, newest = map(ops.convert_to_tensor, kept.weights())
-        x, features = ops.cast(ops.stop_gradient(x), "float64"), kept.want.column.features
-        there = ops.ones_like(x, dtype="bool")
-        if mask is not None:
-            mask = ops.cast(mask, "bool")
-            there = there & ops.reshape(mask, (*ops.shape(mask), *[1] * (len(x.shape) - len(mask.shape))))
-        if kept.want.via:
-            x = kept.want.step.forward(x, ops)
-        x, there = (ops.reshape(one, (ops.shape(x)[0], -1, features)) for one in (x, there))
-        there = there & (batch.weight > 0)
-        counted = there & ops.isfinite(x)
-        values = ops.where(counted, x, ops.zeros_like(x))
-        gathered = tensors.moments_of(values, ops.where(counted, batch.weight, ops.zeros_like(x)))
-        if self._fading is None or batch.run is None:
-            extremes_after, newest_after = tensors.widest(extremes, x, counted), newest
+        names = list(self._state.stages)
+        values = {name: _at_hand(came[name]) for name in names}
+        covers = {name: masks[name] for name in names if masks.get(name) is not None}
+        xp: Any = np if rows is not None and all(one is not None for one in values.values()) else ops
+        if xp is np:
+            covers = {name: np.asarray(_numbers(mask)) for name, mask in covers.items()}
         else:
-            moments = tensors.faded(moments, batch.added, self._fading)
-            extremes_after, newest_after = tensors.newest_runs(extremes, newest, x, counted, batch.run)
-        after = counts + tensors.counts_of(x, there), tensors.merged(moments, gathered), extremes_after, newest_after
-        before = map(ops.convert_to_tensor, kept.weights())
-        after = tuple(ops.where(self._frozen, old, new) for old, new in zip(before, after, strict=True))
-        for weight, value in zip(kept.weights(), after, strict=True):
-            weight.assign(value)
+            values = {name: ops.stop_gradient(came[name]) for name in names}
+        now = _numbers if xp is np else ops.convert_to_tensor
+        batch = self._batch(values[names[0]], covers, now(self._rows), xp)
+        frozen, after = now(self._frozen), []
+        with np.errstate(all="ignore"):  # values outside a map's domain, and infinite ones, are left out
+            for kept in self._state.kept:
+                name = kept.want.column.name
+                before = tuple(map(now, kept.weights()))
+                added = self._added(kept, before, values[name], covers.get(name), batch, xp)
+                after.append(tuple(xp.where(frozen, old, new) for old, new in zip(before, added, strict=True)))
+                for weight, value in zip(kept.weights(), after[-1], strict=True):
+                    weight.assign(value)
+        self._rows.assign(xp.where(frozen, batch.rows, batch.rows + batch.added))
         return after
+
+    def _batch(self, first: Tensor, masks: Mapping[str, Tensor], rows: Tensor, xp: Any) -> _Batch:
+        assert self._state is not None
+        number = xp.shape(first)[0]
+        present = xp.ones((number,), dtype="bool")
+        if len(masks) == len(self._state.stages):  # a row of which any column has something is a row
+            flat = (tensors.cast(xp.reshape(mask, (number, -1)), "bool", xp) for mask in masks.values())
+            present = xp.any(xp.stack([xp.any(mask, axis=1) for mask in flat]), axis=0)
+        counted = tensors.cast(present, "int64", xp)
+        position, added = xp.cumsum(counted), xp.sum(counted)
+        weight, run = tensors.cast(present, "float64", xp), None
+        if self._fading is not None:
+            weight = weight * tensors.halved(added - position, self._fading.half_life, xp)
+            run = (rows + position - 1) // self._fading.run
+        return _Batch(rows, added, weight[:, None, None], run)
+
+    def _added(
+        self, kept: _Kept, before: tuple[Tensor, ...], x: Tensor, mask: Any, batch: _Batch, xp: Any
+    ) -> tuple[Tensor, ...]:
+        """A column's statistics, and those of the batch with them."""
+        counts, moments, extremes, newest = before
+        x = tensors.cast(x, "float64", xp)
+        there = xp.ones_like(x, dtype="bool")
+        if mask is not None:
+            mask = tensors.cast(mask, "bool", xp)
+            there = there & xp.reshape(mask, (*xp.shape(mask), *[1] * (len(x.shape) - len(mask.shape))))
+        if kept.want.via:
+            x = kept.want.step.forward(x, xp)
+        several = int(np.prod(x.shape[1:])) // kept.want.column.features if None not in x.shape[1:] else -1
+        x, there = (xp.reshape(one, (xp.shape(x)[0], several, kept.want.column.features)) for one in (x, there))
+        there = there & (batch.weight > 0)
+        counted = there & xp.isfinite(x)
+        nothing = xp.zeros_like(x)
+        gathered = tensors.moments_of(xp.where(counted, x, nothing), xp.where(counted, batch.weight, nothing), xp)
+        if self._fading is None or batch.run is None:
+            extremes = tensors.widest(extremes, x, counted, xp)
+        else:
+            moments = tensors.faded(moments, batch.added, self._fading.half_life, xp)
+            extremes, newest = tensors.newest_runs(extremes, newest, x, counted, batch.run, xp)
+        return counts + tensors.counts_of(x, there, xp), tensors.merged(moments, gathered, xp), extremes, newest
 
     def _mapped(self, name: str, x: Tensor, statistics: Mapping[type[Statistic], Any]) -> Tensor:
         assert self._state is not None
@@ -395,33 +413,33 @@ class RunningNormalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has n
         curved = bool(split(stages)[0]) and split(stages)[1] is not None
         double = curved or super().compute_dtype == "float64"
         precision = "float64" if double else maps.working_dtypes(dtype)[0]
+        in_graph = isinstance(statistics[Moments].mean, Traced)
         step = solved(stages, statistics).at(precision)
         step = step.with_arrays({key: ops.convert_to_tensor(tensor_of(one)) for key, one in step.arrays().items()})
         if not step.arrays():
             x = ops.cast(x, precision)
         y = maps.run(step, x, ops)
-        unseen = ops.equal(self._rows, 0)
-        y = ops.where(unseen, ops.full_like(y, np.nan), y)
+        if in_graph:  # an eager call would have been refused
+            y = ops.where(ops.equal(self._rows, 0), ops.full_like(y, np.nan), y)
         return ops.cast(y, self._result_dtype)
 
-    def _refuse_unseen(self) -> None:
-        """An error before the first update, where this call can tell."""
-        if self._has_seen:
-            return
-        try:
-            rows = int(_numbers(self._rows))
-        except Exception:  # in a graph: each backend has its own error
-            return
-        if not rows:
-            raise DataError(
-                "this layer has seen no rows yet, so there is nothing to normalize by. Call it with training=True first "
-                "(as model.fit does), or make it of a Running that has seen some: running.layer()."
-            )
-        self._has_seen = True
+
+def _numbers(tensor: Tensor) -> np.ndarray:
+    return np.asarray(ops.convert_to_numpy(ops.convert_to_tensor(tensor)))
 
 
-def _numbers(weight: Tensor) -> np.ndarray:
-    return np.asarray(ops.convert_to_numpy(ops.convert_to_tensor(weight)))
+def _at_hand(tensor: Tensor) -> np.ndarray | None:
+    """The numbers of a tensor; None in a graph, where they are not known yet."""
+    try:
+        return _numbers(tensor)
+    except Exception:  # each backend has its own error
+        return None
+
+
+def _or_at_hand(tensor: Tensor) -> Tensor:
+    """The numbers where they are at hand, else the tensor."""
+    numbers = tensor if isinstance(tensor, np.ndarray) else _at_hand(tensor)
+    return ops.convert_to_tensor(tensor) if numbers is None else numbers
 
 
 def _check(column: Column, shape: Shape) -> None:

@@ -86,15 +86,15 @@ def _run(name: str, inputs: Any) -> Any:
 
 
 def statistics_of(moments: Any, extremes: Any) -> dict[type[Statistic], Any]:
-    """What techniques ask, of tensors as `tfnorm.tensors` has them: (5, features) and (runs, 2, features)."""
-    moments, extremes = (ops.stop_gradient(ops.convert_to_tensor(one)) for one in (moments, extremes))
-    weight, mean, m2, m3, m4 = map(Traced, ops.unstack(moments, 5))
+    """What techniques ask, of arrays or tensors as `tfnorm.tensors` has them: (5, features) and (runs, 2, features)."""
     zero = np.zeros(moments.shape[1])
-    low, high = Traced(ops.min(extremes[:, 0], axis=0)), Traced(ops.max(extremes[:, 1], axis=0))
-    return {
-        Moments: Moments(weight, mean, zero, zero, m2, m3, m4),  # type: ignore[arg-type]
-        Extremes: Extremes(low, zero, high, zero),  # type: ignore[arg-type]
-    }
+    if isinstance(moments, np.ndarray) and isinstance(extremes, np.ndarray):
+        (weight, mean, m2, m3, m4), low, high = moments, extremes[:, 0].min(axis=0), extremes[:, 1].max(axis=0)
+    else:
+        moments, extremes = (ops.stop_gradient(one) for one in (moments, extremes))
+        weight, mean, m2, m3, m4 = (Traced(moments[i]) for i in range(5))
+        low, high = (Traced(one) for one in (ops.min(extremes[:, 0], axis=0), ops.max(extremes[:, 1], axis=0)))
+    return {Moments: Moments(weight, mean, zero, zero, m2, m3, m4), Extremes: Extremes(low, zero, high, zero)}
 
 
 def solved(stages: Stages, statistics: Mapping[type[Statistic], Any]) -> maps.Map:
@@ -121,7 +121,8 @@ def refuse_unkept(stages: Stages, place: str) -> None:
     lacking += [stage for stage in after if set(stage.needs) - {Extremes}]
     if not lacking:
         try:
-            solved(stages, statistics_of(np.ones((5, 1)), np.zeros((1, 2, 1))))
+            ones, zeros = (ops.convert_to_tensor(one) for one in (np.ones((5, 1)), np.zeros((1, 2, 1))))
+            solved(stages, statistics_of(ones, zeros))
         except (TypeError, AttributeError):
             lacking = [first]
     if lacking:
