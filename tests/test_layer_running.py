@@ -298,6 +298,10 @@ def test_before_any_update_it_is_an_error_or_missing_but_never_identity() -> Non
     x = np.ones((4, 2), "float32")
     with pytest.raises(DataError, match=r"seen no rows yet.*training=True"):
         layer(x)
+    layer.freeze()
+    with pytest.raises(DataError, match="seen no rows yet"):
+        layer(x, training=True)
+    layer.unfreeze()
     model = keras.Sequential([keras.Input((2,)), layer])
     assert np.isnan(model.predict(x, verbose=0)).all()
     layer(x, training=True)
@@ -456,6 +460,17 @@ def test_moments_of_tensors_are_those_of_the_definition(xp: Any) -> None:
         np.testing.assert_allclose(got, wanted, rtol=1e-12)
     back = tensors.plain(tensors.with_units(np.stack(wanted)))
     np.testing.assert_allclose(back, wanted, rtol=1e-14)
+
+
+@pytest.mark.parametrize("how", ["eager", "graph"])
+def test_many_half_lives_in_one_batch(how: str) -> None:
+    x = np.arange(4000.0)[:, None]
+    running, layer = tfnorm.Running("standard", 1).update(x), RunningNormalize("standard", 1, dtype="float64")
+    way(layer, how)(tf.constant(x))
+    mine, other = layer.running().profile["x"], running.profile["x"]
+    assert (mine.count.finite, mine.minimum, mine.maximum) == (4000, other.minimum, other.maximum)
+    assert mine.mean == pytest.approx(other.mean, rel=1e-14)
+    assert mine.std == pytest.approx(other.std, rel=1e-12)
 
 
 def test_an_empty_batch_adds_nothing() -> None:

@@ -266,7 +266,7 @@ class RunningNormalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has n
         came = self._named(inputs)
         updates = bool(training) and bool(self.trainable)
         rows = _at_hand(self._rows)
-        if rows is not None and not rows and not updates:
+        if rows is not None and not rows and (not updates or self.frozen):
             raise DataError(
                 "this layer has seen no rows yet, so there is nothing to normalize by. Call it with training=True first "
                 "(as model.fit does), or make it of a Running that has seen some: running.layer()."

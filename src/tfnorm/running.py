@@ -169,6 +169,8 @@ class Running:
     def update(self, batch: Any, *, weight: Any = None) -> Self:
         """Add rows: whatever `fit` takes, from one batch to a folder of files. They come after all that were seen.
 
+        Samples come first, so one observation is a batch of one: `observation[None]`.
+
         weight: as for `fit`; a row's own weight fades as any.
 
         Errors: DataError and ChoiceError, as `fit` raises them; and where columns or shapes are not those of the first batch.

@@ -67,8 +67,8 @@ def merged(a: Tensor, b: Tensor, xp: Namespace) -> Tensor:
 
 
 def halved(age: Tensor, half_life: float, xp: Namespace) -> Tensor:
-    """The weight of what is so many rows old."""
-    return xp.power(np.float64(0.5), cast(age, "float64", xp) / half_life)
+    """The weight of what is so many rows old; never so little that it would be none."""
+    return xp.maximum(xp.power(np.float64(0.5), cast(age, "float64", xp) / half_life), 2.0**-1000)
 
 
 def faded(moments: Tensor, rows: Tensor, half_life: float, xp: Namespace) -> Tensor:
