@@ -50,9 +50,20 @@ MAY: dict[str, set[str]] = {
         *("errors", "codec", "sources", "statistics", "quantiles", "maps", "techniques", "profile", "gather", "fitted"),
         *("choosing", "chains", "rules"),
     },
-    "artefact": {"errors", "codec", "maps", "techniques", "profile", "rules", "fitted", "fitting"},
+    "fading": {"gather", "statistics", "quantiles", "covariance"},
+    "running": {
+        *("errors", "codec", "sources", "statistics", "techniques", "profile", "gather", "fitted", "fitting", "fading"),
+        *("gatherings", "choosing", "chains", "rules"),
+    },
+    "artefact": {"errors", "codec", "maps", "techniques", "profile", "rules", "fitted", "fitting", "running"},
     "layer": {"errors", "codec", "maps"},
     "attach": {"errors", "maps", "layer"},
+    "traced": {"errors", "maps", "statistics", "techniques", "chains"},
+    "tensors": {"fading", "statistics"},
+    "layer_running": {
+        *("errors", "sources", "statistics", "maps", "techniques", "profile", "gather", "fitting", "fading", "running"),
+        *("artefact", "layer", "traced", "tensors", "chains"),
+    },
     "summary": {"statistics", "quantiles", "maps", "techniques", "profile", "fitted"},
     "tables": {"sources", "maps", "profile", "fitted", "summary"},
     "files_out": {"errors", "sources", "maps", "fitted"},
@@ -75,13 +86,16 @@ LATE = {
     ("fitted", "tables"),
     ("fitted", "layer"),
     ("fitted", "attach"),
+    ("fitted", "layer_running"),
+    ("running", "artefact"),
+    ("running", "layer_running"),
     ("__init__", "fitted"),
 }
 
 # library -> the files that import it; those in OPTIONAL are imported inside functions, when there is need
 LIBRARIES = {
     "numba": {"kernels/moments"},
-    "keras": {"layer", "attach", "demo_model"},
+    "keras": {"layer", "attach", "traced", "tensors", "layer_running", "demo_model"},
     "tensorflow": {"sources/tensorflow"},
     "pandas": {"sources/pandas"},
     "polars": {"sources/polars"},
