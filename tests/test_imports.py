@@ -25,9 +25,24 @@ MAY: dict[str, set[str]] = {
     "maps": {"errors"},
     "techniques": {"errors", "maps", "statistics", "quantiles"},
     "profile": {"errors", "codec", "statistics", "quantiles"},
+    "sparse": {"errors", "sources", "statistics", "quantiles"},
     "apply": {"kernels", "engines", "maps"},
-    "gather": {"errors", "engines", "sources", "statistics", "quantiles", "maps", "profile", "apply"},
-    "fitted": {"errors", "sources", "maps", "techniques", "profile", "apply", "gather"},
+    "apply_stored": {"errors", "sources", "maps", "apply"},
+    "gather": {
+        *(
+            "errors",
+            "engines",
+            "sources",
+            "statistics",
+            "quantiles",
+            "sparse",
+            "maps",
+            "profile",
+            "apply",
+            "apply_stored",
+        ),
+    },
+    "fitted": {"errors", "sources", "maps", "techniques", "profile", "apply", "apply_stored", "gather"},
     "fitting": {
         *("errors", "codec", "sources", "statistics", "quantiles", "maps", "techniques", "profile", "gather", "fitted")
     },
@@ -65,11 +80,12 @@ LIBRARIES = {
     "tensorflow": {"sources/tensorflow"},
     "pandas": {"sources/pandas"},
     "polars": {"sources/polars"},
+    "scipy": {"sources/scipy"},
     "matplotlib": {"demo_model"},
     "typer": {"cli"},
     "rich": {"terminal"},
 }
-OPTIONAL = {"tensorflow", "pandas", "polars", "matplotlib"}
+OPTIONAL = {"tensorflow", "pandas", "polars", "scipy", "matplotlib"}
 
 
 def imports(tree: ast.AST, *, inside: bool = False) -> Iterator[tuple[str, bool]]:

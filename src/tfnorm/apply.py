@@ -27,11 +27,7 @@ def apply(step: Map, x: np.ndarray, *, inverse: bool = False, workers: int | Non
     if isinstance(x, np.ma.MaskedArray):
         data = apply(step, x.data, inverse=inverse, workers=workers)
         return np.ma.MaskedArray(data, np.ma.getmaskarray(x))
-    name = "float64" if x.dtype == np.longdouble else x.dtype.name
-    working, result = working_dtypes(name)
-    if working == "float32" and not step.fits("float32"):
-        working = "float64"
-    step = step.at(working)
+    working, result, step = at_work(step, x.dtype)
     workers = default_workers() if workers is None else workers
     if x.size <= TILE_VALUES or not len(x):
         return _tile(step, x, working, inverse).astype(result, copy=False)
@@ -56,6 +52,14 @@ def apply(step: Map, x: np.ndarray, *, inverse: bool = False, workers: int | Non
         for future in [pool.submit(work, first, first + share) for first in range(0, len(edges), share)]:
             future.result()
     return out
+
+
+def at_work(step: Map, dtype: np.dtype) -> tuple[str, str, Map]:
+    """(the precision in which data of this type are computed, the type of the result, the map in that precision)."""
+    working, result = working_dtypes("float64" if dtype == np.longdouble else dtype.name)
+    if working == "float32" and not step.fits("float32"):
+        working = "float64"
+    return working, result, step.at(working)
 
 
 def _compiled(step: Map, x: np.ndarray, out: np.ndarray) -> Callable[[int, int], None] | None:

@@ -20,7 +20,7 @@ from typing import Any
 from tfnorm.errors import ChoiceError, DataError, NotInvertibleError
 from tfnorm.fitted import Fitted
 from tfnorm.sources import csv_copy, parquet_copy
-from tfnorm.sources.arrow import describe_column, from_numpy, to_numpy
+from tfnorm.sources.arrow import as_ragged, describe_column, from_numpy, to_numpy
 from tfnorm.sources.columns import did_you_mean, quoted
 from tfnorm.sources.paths import CSV, PARQUET, find, is_data
 
@@ -192,6 +192,8 @@ def _mapped(fitted: Fitted, names: Sequence[str], batch: Any, path: str, first_r
         column = describe_column(name, batch.schema.field(index).type, batch.column(index))
         if column.kind == "other":
             raise DataError(f"column {quoted([name])}: expected numbers, got {column.dtype} ({path}). Cast it.")
+        if len(column.shape) and fitted.profile[name].column.shape[:1] == (None,):
+            column = as_ragged(column)  # batch after batch in one type, whatever lengths are in it
         values = to_numpy(batch.column(index), column, path, first_row)
         try:
             mapped = fitted[name].inverse(values) if inverse else fitted[name].transform(values)

@@ -12,12 +12,14 @@ from typing import Any
 import numpy as np
 
 from tfnorm.apply import apply
+from tfnorm.apply_stored import apply_stored, kept
 from tfnorm.errors import ChoiceError, DataError, NotInvertibleError
 from tfnorm.gather import as_numbers
 from tfnorm.maps import Instance, Map
 from tfnorm.profile import Column, ColumnProfile, Profile
 from tfnorm.sources import BARE
 from tfnorm.sources.columns import did_you_mean, quoted
+from tfnorm.sources.stored import Sparse, Stored
 from tfnorm.techniques import Stages
 
 
@@ -41,7 +43,8 @@ class Fitted:
         return tuple(self.maps)
 
     def transform(self, batch: Any) -> Any:
-        """To the normalized scale, as the kind that came: array, mapping or table; other columns are passed through.
+        """To the normalized scale, as the kind that came: array, mapping, table, sparse matrix or ragged tensor; other columns
+        are passed through.
 
         float32 and float16 stay what they are, small integers become float32, everything else float64. Missing values stay
         missing. Columns of the fit that are absent are not asked for.
@@ -61,7 +64,7 @@ class Fitted:
         return self._apply(batch, inverse=True)
 
     def _apply(self, batch: Any, *, inverse: bool) -> Any:
-        from tfnorm.sources import arrays, frames
+        from tfnorm.sources import forms, frames
 
         if hasattr(batch, "element_spec"):
             raise DataError("a tf.data.Dataset is normalized by the layer: layer = fitted.layer(); dataset.map(layer).")
@@ -71,11 +74,11 @@ class Fitted:
             self._some(names, came)
             columns = frames.read_columns(batch, names)
             return frames.replace_columns(batch, {name: self[name]._run(columns[name], inverse) for name in names})
-        if isinstance(batch, Mapping):
+        if isinstance(batch, Mapping) and not forms.is_stored(batch):
             names = [name for name in batch if name in self.maps]
             self._some(names, list(batch))
             return {
-                name: self[name]._run(arrays.numbers(value, name), inverse) if name in self.maps else value
+                name: self[name]._run_as(value, inverse) if name in self.maps else value
                 for name, value in batch.items()
             }
         if not self.profile.bare:
@@ -83,7 +86,7 @@ class Fitted:
                 f"expected a table or a mapping with the columns {quoted(self.columns)}, got {type(batch).__name__}. "
                 'For one column, take it by name: fitted["name"].transform(...).'
             )
-        return self[BARE]._run(arrays.numbers(batch), inverse)
+        return self[BARE]._run_as(batch, inverse)
 
     def _some(self, names: list[str], came: list[str]) -> None:
         if not names:
@@ -214,13 +217,11 @@ class FittedColumn:
     def invertible(self) -> bool:
         return self.map.invertible
 
-    def transform(self, values: Any) -> np.ndarray:
-        """A lone array of this column to the normalized scale."""
-        from tfnorm.sources import arrays
+    def transform(self, values: Any) -> Any:
+        """A lone array of this column to the normalized scale; a sparse or ragged one stays so."""
+        return self._run_as(values, inverse=False)
 
-        return self._run(arrays.numbers(values, self.name), inverse=False)
-
-    def inverse(self, values: Any, *, like: Any = None) -> np.ndarray:
+    def inverse(self, values: Any, *, like: Any = None) -> Any:
         """A lone array (a model's predictions, say) back to real units.
 
         like: for `instance` and `contrast`, the raw samples whose level and spread are to be given back.
@@ -234,7 +235,7 @@ class FittedColumn:
         from tfnorm.sources import arrays
 
         if like is None:
-            return self._run(arrays.numbers(values, self.name), inverse=True)
+            return self._run_as(values, inverse=True)
         if not isinstance(self.map, Instance):
             raise ChoiceError(
                 f"column {quoted([self.name])}: like= is for instance and contrast, not {self.technique}."
@@ -248,9 +249,18 @@ class FittedColumn:
             {self.name: self.map}, bare=True, inverse=inverse, fingerprint=self.fitted.fingerprint, **kwargs
         )
 
-    def _run(self, array: np.ndarray, inverse: bool) -> np.ndarray:
+    def _run_as(self, values: Any, inverse: bool) -> Any:
+        """In the form in which the values came."""
+        from tfnorm.sources import forms
+
+        name = None if self.profile.profile.bare else self.name
+        return forms.like(values, self._run(forms.read(values, name), inverse))
+
+    def _run(self, array: Any, inverse: bool) -> Any:
         if inverse and not self.invertible:
             raise NotInvertibleError(f"column {quoted([self.name])}: {self.technique}: {self.map.lost}.")
+        if isinstance(array, Stored):
+            return self._run_stored(array, inverse)
         masked = isinstance(array, np.ma.MaskedArray)
         array = as_numbers(array, self.column)
         if array.dtype.kind not in "biuf":
@@ -266,6 +276,28 @@ class FittedColumn:
             )
         result = apply(self.map, array, inverse=inverse)
         return result if masked or not isinstance(result, np.ma.MaskedArray) else result.filled(np.nan)
+
+    def _run_stored(self, rows: Stored, inverse: bool) -> Stored:
+        """Sparse or ragged rows: what is stored is mapped, what is not stays so."""
+        where = f"column {quoted([self.name])}"
+        values = as_numbers(rows.values, self.column)
+        if values.dtype.kind not in "biuf":
+            raise DataError(f"{where}: expected numbers, got {values.dtype}. Cast it.")
+        shape = rows.shape if isinstance(rows, Sparse) else values.shape
+        if self.column.features > 1 and (len(shape) < 2 or shape[-1] != self.column.features):
+            raise DataError(
+                f"{where}: expected {self.column.features} features on the last axis, got shape {rows.shape}."
+            )
+        try:
+            result = apply_stored(self.map, rows.with_values(values), inverse=inverse)
+        except DataError as error:
+            raise DataError(f"{where}: {self.technique}: {error}") from None
+        if isinstance(rows, Sparse) and (why := kept(self.map, self.column.absent, values.dtype, inverse=inverse)):
+            raise DataError(
+                f"{where}: {self.technique}: {why}. Pass dense rows (x.toarray()), or choose what keeps zeros: maxabs, "
+                'standard(center=False), signed_log; or leave out what is not stored: fit(..., sparse="missing").'
+            )
+        return result
 
 
 def keras_part() -> Any:

@@ -33,6 +33,7 @@ ALWAYS: tuple[type[Statistic], ...] = (Count, Extremes)
 EVERYTHING: tuple[type[Statistic], ...] = (Count, Extremes, Moments, Quantiles)
 Axis = Literal[-1] | None
 Unit = str | Mapping[str, str] | None
+Unstored = Literal["zero", "missing"]
 
 
 def scan(
@@ -42,6 +43,7 @@ def scan(
     axis: Any = -1,
     unit: Unit = None,
     weight: Any = None,
+    sparse: Unstored = "zero",
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> Profile:
@@ -50,12 +52,13 @@ def scan(
     Counts of finite, missing, NaN, infinite and zero values, exact minimum and maximum, four moments, and a sketch of the
     distribution. Infinities are counted here and refused by `fit`.
 
-    source: arrays, a mapping of arrays, a table (pandas, polars, pyarrow), a tf.data.Dataset, batches, or Parquet and
-        CSV files, globs and folders.
+    source: arrays, sparse matrices, ragged tensors, a mapping of these, a table (pandas, polars, pyarrow), a
+        tf.data.Dataset, batches, or Parquet and CSV files, globs and folders.
     columns: names, where not all numeric ones are wanted.
     axis: -1 for statistics a position of the last axis (the channels of images), None for one number over all.
     unit: in which unit times are counted ("s", or by column), which makes numbers of them.
     weight: a column's name, an array, or True for the third part of (x, y, weight) batches.
+    sparse: what it stands for that sparse matrices and tensors do not store: "zero", or "missing", which is counted as null.
     workers: threads; as many as there are cores by default. The result is the same for any.
     progress: called with the number of rows measured at each step, and the number in all or None.
 
@@ -64,7 +67,7 @@ def scan(
     """
     opened = open_source(source, weight=weight)
     named = None if columns is None else [columns] if isinstance(columns, str) else list(columns)
-    chosen = _chosen_columns(opened, named, axis, unit)
+    chosen = _chosen_columns(opened, named, axis, unit, sparse)
     wants = [Want(column, "", Identity(), EVERYTHING) for column in chosen]
     return gather(opened, chosen, wants, infinite="count", engine=threads(workers), progress=progress)
 
@@ -77,6 +80,7 @@ def fit(
     unit: Unit = None,
     infinite: Literal["error", "missing"] = "error",
     weight: Any = None,
+    sparse: Unstored = "zero",
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> Fitted:
@@ -98,8 +102,10 @@ def fit(
         raise ChoiceError(f'infinite must be "error" or "missing", got {infinite!r}.')
     if isinstance(source, Profile):
         profile = source
-        if axis != -1 or unit is not None or weight is not None:
-            raise ChoiceError("axis, unit and weight were settled when the profile was made; give them to tfnorm.scan.")
+        if axis != -1 or unit is not None or weight is not None or sparse != "zero":
+            raise ChoiceError(
+                "axis, unit, weight and sparse were settled when the profile was made; give them to tfnorm.scan."
+            )
         stages = _stages_of(choice, list(profile), list(profile))
         _check_shapes([profile[name].column for name in stages], stages)
         if infinite == "error":
@@ -115,7 +121,7 @@ def fit(
     left_out = [c for c in opened.columns if c.name not in stages and c.name != opened.weight]
     if left_out and not isinstance(choice, Mapping):
         logging.getLogger("tfnorm").info("left as they are: %s", quoted(f"{c.name} ({c.dtype})" for c in left_out))
-    chosen = _chosen_columns(opened, list(stages), axis, unit)
+    chosen = _chosen_columns(opened, list(stages), axis, unit, sparse)
     _check_shapes(chosen, stages)
     wants: list[Want] = []
     for column in chosen:
@@ -172,7 +178,7 @@ def _stages_of(choice: Any, names: list[str], numeric: list[str]) -> dict[str, S
     return {name: parse(choice[name]) for name in names if name in choice}
 
 
-def _chosen_columns(source: Source, names: list[str] | None, axis: Any, unit: Unit) -> list[Column]:
+def _chosen_columns(source: Source, names: list[str] | None, axis: Any, unit: Unit, sparse: Unstored) -> list[Column]:
     """The columns to measure; one error for all that cannot be."""
     known = {column.name: column for column in source.columns}
     units = _units(source, unit)
@@ -199,16 +205,28 @@ def _chosen_columns(source: Source, names: list[str] | None, axis: Any, unit: Un
         )
     if problems:
         raise ChoiceError(f"{source.name}: " + " ".join(problems))
+    _check_sparse(sparse, [known[name] for name in names])
     return [
         Column(
             name,
             known[name].dtype,
             known[name].shape,
-            _features(known[name].shape, axis.get(name, -1) if isinstance(axis, Mapping) else axis, name),
+            _features(known[name], axis.get(name, -1) if isinstance(axis, Mapping) else axis),
             units.get(name) if known[name].kind == "time" else None,
+            sparse if known[name].layout == "sparse" else "zero",
         )
         for name in names
     ]
+
+
+def _check_sparse(sparse: Unstored, columns: list[Any]) -> None:
+    if sparse not in ("zero", "missing"):
+        raise ChoiceError(f'sparse must be "zero" or "missing", got {sparse!r}.')
+    if sparse != "zero" and not any(column.layout == "sparse" for column in columns):
+        raise ChoiceError(
+            f'sparse="missing" is for sparse matrices and tensors, and {quoted(column.name for column in columns)} '
+            "are stored whole. Leave it out, or mark what is missing as NaN."
+        )
 
 
 def _units(source: Source, unit: Unit) -> dict[str, str]:
@@ -225,13 +243,16 @@ def _units(source: Source, unit: Unit) -> dict[str, str]:
     return units
 
 
-def _features(shape: tuple[int | None, ...], axis: Any, name: str) -> int:
+def _features(column: Any, axis: Any) -> int:
+    name, shape = column.name, column.shape
     if axis not in (-1, None):
         raise ChoiceError(
             f"axis must be -1 (statistics a position of the last axis) or None (one for all), got {axis!r}."
         )
     if not shape or axis is None:
         return 1
+    if shape[-1] is None and column.layout == "ragged":
+        return 1  # steps that are single numbers
     if shape[-1] is None:
         raise ChoiceError(f"column {quoted([name])}: rows differ in their last length, so only axis=None would fit.")
     if shape[-1] == 0:

@@ -16,6 +16,7 @@ from typing import Any, Literal
 import numpy as np
 
 from tfnorm.apply import apply
+from tfnorm.apply_stored import after, apply_stored
 from tfnorm.engines import Fold
 from tfnorm.engines.threads import Threads
 from tfnorm.errors import ChoiceError, DataError
@@ -24,6 +25,8 @@ from tfnorm.profile import Column, Gathering, Part, Profile, Provenance
 from tfnorm.quantiles import Quantiles
 from tfnorm.sources import Batch, Shard, Source, rows_per_shard
 from tfnorm.sources.columns import row_bytes
+from tfnorm.sources.stored import Sparse, Stored
+from tfnorm.sparse import measure
 from tfnorm.statistics import Count, Extremes, Statistic, prepare
 
 Progress = Callable[[int, int | None], None]
@@ -73,8 +76,8 @@ def gather(
     rows = rows_per_shard(row_bytes([by_name[name] for name in names]))
     total_rows = None if progress is None else source.num_rows or getattr(source, "about_rows", None)
     on_rows = None if progress is None else lambda num_rows: progress(num_rows, total_rows)
-    measure = Measure(tuple(wants), infinite, rows, source.weight, on_rows)
-    total = engine(measure, source.shards(names), operator.add)
+    work = Measure(tuple(wants), infinite, rows, source.weight, on_rows)
+    total = engine(work, source.shards(names), operator.add)
     if total is None or total.num_rows == 0:
         raise DataError(f"{source.name}: there are no rows to fit. Check the path or the data set.")
     _refuse_empty_weights(wants, total.statistics)
@@ -162,44 +165,69 @@ class Measure:
     def _statistics(self, batch: Batch, place: str, first_row: int) -> dict[type[Statistic], Statistic]:
         parts: dict[type[Statistic], list[Statistic]] = {kind: [] for kind in self._kinds()}
         for want in self.wants:
-            array = as_numbers(batch[want.column.name], want.column)
-            if array.ndim > 1 and want.column.features not in (1, array.shape[-1]):
+            came = batch[want.column.name]
+            stored = came if isinstance(came, Stored) else None
+            array = as_numbers(came if stored is None else stored.values, want.column)
+            shape = came.shape if isinstance(came, Sparse) else array.shape
+            if len(shape) > 1 and want.column.features not in (1, shape[-1]):
                 raise DataError(
-                    f"column {want.column.name!r}: expected {want.column.features} features, got {array.shape[-1]} ({place})."
+                    f"column {want.column.name!r}: expected {want.column.features} features, got {shape[-1]} ({place})."
                 )
             if want.via:
-                array = self._through(want, array, place, first_row)
+                array = self._through(want, array, stored, place, first_row)
             weight: Any = None if self.weight is None else np.ma.asarray(batch[self.weight])
-            rows = want.column.rows_of(array)
-            if weight is not None and len(rows) != len(weight):  # several values of a feature in one row
-                weight = np.repeat(weight, len(rows) // max(1, len(weight)))
-            block = prepare(rows, weight)
-            for kind in sorted(want.kinds, key=lambda kind: kind is not Quantiles):  # it measures the rest as it reads
-                parts[kind].append(kind.of_block(block))
-            count = next((s[-1] for k, s in parts.items() if k is Count and Count in want.kinds), None)
+            measured = _measured(want, array, stored, weight)
+            for kind, statistic in measured.items():
+                parts[kind].append(statistic)
+            count = measured.get(Count)
             if self.infinite == "error" and isinstance(count, Count) and count.infinite.any():
-                row = _first_row(np.isinf(np.ma.filled(array, 0)))
+                row = _first_row(np.isinf(np.ma.filled(array, 0)), stored)
                 raise DataError(
                     f"column {want.column.name!r}: infinite value in row {first_row + row} ({place}). "
                     'Mend it, or treat it as missing with infinite="missing".'
                 )
         return {kind: kind.join(several) for kind, several in parts.items()}
 
-    def _through(self, want: Want, array: np.ndarray, place: str, first_row: int) -> np.ndarray:
+    def _through(self, want: Want, array: np.ndarray, stored: Stored | None, place: str, first_row: int) -> np.ndarray:
         # in float64: the statistics are of what exact arithmetic would give
-        mapped = apply(want.step, array.astype(np.float64), workers=1)
+        array = array.astype(np.float64)
+        if stored is None:
+            mapped = apply(want.step, array, workers=1)
+        else:
+            mapped = apply_stored(want.step, stored.with_values(array)).values
         outside = np.isnan(np.ma.filled(mapped, 0)) & np.isfinite(np.ma.filled(array, np.nan).astype(np.float64))
         if outside.any() and want.step.domain:
-            row = _first_row(outside)
+            row = _first_row(outside, stored)
+            got = array[row] if stored is None else array[outside][0]
             raise DataError(
-                f"column {want.column.name!r}: {want.via} needs {want.step.domain}, got {array[row]} in row "
+                f"column {want.column.name!r}: {want.via} needs {want.step.domain}, got {got} in row "
                 f"{first_row + row} ({place}). Choose another technique, or leave such rows out."
             )
         return mapped
 
 
-def _first_row(found: np.ndarray) -> int:
-    return int(np.flatnonzero(found.reshape(len(found), -1).any(axis=1))[0])
+def _measured(
+    want: Want, array: np.ndarray, stored: Stored | None, weight: np.ndarray | None
+) -> dict[type[Statistic], Statistic]:
+    """The statistics of one column: of rows, of the steps of ragged rows, or of what sparse rows store and what they do not."""
+    if isinstance(stored, Sparse):
+        absent = want.column.absent
+        if want.via:
+            absent = float(after(want.step, absent, np.dtype(np.float64))[0])
+        return measure(stored.with_values(array), want.kinds, want.column.features, absent, weight)
+    rows = want.column.rows_of(array)
+    if weight is not None and stored is not None:
+        weight = np.repeat(weight, stored.lengths)
+    if weight is not None and len(rows) != len(weight):  # several values of a feature in one row
+        weight = np.repeat(weight, len(rows) // max(1, len(weight)))
+    block = prepare(rows, weight)
+    kinds = sorted(want.kinds, key=lambda kind: kind is not Quantiles)  # it measures the rest as it reads
+    return {kind: kind.of_block(block) for kind in kinds}
+
+
+def _first_row(found: np.ndarray, stored: Stored | None = None) -> int:
+    index = int(np.flatnonzero(found.reshape(len(found), -1).any(axis=1))[0])
+    return index if stored is None else stored.row_of(index)
 
 
 def as_numbers(array: np.ndarray, column: Column) -> np.ndarray:
