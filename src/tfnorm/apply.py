@@ -19,18 +19,22 @@ TILE_VALUES = 1 << 15
 ALONE_BELOW = 1 << 18  # values; fewer are done before a second thread has started
 
 
-def apply(step: Map, x: np.ndarray, *, inverse: bool = False, workers: int | None = None) -> np.ndarray:
+def apply(
+    step: Map, x: np.ndarray, *, inverse: bool = False, workers: int | None = None, there: np.ndarray | None = None
+) -> np.ndarray:
     """Forward or back on an array of any number type, rows first; masked stays masked.
 
-    Computed in float32 for float32 and smaller types, in float64 for others, and cast last.
+    Computed in float32 for float32 and smaller types, in float64 for others, and cast last. `there`, of the shape of x, says
+    which values count in what is computed of a whole sample; of a masked array, those that are not masked do.
     """
     if isinstance(x, np.ma.MaskedArray):
-        data = apply(step, x.data, inverse=inverse, workers=workers)
-        return np.ma.MaskedArray(data, np.ma.getmaskarray(x))
+        mask = np.ma.getmaskarray(x)
+        there = None if step.elementwise or inverse else ~mask
+        return np.ma.MaskedArray(apply(step, x.data, inverse=inverse, workers=workers, there=there), mask)
     working, result, step = at_work(step, x.dtype)
     workers = default_workers() if workers is None else workers
     if x.size <= TILE_VALUES or not len(x):
-        return _tile(step, x, working, inverse).astype(result, copy=False)
+        return _tile(step, x, working, inverse, there).astype(result, copy=False)
     out = np.empty(x.shape, result)
     rows = max(1, TILE_VALUES * len(x) // x.size)
     edges = list(range(0, len(x), rows))
@@ -42,7 +46,8 @@ def apply(step: Map, x: np.ndarray, *, inverse: bool = False, workers: int | Non
             compiled(edges[first], min(edges[min(last, len(edges)) - 1] + rows, len(x)))
             return
         for start in edges[first:last]:
-            out[start : start + rows] = _tile(step, x[start : start + rows], working, inverse)
+            some = slice(start, start + rows)
+            out[some] = _tile(step, x[some], working, inverse, None if there is None else there[some])
 
     if workers == 1 or x.size < ALONE_BELOW:
         work(0, len(edges))
@@ -85,7 +90,8 @@ def _compiled(step: Map, x: np.ndarray, out: np.ndarray) -> Callable[[int, int],
     return rows
 
 
-def _tile(step: Map, x: np.ndarray, working: str, inverse: bool) -> np.ndarray:
+def _tile(step: Map, x: np.ndarray, working: str, inverse: bool, there: np.ndarray | None) -> np.ndarray:
     with np.errstate(all="ignore"):  # missing and infinite values pass through; that is no error
         exact = not inverse and step.subtracts_first and x.dtype in (np.int64, np.uint64)
-        return np.asarray(run(step, x if exact else x.astype(working, copy=False), np, inverse=inverse))
+        x = x if exact else x.astype(working, copy=False)
+        return np.asarray(run(step, x, np, inverse=inverse, there=there))

@@ -26,6 +26,7 @@ from tfnorm.profile import UNITS, Column, Profile
 from tfnorm.quantiles import Curve, Quantiles
 from tfnorm.sources import Source, open_source
 from tfnorm.sources.columns import did_you_mean, quoted
+from tfnorm.sources.masks import masked, names_of
 from tfnorm.statistics import Count, Extremes, Moments, Statistic
 from tfnorm.techniques import Choosable, Stages, parse
 
@@ -44,6 +45,7 @@ def scan(
     unit: Unit = None,
     weight: Any = None,
     sparse: Unstored = "zero",
+    mask: Any = None,
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> Profile:
@@ -59,6 +61,9 @@ def scan(
     unit: in which unit times are counted ("s", or by column), which makes numbers of them.
     weight: a column's name, an array, or True for the third part of (x, y, weight) batches.
     sparse: what it stands for that sparse matrices and tensors do not store: "zero", or "missing", which is counted as null.
+    mask: which steps of padded rows are there; the others are null. A boolean array of the data's leading shape (n,) or
+        (n, steps), True where there; the name of the column that holds such; or the number rows were padded with (a step is
+        padding where all its features are this number). By column, {"series": "mask"}, where not all columns have it.
     workers: threads; as many as there are cores by default. The result is the same for any.
     progress: called with the number of rows measured at each step, and the number in all or None.
 
@@ -67,6 +72,9 @@ def scan(
     """
     opened = open_source(source, weight=weight)
     named = None if columns is None else [columns] if isinstance(columns, str) else list(columns)
+    if mask is not None:
+        named = [name for name in _numeric(opened, unit) if name not in names_of(mask)] if named is None else named
+        opened = masked(opened, mask, named)
     chosen = _chosen_columns(opened, named, axis, unit, sparse)
     wants = [Want(column, "", Identity(), EVERYTHING) for column in chosen]
     return gather(opened, chosen, wants, infinite="count", engine=threads(workers), progress=progress)
@@ -81,6 +89,7 @@ def fit(
     infinite: Literal["error", "missing"] = "error",
     weight: Any = None,
     sparse: Unstored = "zero",
+    mask: Any = None,
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> Fitted:
@@ -102,9 +111,9 @@ def fit(
         raise ChoiceError(f'infinite must be "error" or "missing", got {infinite!r}.')
     if isinstance(source, Profile):
         profile = source
-        if axis != -1 or unit is not None or weight is not None or sparse != "zero":
+        if axis != -1 or unit is not None or weight is not None or sparse != "zero" or mask is not None:
             raise ChoiceError(
-                "axis, unit, weight and sparse were settled when the profile was made; give them to tfnorm.scan."
+                "axis, unit, weight, sparse and mask were settled when the profile was made; give them to tfnorm.scan."
             )
         stages = _stages_of(choice, list(profile), list(profile))
         _check_shapes([profile[name].column for name in stages], stages)
@@ -113,11 +122,12 @@ def fit(
         return solved(profile, stages)
     opened = open_source(source, weight=weight)
     by_name = [column.name for column in opened.columns]
-    units = _units(opened, unit)
-    numeric = [c.name for c in opened.columns if (c.kind == "number" or c.name in units) and c.name != opened.weight]
+    numeric = [name for name in _numeric(opened, unit) if name not in names_of(mask)]
     if opened.bare:  # the one column there is was meant, whatever it holds
         numeric = by_name
     stages = _stages_of(choice, by_name, numeric)
+    if mask is not None:
+        opened = masked(opened, mask, list(stages))
     left_out = [c for c in opened.columns if c.name not in stages and c.name != opened.weight]
     if left_out and not isinstance(choice, Mapping):
         logging.getLogger("tfnorm").info("left as they are: %s", quoted(f"{c.name} ({c.dtype})" for c in left_out))
@@ -183,7 +193,7 @@ def _chosen_columns(source: Source, names: list[str] | None, axis: Any, unit: Un
     known = {column.name: column for column in source.columns}
     units = _units(source, unit)
     if names is None:
-        names = [c.name for c in source.columns if c.name != source.weight and (c.kind == "number" or c.name in units)]
+        names = _numeric(source, unit)
         if not names:
             raise ChoiceError(f"there is no column of numbers in {source.name}; it has {quoted(known)}.")
     missing = [name for name in names if name not in known]
@@ -227,6 +237,11 @@ def _check_sparse(sparse: Unstored, columns: list[Any]) -> None:
             f'sparse="missing" is for sparse matrices and tensors, and {quoted(column.name for column in columns)} '
             "are stored whole. Leave it out, or mark what is missing as NaN."
         )
+
+
+def _numeric(source: Source, unit: Unit) -> list[str]:
+    units = _units(source, unit)
+    return [c.name for c in source.columns if (c.kind == "number" or c.name in units) and c.name != source.weight]
 
 
 def _units(source: Source, unit: Unit) -> dict[str, str]:

@@ -36,6 +36,13 @@ class Map:
         """To the normalized scale. `x` is in the working precision; its last axis matches the arrays'."""
         raise TypeError(f"{type(self).__name__} does not say what it does")
 
+    def forward_where(self, x: Array, there: Array, xp: Namespace) -> Array:
+        """As `forward`, where only some values count: `there` is True for them, of a shape that spreads to that of x.
+
+        What is not there has no say in what becomes of the rest of its sample, and may become anything itself.
+        """
+        return self.forward(x, xp)
+
     def inverse(self, y: Array, xp: Namespace) -> Array:
         """Back to real units."""
         raise NotInvertibleError(self.lost)
@@ -193,6 +200,9 @@ class Chain(Map):
     def forward(self, x: Array, xp: Namespace) -> Array:
         return reduce(lambda value, step: step.forward(value, xp), self.maps, x)
 
+    def forward_where(self, x: Array, there: Array, xp: Namespace) -> Array:
+        return reduce(lambda value, step: step.forward_where(value, there, xp), self.maps, x)
+
     def inverse(self, y: Array, xp: Namespace) -> Array:
         return reduce(lambda value, step: step.inverse(value, xp), reversed(self.maps), y)
 
@@ -266,12 +276,17 @@ def working_dtypes(dtype: str) -> tuple[str, str]:
     return "float64", "float64"
 
 
-def run(step: Map, x: Array, xp: Namespace, *, inverse: bool = False) -> Array:
-    """Apply a map whose arrays are already in the working precision to data of any number type, which is cast to it first."""
+def run(step: Map, x: Array, xp: Namespace, *, inverse: bool = False, there: Array | None = None) -> Array:
+    """Apply a map whose arrays are already in the working precision to data of any number type, which is cast to it first.
+
+    there: which values count, where not all do (see `Map.forward_where`).
+    """
     dtype = str(step_dtype) if (step_dtype := _arrays_dtype(step)) else working_dtypes(_name(x.dtype))[0]
     if inverse or not (step.subtracts_first and _name(x.dtype) in ("int64", "uint64")):
         x = _cast(x, dtype, xp)
-    return step.inverse(x, xp) if inverse else step.forward(x, xp)
+    if inverse:
+        return step.inverse(x, xp)
+    return step.forward(x, xp) if there is None else step.forward_where(x, there, xp)
 
 
 def _arrays_dtype(step: Map) -> str:
