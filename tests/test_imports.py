@@ -47,7 +47,8 @@ MAY: dict[str, set[str]] = {
         *("errors", "codec", "sources", "statistics", "quantiles", "maps", "techniques", "profile", "gather", "fitted")
     },
     "artefact": {"errors", "codec", "maps", "techniques", "profile", "fitted", "fitting"},
-    "layer": {"errors", "codec", "maps"},
+    "layer_stored": {"errors", "maps"},
+    "layer": {"errors", "codec", "maps", "layer_stored"},
     "attach": {"errors", "layer"},
     "summary": {"statistics", "quantiles", "maps", "techniques", "profile", "fitted"},
     "tables": {"sources", "profile", "fitted", "summary"},
@@ -76,7 +77,7 @@ LATE = {
 # library -> the files that import it; those in OPTIONAL are imported inside functions, when there is need
 LIBRARIES = {
     "numba": {"kernels/moments"},
-    "keras": {"layer", "attach", "demo_model"},
+    "keras": {"layer", "layer_stored", "attach", "demo_model"},
     "tensorflow": {"sources/tensorflow"},
     "pandas": {"sources/pandas"},
     "polars": {"sources/polars"},

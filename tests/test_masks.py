@@ -143,3 +143,55 @@ def test_more_faults() -> None:
         tfnorm.fit(tfnorm.scan(SERIES), mask=THERE)
     with pytest.raises(DataError, match="is sparse"):
         tfnorm.fit(sp.csr_array(np.eye(3)), mask=np.ones(3, bool))
+
+
+# TensorFlow
+
+tf = pytest.importorskip("tensorflow")
+
+
+def test_datasets_with_the_mask_among_the_columns() -> None:
+    data = tf.data.Dataset.from_tensor_slices({"a": SERIES, "there": THERE})
+    for one in (data, data.batch(7), data.batch(8).map(lambda row: (row, tf.zeros(8)))):
+        found = tfnorm.scan(one, mask={"a": "there"})
+        is_fitted_on_steps(found["a"])
+        assert list(found) == ["a"]
+
+
+@pytest.mark.parametrize(
+    "choice", ["standard", "log1p, minmax", "instance(axis=-2)", "l2(axis=-2)", "linf", "instance"]
+)
+def test_a_model_with_masking_in_front(choice: str) -> None:
+    import keras
+
+    series = np.where(THERE[..., None], abs(SERIES) + 0.5, -999.0).astype(np.float32)
+    fitted = tfnorm.fit(series, choice, mask=-999.0)
+    inputs = keras.Input((8, 3))
+    normal = fitted.layer()(keras.layers.Masking(-999.0)(inputs))
+    model = keras.Model(inputs, [normal, keras.layers.LSTM(4)(normal)])
+    y, state = model(series)
+    np.testing.assert_array_equal(y._keras_mask, THERE)
+    assert np.isfinite(y).all()
+    assert np.isfinite(state).all()
+    for row, length in enumerate(LENGTHS):
+        if length:
+            alone = fitted.transform(series[[row], :length])[0]
+            np.testing.assert_allclose(y[row, :length], alone, rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(np.asarray(y)[~THERE], 0)
+    state_alone = model(np.where(THERE[..., None], series, -999.0))[1]
+    np.testing.assert_array_equal(state, state_alone)
+
+
+def test_masks_of_a_dict_go_with_their_columns() -> None:
+    import keras
+
+    fitted = tfnorm.fit({"a": SERIES, "b": np.arange(40.0)}, {"a": "instance(axis=-2)", "b": "standard"})
+    inputs = {"a": keras.Input((8, 3), name="a"), "b": keras.Input((), name="b")}
+    masked = {"a": keras.layers.Masking(0.0)(inputs["a"]), "b": inputs["b"]}
+    normal = fitted.layer()(masked)
+    model = keras.Model(inputs, [normal["a"], normal["b"], keras.layers.GRU(2)(normal["a"])])
+    y, ages, _ = model({"a": SERIES.astype("float32"), "b": np.arange(40.0)})
+    np.testing.assert_array_equal(y._keras_mask, THERE)
+    np.testing.assert_allclose(ages, fitted["b"].transform(np.arange(40.0)), rtol=1e-5)
+    row = int(np.argmax(LENGTHS == 5))
+    np.testing.assert_allclose(y[row, :5], fitted["a"].transform(SERIES[[row], :5])[0], rtol=1e-4, atol=1e-5)

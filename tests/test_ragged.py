@@ -198,3 +198,46 @@ def test_datasets() -> None:
     np.testing.assert_allclose(found["x"].mean, [3.0] * 3)
     mapping = tfnorm.fit({"a": x, "b": age}, "maxabs").transform({"a": x, "b": age})
     assert isinstance(mapping["a"], tf.RaggedTensor)
+
+
+@pytest.mark.parametrize(
+    "choice", ["standard", "minmax", "log1p, standard", "quantile", "l2", "l1", "instance", "contrast", "l2, standard"]
+)
+def test_the_layer_gives_what_numpy_gives(choice: str) -> None:
+    x = ragged([[1.0, 2.0, 3.0], [], [4.0], [5.0, 6.5, 1.0]])
+    fitted = tfnorm.fit(x, choice)
+    layer, want = fitted.layer(dtype="float64"), fitted.transform(x)
+    for run in (layer, tf.function(layer)):
+        y = run(x)
+        assert isinstance(y, tf.RaggedTensor)
+        np.testing.assert_array_equal(y.row_splits, x.row_splits)
+        np.testing.assert_allclose(y.flat_values, want.flat_values, rtol=1e-13, atol=1e-14)
+    (part,) = tf.data.Dataset.from_tensor_slices(x).batch(4).map(layer)
+    np.testing.assert_allclose(part.flat_values, want.flat_values, rtol=1e-13, atol=1e-14)
+    assert layer(ragged([[], []])).to_list() == [[], []]
+
+
+def test_the_layer_maps_steps_of_vectors_by_feature() -> None:
+    x = ragged([[[1.0, 2.0], [3.0, 7.0]], [], [[5.0, 9.0]]], ragged_rank=1)
+    for choice in ("standard", "l2", "instance(axis=-2)"):
+        fitted = tfnorm.fit({"a": x}, choice)
+        y = fitted.layer(dtype="float64")({"a": x})["a"]
+        np.testing.assert_allclose(y.flat_values, fitted.transform({"a": x})["a"].flat_values, rtol=1e-13, atol=1e-14)
+        assert y.shape.as_list() == [3, None, 2]
+    deep = ragged([[[1.0], [3.0, 7.0]], []])
+    with pytest.raises(DataError, match=r"ragged along more than one axis"):
+        tfnorm.fit(deep, "l2").layer()(deep)
+    with pytest.raises(DataError, match=r"fitted on 2 features"):
+        tfnorm.fit(x, "standard").layer()(ragged())
+
+
+def test_a_model_of_ragged_inputs() -> None:
+    import keras
+
+    x = ragged(dtype=tf.float32)
+    fitted = tfnorm.fit(x, "standard")
+    inputs = keras.Input((None,), ragged=True)
+    output = fitted.layer()(inputs)
+    assert output.ragged
+    y = keras.Model(inputs, output)(x)
+    np.testing.assert_allclose(y.flat_values, fitted.transform(x).flat_values, rtol=1e-6)

@@ -391,3 +391,60 @@ def test_datasets_of_sparse_tensors() -> None:
         found = tfnorm.scan(data)
         np.testing.assert_allclose(found["a"].mean, x.toarray().mean(axis=0), rtol=1e-13)
         assert found["b"].mean == 49.5
+
+
+@pytest.mark.parametrize(
+    "choice", ["maxabs", "standard(center=False)", "signed_log", "log1p, maxabs", "l2", "l1", "linf"]
+)
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int32"])
+def test_the_layer_gives_what_numpy_gives(choice: str, dtype: str) -> None:
+    x = abs(matrix(50, 6, 0.4)).astype(dtype)
+    fitted = tfnorm.fit(x, choice)
+    layer, want = fitted.layer(dtype="float64" if dtype != "float32" else "float32"), fitted.transform(x).toarray()
+    sparse = tensor(x)
+    tolerance = 1e-6 if dtype == "float32" else 1e-14
+    for run in (layer, tf.function(layer)):
+        y = run(sparse)
+        assert isinstance(y, tf.SparseTensor)
+        np.testing.assert_allclose(tf.sparse.to_dense(y), want, rtol=tolerance)
+    data = tf.data.Dataset.from_tensor_slices(sparse).batch(20).map(layer)
+    assert data.element_spec.shape.as_list() == [None, 6]
+    np.testing.assert_allclose(np.concatenate([tf.sparse.to_dense(part) for part in data]), want, rtol=tolerance)
+    if fitted["x"].invertible:
+        back = fitted.layer(inverse=True, dtype="float64")(layer(sparse))
+        np.testing.assert_allclose(tf.sparse.to_dense(back), x.toarray(), rtol=1e-5)
+
+
+def test_the_layer_in_a_model(tmp_path: Any) -> None:
+    import keras
+
+    x = matrix(50, 6, 0.4).astype(np.float32)
+    fitted = tfnorm.fit({"words": x, "age": np.arange(50.0, dtype=np.float32)}, {"words": "maxabs", "age": "standard"})
+    inputs = {"words": keras.Input((6,), sparse=True, name="words"), "age": keras.Input((1,), name="age")}
+    normal = fitted.layer()(inputs)
+    assert normal["words"].sparse
+    both = keras.layers.Concatenate()([keras.layers.Dense(2)(normal["words"]), normal["age"]])
+    model = keras.Model(inputs, keras.layers.Dense(1)(both))
+    model.compile("sgd", "mse")
+    age = np.arange(50.0, dtype=np.float32)[:, None]
+    data = tf.data.Dataset.from_tensor_slices(({"words": tensor(x), "age": age}, age)).batch(10)
+    model.fit(data, verbose=0)
+    one = {"words": tensor(x), "age": tf.constant(age)}
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_allclose(loaded(one), model(one), rtol=1e-6)
+
+
+def test_the_layer_remembers_what_is_missing_by_form() -> None:
+    x = matrix(50, 6, 0.4)
+    fitted = tfnorm.fit(x, "standard", sparse="missing")
+    for layer in (fitted.layer(dtype="float64"), fitted["x"].layer(dtype="float64")):
+        again = type(layer).from_config(layer.get_config())
+        for one in (layer, again):
+            np.testing.assert_allclose(tf.sparse.to_dense(one(tensor(x))), fitted.transform(x).toarray(), rtol=1e-13)
+    with pytest.raises(DataError, match=r'"x".*zero, and would become.*to_dense'):
+        tfnorm.fit(x, "standard").layer()(tensor(x))
+    with pytest.raises(DataError, match=r"instance needs all values of a sample"):
+        tfnorm.fit(x, "instance").layer()(tensor(x))
+    with pytest.raises(DataError, match=r"concatenate=True takes dense tensors"):
+        tfnorm.fit({"a": x}, "maxabs").layer(concatenate=True)({"a": tensor(x)})

@@ -9,12 +9,12 @@ import numpy as np
 
 from tfnorm.apply import TILE_VALUES, apply, at_work
 from tfnorm.errors import DataError
-from tfnorm.maps import Chain, Map, RowNorm, run
+from tfnorm.maps import Chain, Map, RowNorm, run, sparse_flaw
 from tfnorm.sources.stored import Ragged, Sparse, Stored
 
 
 def apply_stored(step: Map, rows: Stored, *, inverse: bool = False) -> Stored:
-    """Forward or back on the stored values. DataError where a map needs those as well that are not stored."""
+    """Forward or back on the stored values; whether what is not stored stays so is asked of `maps.sparse_flaw`."""
     if isinstance(rows, Ragged):
         return rows.with_values(_on_steps(step, rows, inverse))
     assert isinstance(rows, Sparse)
@@ -27,32 +27,11 @@ def apply_stored(step: Map, rows: Stored, *, inverse: bool = False) -> Stored:
         for one in reversed(steps) if inverse else steps:
             if one.elementwise:
                 values = _one_by_one(one, values, rows.places, inverse)
-            elif isinstance(one, RowNorm) and not inverse and one.axes in ((-1,), ()):
+            elif not isinstance(one, RowNorm):
+                raise DataError(f"{sparse_flaw(one, 0.0)}. Pass dense rows: x.toarray().")
+            else:  # zeros add nothing to a norm
                 values = _by_length(one, rows.with_values(values))
-            else:
-                raise DataError(
-                    f"{type(one).__name__.lower()} needs all values of a sample, and sparse rows do not store all. "
-                    "Pass dense rows: x.toarray()."
-                )
     return rows.with_values(values.astype(result, copy=False))
-
-
-def after(step: Map, absent: float, dtype: np.dtype, *, inverse: bool = False) -> np.ndarray:
-    """What a place becomes where nothing is stored, (features,), by what it stands for: 0, or NaN where it is missing."""
-    working, _, step = at_work(step, dtype)
-    features = max(map(len, step.arrays().values()), default=1)
-    with np.errstate(all="ignore"):
-        return np.asarray(run(step, np.full((1, features), absent, working), np, inverse=inverse))[0]
-
-
-def kept(step: Map, absent: float, dtype: np.dtype, *, inverse: bool = False) -> str:
-    """Why places without a stored value would get one, in words; empty where they stay as they are."""
-    became = after(step, absent, dtype, inverse=inverse)
-    moved = np.flatnonzero(~np.isnan(became) if np.isnan(absent) else became != 0)
-    if not len(moved):
-        return ""
-    what = "missing, and would become" if np.isnan(absent) else "zero, and would become"
-    return f"what is not stored is {what} {became[moved[0]]:.6g} (feature {moved[0]}), so the result would be dense"
 
 
 def _one_by_one(step: Map, values: np.ndarray, places: np.ndarray, inverse: bool) -> np.ndarray:

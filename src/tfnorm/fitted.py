@@ -5,17 +5,17 @@ The one law: every way out (NumPy, tables, the layer, a loaded file) applies the
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from tfnorm.apply import apply
-from tfnorm.apply_stored import apply_stored, kept
+from tfnorm.apply_stored import apply_stored
 from tfnorm.errors import ChoiceError, DataError, NotInvertibleError
 from tfnorm.gather import as_numbers
-from tfnorm.maps import Instance, Map
+from tfnorm.maps import Instance, Map, sparse_flaw
 from tfnorm.profile import Column, ColumnProfile, Profile
 from tfnorm.sources import BARE
 from tfnorm.sources.columns import did_you_mean, quoted
@@ -138,9 +138,14 @@ class Fitted:
             bare=self.profile.bare,
             inverse=inverse,
             concatenate=concatenate,
+            missing=self._missing(self.maps),
             fingerprint=self.fingerprint,
             **kwargs,
         )
+
+    def _missing(self, names: Iterable[str]) -> tuple[str, ...]:
+        """The columns whose sparse rows lack what they do not store."""
+        return tuple(name for name in names if self.profile[name].column.unstored == "missing")
 
     def attach(self, model: Any, target: str | Fitted | FittedColumn) -> Any:
         """A Keras model that takes raw inputs and predicts in real units, around one trained on normalized ones.
@@ -164,7 +169,8 @@ class Fitted:
         inputs = {name: step for name, step in self.maps.items() if column.fitted is not self or name != column.name}
         if not inputs:
             raise ChoiceError("the fit has no column but the target, so there are no inputs to normalize.")
-        normalize = part.Normalize(inputs, bare=self.profile.bare, fingerprint=self.fingerprint)
+        flags = {"bare": self.profile.bare, "missing": self._missing(inputs)}
+        normalize = part.Normalize(inputs, **flags, fingerprint=self.fingerprint)
         dtypes = {name: self.profile[name].column.dtype for name in inputs}
         return attach(normalize, model, column.layer(inverse=True), dtypes=dtypes)
 
@@ -246,7 +252,12 @@ class FittedColumn:
     def layer(self, *, inverse: bool = False, **kwargs: Any) -> Any:
         """A Keras layer for this column alone, tensor in, tensor out; with `inverse=True` back to real units."""
         return keras_part().Normalize(
-            {self.name: self.map}, bare=True, inverse=inverse, fingerprint=self.fitted.fingerprint, **kwargs
+            {self.name: self.map},
+            bare=True,
+            inverse=inverse,
+            missing=self.fitted._missing([self.name]),
+            fingerprint=self.fitted.fingerprint,
+            **kwargs,
         )
 
     def _run_as(self, values: Any, inverse: bool) -> Any:
@@ -288,16 +299,15 @@ class FittedColumn:
             raise DataError(
                 f"{where}: expected {self.column.features} features on the last axis, got shape {rows.shape}."
             )
-        try:
-            result = apply_stored(self.map, rows.with_values(values), inverse=inverse)
-        except DataError as error:
-            raise DataError(f"{where}: {self.technique}: {error}") from None
-        if isinstance(rows, Sparse) and (why := kept(self.map, self.column.absent, values.dtype, inverse=inverse)):
+        if isinstance(rows, Sparse) and (why := sparse_flaw(self.map, self.column.absent, inverse=inverse)):
             raise DataError(
                 f"{where}: {self.technique}: {why}. Pass dense rows (x.toarray()), or choose what keeps zeros: maxabs, "
                 'standard(center=False), signed_log; or leave out what is not stored: fit(..., sparse="missing").'
             )
-        return result
+        try:
+            return apply_stored(self.map, rows.with_values(values), inverse=inverse)
+        except DataError as error:
+            raise DataError(f"{where}: {self.technique}: {error}") from None
 
 
 def keras_part() -> Any:

@@ -16,11 +16,11 @@ from typing import Any, Literal
 import numpy as np
 
 from tfnorm.apply import apply
-from tfnorm.apply_stored import after, apply_stored
+from tfnorm.apply_stored import apply_stored
 from tfnorm.engines import Fold
 from tfnorm.engines.threads import Threads
 from tfnorm.errors import ChoiceError, DataError
-from tfnorm.maps import Map
+from tfnorm.maps import Map, after
 from tfnorm.profile import Column, Gathering, Part, Profile, Provenance
 from tfnorm.quantiles import Quantiles
 from tfnorm.sources import Batch, Shard, Source, rows_per_shard
@@ -213,7 +213,7 @@ def _measured(
     if isinstance(stored, Sparse):
         absent = want.column.absent
         if want.via:
-            absent = float(after(want.step, absent, np.dtype(np.float64))[0])
+            absent = float(after(want.step, absent)[0])
         return measure(stored.with_values(array), want.kinds, want.column.features, absent, weight)
     rows = want.column.rows_of(array)
     if weight is not None and stored is not None:

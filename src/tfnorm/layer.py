@@ -21,6 +21,7 @@ from keras import ops
 
 from tfnorm import codec, maps
 from tfnorm.errors import ArtefactError, ChoiceError, DataError, NotInvertibleError
+from tfnorm.layer_stored import is_ragged, is_sparse, is_stored, like_symbol, map_stored, spread
 
 Tensor = Any
 Shape = tuple[int | None, ...]
@@ -97,6 +98,10 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
     Feed 64-bit values as integers, or as tensors or a `tf.data.Dataset`: `Model.fit` and `Model.predict` cast float64
     *arrays* to `keras.config.floatx()` before any layer sees them, and a `keras.Input` casts to its own dtype.
 
+    Sparse tensors stay sparse where the map keeps zeros (or, for the columns of `missing`, whatever it is: there what is not
+    stored is missing, and stays so), ragged ones ragged. Steps that a Keras mask leaves out come out as 0 and have no say in
+    what is computed of a sample; the mask is passed on.
+
     The numbers are non-trainable weights, and in the config too, so a clone or a model made from JSON is fitted; after
     `set_weights` or `load_weights` the weights rule.
 
@@ -116,6 +121,7 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
         bare: bool = False,
         inverse: bool = False,
         concatenate: bool = False,
+        missing: Sequence[str] = (),
         fingerprint: str = "",
         **kwargs: Any,
     ) -> None:
@@ -133,6 +139,7 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
             if inverse and step.lost:
                 raise NotInvertibleError(f"column {quoted(name)}: {step.lost}. Leave it out of the inverse")
         self.bare, self.inverse, self.concatenate, self.fingerprint = bare, inverse, concatenate, str(fingerprint)
+        self.missing = tuple(missing)
         groups = [self._group(i, members) for i, members in enumerate(_alike(steps))]
         self._fit = _Fit(steps, groups)
         self._float32_will_do = all(one.fits_float32 and (inverse or _rounding_is_harmless(one.step)) for one in groups)
@@ -156,11 +163,15 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
     def get_config(self) -> dict[str, Any]:
         # pairs, since a column called "class_name" would make a dict look like one of Keras' own objects
         columns = [[name, codec.encode(step)] for name, step in self._fit.steps.items()]
-        flags = {"bare": self.bare, "inverse": self.inverse, "concatenate": self.concatenate}
+        flags: dict[str, Any] = {"bare": self.bare, "inverse": self.inverse, "concatenate": self.concatenate}
+        if self.missing:
+            flags["missing"] = list(self.missing)
         return {**super().get_config(), "columns": columns, **flags, "fingerprint": self.fingerprint}
 
-    def call(self, inputs: Tensor) -> Tensor:
-        blocks = list(self._blocks(self._fitted(inputs)))
+    def call(self, inputs: Tensor, mask: Any = None) -> Tensor:
+        masks = {} if mask is None else {next(iter(self._fit.steps)): mask} if self.bare else dict(mask)
+        masks = {name: one for name, one in masks.items() if one is not None}
+        blocks = list(self._blocks(self._fitted(inputs), masks))
         if self.bare:
             return blocks[0].values
         if self.concatenate and len(blocks) == 1 and blocks[0].layout != "alone":
@@ -170,12 +181,13 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
             return ops.concatenate([mapped[name] for name in self._fit.steps], axis=-1)
         return {**inputs, **mapped}
 
-    def compute_output_spec(self, inputs: Tensor, training: Any = None) -> Any:  # noqa: ARG002
+    def compute_output_spec(self, inputs: Tensor, mask: Any = None, training: Any = None) -> Any:  # noqa: ARG002
         fitted, dtype = self._fitted(inputs), self._result_dtype
-        if self.bare or self.concatenate:
-            shapes = [x.shape for x in fitted.values()]
-            return keras.KerasTensor(shapes[0] if self.bare else _shape_of_all(shapes), dtype)
-        return {name: keras.KerasTensor(x.shape, dtype if name in fitted else x.dtype) for name, x in inputs.items()}
+        if self.bare:
+            return like_symbol(inputs, dtype)
+        if self.concatenate:
+            return keras.KerasTensor(_shape_of_all([x.shape for x in fitted.values()]), dtype)
+        return {name: like_symbol(x, dtype if name in fitted else x.dtype) for name, x in inputs.items()}
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         shapes = self._named(input_shape)
@@ -227,7 +239,24 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
                     raise DataError(f"column {quoted(name)}: its number of axes is unknown. Use tensor.set_shape(...)")
                 came[name] = ops.reshape(came[name], (-1, group.features(name)))
             self._check(name, group, tuple(came[name].shape))
+            self._check_stored(name, group, came[name])
         return {name: came[name] for name in self._fit.steps if name in came}
+
+    def _check_stored(self, name: str, group: _Group, x: Tensor) -> None:
+        """Sparse rows stay sparse only where the map leaves places alone that store nothing."""
+        if group.features(name) > 1 and is_ragged(x) and x.shape[-1] is None:
+            came = (
+                f"fitted on {group.features(name)} features a row, got steps of single numbers (shape {tuple(x.shape)})"
+            )
+            raise DataError(f"column {quoted(name)}: {came}. Give steps of that width, or fit again")
+        if self.concatenate and is_stored(x):
+            came = "concatenate=True takes dense tensors, got a sparse or ragged one"
+            raise DataError(f"column {quoted(name)}: {came}. Make it dense, or leave concatenate out")
+        absent = float("nan") if name in self.missing else 0.0
+        if is_sparse(x) and (why := maps.sparse_flaw(self._fit.steps[name], absent, inverse=self.inverse)):
+            raise DataError(
+                f"column {quoted(name)}: {why}. Pass tf.sparse.to_dense(x), or choose what keeps zeros: maxabs"
+            )
 
     def _members(self, came: Mapping[str, Any]) -> Iterator[tuple[_Group, str]]:
         return ((group, name) for group in self._fit.groups for name in group.spans if name in came)
@@ -262,35 +291,41 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
             came = f"concatenate=True takes batches of scalars (n,) or vectors (n, d), got shape {shape}"
             raise DataError(f"column {quoted(name)}: {came}. Flatten it, or leave concatenate out")
 
-    def _blocks(self, tensors: dict[str, Tensor]) -> Iterator[_Block]:
+    def _blocks(self, tensors: dict[str, Tensor], masks: dict[str, Tensor]) -> Iterator[_Block]:
         """Columns of one kind, type and shape are put side by side, mapped at once."""
         for group in self._fit.groups:
             together: dict[tuple[str, int, str], list[str]] = {}
             for name in group.spans:
                 if name in tensors:
                     x = tensors[name]
-                    key = (keras.backend.standardize_dtype(x.dtype), len(x.shape), _layout(group, name, tuple(x.shape)))
+                    layout = "alone" if name in masks or is_stored(x) else _layout(group, name, tuple(x.shape))
+                    key = (keras.backend.standardize_dtype(x.dtype), len(x.shape), layout)
                     together.setdefault(key, []).append(name)
             for (_, _, layout), names in together.items():
                 if layout == "alone" or len(names) == 1:
                     for name in names:
-                        yield _Block([name], self._mapped(group, [name], tensors[name]), "alone")
+                        yield _Block([name], self._mapped(group, [name], tensors[name], masks.get(name)), "alone")
                 else:
                     beside = ops.stack if layout == "stacked" else ops.concatenate
                     x = beside([tensors[name] for name in names], axis=-1)
                     yield _Block(names, self._mapped(group, names, x), layout)
 
-    def _mapped(self, group: _Group, names: Sequence[str], x: Tensor) -> Tensor:
+    def _mapped(self, group: _Group, names: Sequence[str], x: Tensor, mask: Tensor | None = None) -> Tensor:
         precision = maps.working_dtypes(keras.backend.standardize_dtype(x.dtype))[0]
         if not group.fits_float32 or super().compute_dtype == "float64":
             precision = "float64"
         step = group.step_of(names, precision)
+        if is_stored(x):
+            return map_stored(step, x, precision, self._result_dtype, inverse=self.inverse)
         if not group.weights[precision]:
             x = ops.cast(x, precision)
         features = sum(group.features(name) for name in names)
         if features != 1 and x.shape[-1] is None:  # a width seen only when run: 1 must not spread to all features
             x = ops.reshape(x, (*ops.shape(x)[:-1], features))
-        y = ops.cast(maps.run(step, x, ops, inverse=self.inverse), self._result_dtype)
+        there = None if mask is None else spread(mask, x)
+        y = ops.cast(maps.run(step, x, ops, inverse=self.inverse, there=there), self._result_dtype)
+        if there is not None:  # padding stays harmless, whatever it was
+            y = ops.where(there, y, ops.zeros_like(y))
         return y if len(x.shape) else ops.reshape(y, ())  # one number met weights of shape (1,)
 
 

@@ -25,5 +25,7 @@ from tfnorm.maps.curves import SignedLog as SignedLog
 from tfnorm.maps.curves import SmoothClip as SmoothClip
 from tfnorm.maps.curves import TukeyTails as TukeyTails
 from tfnorm.maps.curves import YeoJohnson as YeoJohnson
+from tfnorm.maps.places import after as after
+from tfnorm.maps.places import sparse_flaw as sparse_flaw
 from tfnorm.maps.samples import Instance as Instance
 from tfnorm.maps.samples import RowNorm as RowNorm
