@@ -148,6 +148,12 @@ class Ragged(Stored):
         np.cumsum([len(row) for row in rows], out=starts[1:])
         return cls(starts, np.concatenate(rows))
 
+    @classmethod
+    def of_padded(cls, array: np.ndarray) -> Ragged:
+        """Rows that are of one length in this batch, and of another in the next."""
+        rows, steps = array.shape[:2]
+        return cls(np.arange(rows + 1) * steps, array.reshape(rows * steps, *array.shape[2:]))
+
     @property
     def shape(self) -> tuple[int | None, ...]:
         return (len(self), *([None] * self.depth), *self.values.shape[1:])

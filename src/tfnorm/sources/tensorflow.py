@@ -69,9 +69,19 @@ def like(data: Any, rows: Sparse | Ragged) -> Any:
     return tf.SparseTensor(np.stack(places, axis=1).astype(np.int64), rows.values, data.dense_shape)
 
 
-def _in_numpy(part: Any) -> Any:
+def _in_numpy(spec: Any, part: Any) -> Any:
     """A part of an element: a tensor of any kind."""
-    return read(part) if type(part).__name__ in ("SparseTensor", "RaggedTensor") else part.numpy()
+    if type(part).__name__ in ("SparseTensor", "RaggedTensor"):
+        return read(part)
+    return Ragged.of_padded(part.numpy()) if _is_padded(spec) else part.numpy()
+
+
+def _is_padded(spec: Any) -> bool:
+    """Whether each batch may have another number of steps: vectors of them, or a mask of them."""
+    shape = spec.shape if type(spec).__name__ == "TensorSpec" and spec.shape.rank is not None else ()
+    if len(shape) < 2 or shape[1] is not None:
+        return False
+    return bool(shape[2:].is_fully_defined()) if len(shape) > 2 else spec.dtype.is_bool
 
 
 def open_dataset(dataset: Any, *, weight: Any = None) -> StreamSource:
@@ -119,12 +129,13 @@ def open_dataset(dataset: Any, *, weight: Any = None) -> StreamSource:
 
 
 def _elements(dataset: Any) -> Iterator[Any]:
-    """Its elements in NumPy, and in `sources.stored` where they are sparse or ragged."""
+    """Its elements in NumPy, and in `sources.stored` where they are sparse, ragged, or padded batch by batch."""
     import tensorflow as tf
 
-    if all(isinstance(spec, tf.TensorSpec) for spec in tf.nest.flatten(dataset.element_spec)):
+    specs = dataset.element_spec
+    if all(isinstance(spec, tf.TensorSpec) and not _is_padded(spec) for spec in tf.nest.flatten(specs)):
         return dataset.as_numpy_iterator()
-    return (tf.nest.map_structure(_in_numpy, element) for element in dataset)
+    return (tf.nest.map_structure(_in_numpy, specs, element) for element in dataset)
 
 
 def _are_examples(specs: Sequence[Any]) -> bool:
