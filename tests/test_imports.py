@@ -25,7 +25,7 @@ MAY: dict[str, set[str]] = {
     "maps": {"errors"},
     "techniques": {"errors", "maps", "statistics", "quantiles"},
     "profile": {"errors", "codec", "statistics", "quantiles"},
-    "sparse": {"errors", "sources", "statistics", "quantiles"},
+    "sparse": {"errors", "kernels", "sources", "statistics", "quantiles"},
     "apply": {"kernels", "engines", "maps"},
     "apply_stored": {"errors", "sources", "maps", "apply"},
     "gather": {

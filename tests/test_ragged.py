@@ -183,6 +183,12 @@ def test_techniques_of_samples_take_each_row_at_its_length(choice: str) -> None:
             np.testing.assert_allclose(got, tfnorm.fit([row], choice).transform([row])[0], rtol=1e-14)
 
 
+def test_the_way_back_like_another_takes_dense_arrays() -> None:
+    x = ragged()
+    with pytest.raises(DataError, match=r'"x": like= takes dense arrays'):
+        tfnorm.fit(x, "instance").inverse(x, like=x)
+
+
 def test_datasets() -> None:
     x = ragged([[1.0, 2.0, 3.0], [], [4.0], [-5.0, 6.5]])
     age = np.arange(4)

@@ -49,7 +49,8 @@ def encode(value: Any) -> Any:
         }
         return {"is": type(value).__name__, **fields}
     if isinstance(value, np.ndarray):
-        return [encode(item) for item in value.tolist()] if value.dtype.kind == "f" else value.tolist()
+        plain = value.dtype.kind != "f" or bool(np.isfinite(value).all())  # as JSON has them, a million at once
+        return value.tolist() if plain else [encode(item) for item in value.tolist()]
     if isinstance(value, tuple | list):
         return [encode(item) for item in value]
     if isinstance(value, dict):

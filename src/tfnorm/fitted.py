@@ -238,10 +238,14 @@ class FittedColumn:
         array([[200.],
                [500.]])
         """
-        from tfnorm.sources import arrays
+        from tfnorm.sources import arrays, forms
 
         if like is None:
             return self._run_as(values, inverse=True)
+        if forms.is_stored(values) or forms.is_stored(like):
+            raise DataError(
+                f"column {quoted([self.name])}: like= takes dense arrays. Go back sample by sample, or pad them."
+            )
         if not isinstance(self.map, Instance):
             raise ChoiceError(
                 f"column {quoted([self.name])}: like= is for instance and contrast, not {self.technique}."

@@ -47,10 +47,13 @@ def measure(rows: Sparse, kinds: Kinds, features: int, absent: float, weight: np
         parts = (slice(0, half), slice(half, len(rows)))
         one, two = (measure(rows[s], kinds, features, absent, None if weight is None else weight[s]) for s in parts)
         return {kind: one[kind] + two[kind] for kind in kinds}
+    from tfnorm.kernels.columns import by_column
+
     columns = rows.places if features > 1 else np.zeros(len(rows.places), np.int64)
     width = 1 if features > 1 else rows.width
-    order = np.argsort(columns, kind="stable")
     number = np.bincount(columns, minlength=features)
+    order = np.empty(len(columns), np.int64)
+    by_column(columns, np.cumsum(number) - number, order)
     stored = _Columns(rows.values[order], number, None)
     places, rest_weight = len(rows) * width, None
     if weight is not None:
@@ -94,7 +97,9 @@ class _Columns:
                 parts[kind].append(kind.of_block(block))
             made[columns] = length
             order.append(columns)
-        place = np.argsort(np.concatenate(order)) if order else np.empty(0, np.int64)
+        place = np.empty(len(self.number), np.int64)
+        if order:
+            place[np.concatenate(order)] = np.arange(len(place))
         return {kind: _taken(kind.join(several), place) for kind, several in parts.items()}, made
 
     def _alike(self, places: int) -> Iterator[tuple[np.ndarray, int]]:

@@ -78,10 +78,9 @@ def _in_numpy(spec: Any, part: Any) -> Any:
 
 def _is_padded(spec: Any) -> bool:
     """Whether each batch may have another number of steps: vectors of them, or a mask of them."""
-    shape = spec.shape if type(spec).__name__ == "TensorSpec" and spec.shape.rank is not None else ()
-    if len(shape) < 2 or shape[1] is not None:
+    if type(spec).__name__ != "TensorSpec" or (spec.shape.rank or 0) < 2 or spec.shape[1] is not None:
         return False
-    return bool(shape[2:].is_fully_defined()) if len(shape) > 2 else spec.dtype.is_bool
+    return bool(spec.shape[2:].is_fully_defined() if spec.shape.rank > 2 else spec.dtype.is_bool)
 
 
 def open_dataset(dataset: Any, *, weight: Any = None) -> StreamSource:
