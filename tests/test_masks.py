@@ -13,6 +13,7 @@ import scipy.sparse as sp
 
 import tfnorm
 from tfnorm.errors import ChoiceError, DataError
+from tfnorm.maps import Affine, Instance, RowNorm, chain
 
 RNG = np.random.default_rng(0)
 LENGTHS = RNG.integers(0, 9, 40)
@@ -115,6 +116,18 @@ def test_what_is_computed_of_a_sample_leaves_masked_steps_out(choice: str, pad: 
     whole = np.concatenate([fitted.transform(SERIES[[row], :n])[0] for row, n in enumerate(LENGTHS) if n])
     via = series.statistic(tfnorm.statistics.Moments, "x", choice)  # type: ignore[attr-defined]
     np.testing.assert_allclose(via.mean, whole.mean(axis=0), rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize(
+    "step", [RowNorm(2.0), RowNorm(1.0, ()), RowNorm(np.inf, (-2,)), Instance(), Instance((-2,), bias=0.5)]
+)
+def test_maps_where_all_is_there_and_where_nothing_is(step: Any) -> None:
+    x = RNG.normal(5, 2, (4, 8, 3))
+    for one in (step, chain(step, Affine(np.ones(3), np.full(3, 2.0), np.zeros(3)))):
+        np.testing.assert_allclose(
+            one.forward_where(x, np.ones(x.shape, bool), np), one.forward(x, np), rtol=1e-14, atol=1e-15
+        )
+        assert np.isfinite(one.forward_where(x * np.inf, np.zeros((4, 8, 1), bool), np)).all()
 
 
 @pytest.mark.parametrize(
