@@ -31,15 +31,19 @@ MAY: dict[str, set[str]] = {
     "gatherings": {"statistics", "grouped"},
     "profile": {"errors", "codec", "statistics", "quantiles", "covariance", "keys", "gatherings"},
     "rules": {"errors", "sources", "maps", "statistics", "profile"},
+    "sparse": {"errors", "kernels", "sources", "statistics", "quantiles"},
     "sparing": {"kernels"},
     "twins": {"kernels", "maps"},
     "apply": {"engines", "maps", "sparing", "twins"},
+    "apply_stored": {"errors", "sources", "maps", "apply"},
     "unseen": {"errors", "sources", "keys", "maps", "apply"},
     "gather": {
         *("errors", "engines", "sources", "statistics", "quantiles", "grouped", "maps", "profile", "apply", "unseen"),
-        "gatherings",
+        *("gatherings", "sparse", "apply_stored"),
     },
-    "fitted": {"errors", "sources", "maps", "techniques", "profile", "apply", "unseen", "gather", "rules"},
+    "fitted": {
+        *("errors", "sources", "maps", "techniques", "profile", "apply", "apply_stored", "unseen", "gather", "rules")
+    },
     "choosing": {"errors", "sources", "maps", "techniques", "profile", "covariance"},
     "pushing": {"statistics", "quantiles", "covariance", "maps"},
     "chains": {
@@ -56,7 +60,8 @@ MAY: dict[str, set[str]] = {
         *("gatherings", "choosing", "chains", "rules"),
     },
     "artefact": {"errors", "codec", "maps", "techniques", "profile", "rules", "fitted", "fitting", "running"},
-    "layer": {"errors", "codec", "maps"},
+    "layer_stored": {"errors", "maps"},
+    "layer": {"errors", "codec", "maps", "layer_stored"},
     "attach": {"errors", "maps", "layer"},
     "traced": {"errors", "maps", "statistics", "techniques", "chains"},
     "tensors": {"fading", "statistics"},
@@ -95,15 +100,16 @@ LATE = {
 # library -> the files that import it; those in OPTIONAL are imported inside functions, when there is need
 LIBRARIES = {
     "numba": {"kernels/moments"},
-    "keras": {"layer", "attach", "traced", "tensors", "layer_running", "demo_model"},
+    "keras": {"layer", "layer_stored", "attach", "traced", "tensors", "layer_running", "demo_model"},
     "tensorflow": {"sources/tensorflow"},
     "pandas": {"sources/pandas"},
     "polars": {"sources/polars"},
+    "scipy": {"sources/scipy"},
     "matplotlib": {"demo_model"},
     "typer": {"cli"},
     "rich": {"terminal"},
 }
-OPTIONAL = {"tensorflow", "pandas", "polars", "matplotlib"}
+OPTIONAL = {"tensorflow", "pandas", "polars", "scipy", "matplotlib"}
 
 
 def imports(tree: ast.AST, *, inside: bool = False) -> Iterator[tuple[str, bool]]:

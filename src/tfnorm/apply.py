@@ -30,29 +30,32 @@ Groups = Mapping[tuple[str, ...], np.ndarray]
 
 
 def apply(
-    step: Map, x: np.ndarray, *, groups: Groups | None = None, inverse: bool = False, workers: int | None = None
+    step: Map,
+    x: np.ndarray,
+    *,
+    groups: Groups | None = None,
+    inverse: bool = False,
+    workers: int | None = None,
+    there: np.ndarray | None = None,
 ) -> np.ndarray:
     """Forward or back on an array of any number type, rows first; masked stays masked.
     Maps by key need the rows' `groups`. The result shares no memory with x.
 
-    Computed in float32 for float32 and smaller types, in float64 for others, and cast last.
+    Computed in float32 for float32 and smaller types, in float64 for others, and cast last. `there`, of the shape of x, says
+    which values count in what is computed of a whole sample; of a masked array, those that are not masked do.
     """
     if x.ndim == 1 and not step.elementwise and step.width(1) != 1:
         x = x[:, None]  # a number a row, that becomes several or did so
     if isinstance(x, np.ma.MaskedArray):
         return _masked(step, x, groups, inverse, workers)
-    name = "float64" if x.dtype == np.longdouble else x.dtype.name
-    working, result = working_dtypes(name)
-    if working == "float32" and not step.fits("float32"):
-        working = "float64"
-    step = step.at(working)
+    working, result, step = at_work(step, x.dtype)
     out = np.empty([length or 0 for length in step.shape(x.shape, inverse=inverse)], result)
     if not x.ndim or x.size <= SMALL_VALUES or not len(x):
-        out[...] = _mapped(_bound(step, groups, x, slice(None)), x, working, inverse, np)
+        out[...] = _mapped(_bound(step, groups, x, slice(None)), x, working, inverse, np, there)
         return out
     alone = x.size < ALONE_BELOW
-    twins = not alone and x.dtype.name == working == result and groups is None
-    fill = (twin(step, x, out, inverse) if twins else None) or _tiles(step, x, groups, out, working, inverse)
+    twins = not alone and x.dtype.name == working == result and groups is None and there is None
+    fill = (twin(step, x, out, inverse) if twins else None) or _tiles(step, x, groups, there, out, working, inverse)
     workers = 1 if alone else default_workers() if workers is None else workers
     if workers == 1:
         fill(0, len(x))
@@ -65,13 +68,24 @@ def apply(
     return out
 
 
+def at_work(step: Map, dtype: np.dtype) -> tuple[str, str, Map]:
+    """(the precision in which data of this type are computed, the type of the result, the map in that precision)."""
+    working, result = working_dtypes("float64" if dtype == np.longdouble else dtype.name)
+    if working == "float32" and not step.fits("float32"):
+        working = "float64"
+    return working, result, step.at(working)
+
+
 def _masked(
     step: Map, x: np.ma.MaskedArray[Any, Any], groups: Groups | None, inverse: bool, workers: int | None
 ) -> np.ndarray:
-    """What is masked stays masked, unless the map is there to fill it; to a map of whole samples it is missing, NaN."""
-    if step.elementwise and not step.fills:
-        data = apply(step, x.data, groups=groups, inverse=inverse, workers=workers)
-        return np.ma.MaskedArray(data, np.ma.getmaskarray(x))
+    """What is masked stays masked, and out of what is computed of a sample, unless the map is there to fill it or mixes values:
+    to these it is missing, NaN."""
+    if (step.elementwise or step.leaves_out) and not step.fills:
+        mask = np.ma.getmaskarray(x)
+        there = None if step.elementwise or inverse else ~mask
+        data = apply(step, x.data, groups=groups, inverse=inverse, workers=workers, there=there)
+        return np.ma.MaskedArray(data, mask)
     floats = x.astype(working_dtypes(x.dtype.name)[1], copy=False)
     data = apply(step, np.ma.filled(floats, np.nan), groups=groups, inverse=inverse, workers=workers)
     return np.ma.MaskedArray(data, np.isnan(data))
@@ -84,7 +98,15 @@ def _bound(step: Map, groups: Groups | None, x: np.ndarray, part: slice) -> Runn
     return step.bound({names: codes[part] for names, codes in groups.items()}, x.ndim, np)
 
 
-def _tiles(step: Map, x: np.ndarray, groups: Groups | None, out: np.ndarray, working: str, inverse: bool) -> Rows:
+def _tiles(
+    step: Map,
+    x: np.ndarray,
+    groups: Groups | None,
+    there: np.ndarray | None,
+    out: np.ndarray,
+    working: str,
+    inverse: bool,
+) -> Rows:
     """By NumPy. Maps of single numbers run on flat tiles, their constants repeated: NumPy is slow on narrow rows."""
     width, features = x.size // len(x), x.shape[-1]
     values = (TILE_BYTES if x.size >= ALONE_BELOW else TILE_BYTES // 8) // np.dtype(working).itemsize
@@ -93,6 +115,7 @@ def _tiles(step: Map, x: np.ndarray, groups: Groups | None, out: np.ndarray, wor
     rows = min(max(1, values // width), len(x))
     flat = (
         groups is None
+        and there is None
         and step.elementwise
         and all(array.shape in ((1,), (features,)) for array in step.arrays().values())
     )
@@ -108,7 +131,9 @@ def _tiles(step: Map, x: np.ndarray, groups: Groups | None, out: np.ndarray, wor
                 tile, place = tile.reshape(-1), place.reshape(-1)
                 place[...] = _mapped(part, tile, working, inverse, sparing)
             elif groups is None:
-                place[...] = _mapped(step, tile, working, inverse, sparing)
+                place[...] = _mapped(
+                    step, tile, working, inverse, sparing, None if there is None else there[start:stop]
+                )
             else:
                 place[...] = _mapped(_bound(step, groups, x, slice(start, stop)), tile, working, inverse, np)
 
@@ -121,9 +146,15 @@ def _repeated(step: Map, size: int) -> dict[str, np.ndarray]:
     }
 
 
-def _mapped(step: Runnable, x: np.ndarray, working: str, inverse: bool, xp: object) -> np.ndarray:
+def _mapped(
+    step: Runnable, x: np.ndarray, working: str, inverse: bool, xp: object, there: np.ndarray | None = None
+) -> np.ndarray:
     with np.errstate(all="ignore"):  # missing and infinite values pass through; that is no error
         if inverse:
             return np.asarray(step.inverse(x.astype(working, copy=False), xp))
         exact = step.subtracts_first and x.dtype in (np.int64, np.uint64)
-        return np.asarray(step.forward(x if exact else x.astype(working, copy=False), xp))
+        x = x if exact else x.astype(working, copy=False)
+        if there is None:
+            return np.asarray(step.forward(x, xp))
+        assert isinstance(step, Map)
+        return np.asarray(step.forward_where(x, there, xp))

@@ -119,6 +119,7 @@ def _part(normalize: Normalize, names: list[str], *, concatenate: bool) -> Norma
     if not names:
         raise ChoiceError("the model takes none of the fitted columns: " + listed(normalize.columns))
     kept = {"fingerprint": normalize.fingerprint, "dtype": normalize.dtype_policy}
+    kept["missing"] = tuple(name for name in normalize.missing if name in names)
     part = Normalize({name: normalize.columns[name] for name in names}, concatenate=concatenate, **kept)
     if names == list(normalize.columns):
         part.set_weights(normalize.get_weights())

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from itertools import takewhile
-from typing import Any
+from typing import Any, Literal
 
 from tfnorm import maps
 from tfnorm.covariance import Covariance, excess
@@ -18,6 +18,7 @@ from tfnorm.sources.columns import did_you_mean, quoted
 from tfnorm.techniques import Stages, parse
 
 Unit = str | Mapping[str, str] | None
+Unstored = Literal["zero", "missing"]
 
 
 def stages_of(choice: Any, names: list[str], numeric: list[str]) -> dict[str, Stages]:
@@ -66,12 +67,14 @@ def check_keys(source: Source, stages: Mapping[str, Stages]) -> None:
             )
 
 
-def chosen_columns(source: Source, names: list[str] | None, axis: Any, unit: Unit) -> list[Column]:
+def chosen_columns(
+    source: Source, names: list[str] | None, axis: Any, unit: Unit, sparse: Unstored = "zero"
+) -> list[Column]:
     """The columns to measure; one error for all that cannot be."""
     known = {column.name: column for column in source.columns}
     units = units_of(source, unit)
     if names is None:
-        names = [c.name for c in source.columns if c.name != source.weight and (c.kind == "number" or c.name in units)]
+        names = numeric_columns(source, unit)
         if not names:
             raise ChoiceError(f"there is no column of numbers in {source.name}; it has {quoted(known)}.")
     missing = [name for name in names if name not in known]
@@ -93,16 +96,34 @@ def chosen_columns(source: Source, names: list[str] | None, axis: Any, unit: Uni
         )
     if problems:
         raise ChoiceError(f"{source.name}: " + " ".join(problems))
+    _check_sparse(sparse, [known[name] for name in names])
     return [
         Column(
             name,
             known[name].dtype,
             known[name].shape,
-            _features(known[name].shape, axis.get(name, -1) if isinstance(axis, Mapping) else axis, name),
+            _features(known[name], axis.get(name, -1) if isinstance(axis, Mapping) else axis),
             units.get(name) if known[name].kind == "time" else None,
+            sparse if known[name].layout == "sparse" else "zero",
         )
         for name in names
     ]
+
+
+def _check_sparse(sparse: Unstored, columns: list[Any]) -> None:
+    if sparse not in ("zero", "missing"):
+        raise ChoiceError(f'sparse must be "zero" or "missing", got {sparse!r}.')
+    if sparse != "zero" and not any(column.layout == "sparse" for column in columns):
+        raise ChoiceError(
+            f'sparse="missing" is for sparse matrices and tensors, and {quoted(column.name for column in columns)} '
+            "are stored whole. Leave it out, or mark what is missing as NaN."
+        )
+
+
+def numeric_columns(source: Source, unit: Unit) -> list[str]:
+    """The columns of numbers, and of times that are counted, less the weights."""
+    units = units_of(source, unit)
+    return [c.name for c in source.columns if (c.kind == "number" or c.name in units) and c.name != source.weight]
 
 
 def units_of(source: Source, unit: Unit) -> dict[str, str]:
@@ -119,13 +140,16 @@ def units_of(source: Source, unit: Unit) -> dict[str, str]:
     return units
 
 
-def _features(shape: tuple[int | None, ...], axis: Any, name: str) -> int:
+def _features(column: Any, axis: Any) -> int:
+    name, shape = column.name, column.shape
     if axis not in (-1, None):
         raise ChoiceError(
             f"axis must be -1 (statistics a position of the last axis) or None (one for all), got {axis!r}."
         )
     if not shape or axis is None:
         return 1
+    if shape[-1] is None and column.layout == "ragged":
+        return 1  # steps that are single numbers
     if shape[-1] is None:
         raise ChoiceError(f"column {quoted([name])}: rows differ in their last length, so only axis=None would fit.")
     if shape[-1] == 0:

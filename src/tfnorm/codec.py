@@ -32,6 +32,11 @@ def packed(dtype: str) -> Any:
     return dataclasses.field(metadata={"packed": dtype})
 
 
+def optional(default: Any) -> Any:
+    """A dataclass field that is not written where it has its default: files without it are those of before it was there."""
+    return dataclasses.field(default=default, metadata={"optional": True})
+
+
 def encode(value: Any) -> Any:
     """A dataclass as a dict that names its class first; arrays, tuples, numbers and text as JSON has them."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
@@ -40,10 +45,12 @@ def encode(value: Any) -> Any:
             if "packed" in field.metadata
             else encode(getattr(value, field.name))
             for field in dataclasses.fields(value)
+            if not ("optional" in field.metadata and getattr(value, field.name) == field.default)
         }
         return {"is": type(value).__name__, **fields}
     if isinstance(value, np.ndarray):
-        return [encode(item) for item in value.tolist()] if value.dtype.kind == "f" else value.tolist()
+        plain = value.dtype.kind != "f" or bool(np.isfinite(value).all())  # as JSON has them, a million at once
+        return value.tolist() if plain else [encode(item) for item in value.tolist()]
     if isinstance(value, tuple | list):
         return [encode(item) for item in value]
     if isinstance(value, dict):
@@ -102,7 +109,8 @@ def _decode_dataclass(kind: Any, data: Any, path: str) -> Any:
     assert found is not None
     fields = dataclasses.fields(found)
     names = {field.name for field in fields}
-    _expect(set(data) == names | {"is"}, path, f"the fields {sorted(names)}", sorted(data))
+    lacking = {field.name for field in fields if "optional" in field.metadata} - set(data)
+    _expect(set(data) | lacking == names | {"is"}, path, f"the fields {sorted(names)}", sorted(data))
     hints = _hints(found)
     return found(
         **{
@@ -110,6 +118,7 @@ def _decode_dataclass(kind: Any, data: Any, path: str) -> Any:
             if "packed" in field.metadata
             else decode(hints[field.name], data[field.name], f"{path}.{field.name}")
             for field in fields
+            if field.name not in lacking
         }
     )
 

@@ -21,7 +21,7 @@ from tfnorm.errors import ChoiceError, DataError, NotInvertibleError
 from tfnorm.fitted import Fitted
 from tfnorm.maps import mark_name
 from tfnorm.sources import csv_copy, parquet_copy
-from tfnorm.sources.arrow import describe_column, from_numpy, to_numpy
+from tfnorm.sources.arrow import as_ragged, describe_column, from_numpy, to_numpy
 from tfnorm.sources.columns import did_you_mean, quoted
 from tfnorm.sources.paths import CSV, PARQUET, find, is_data
 
@@ -197,6 +197,8 @@ def _mapped(fitted: Fitted, names: Sequence[str], batch: Any, path: str, first_r
         column = describe_column(name, fields[name].type, arrays[name])
         if column.kind == "other":
             raise DataError(f"column {quoted([name])}: expected numbers, got {column.dtype} ({path}). Cast it.")
+        if len(column.shape) and name in names and fitted.profile[name].column.shape[:1] == (None,):
+            column = as_ragged(column)  # batch after batch in one type, whatever lengths are in it
         numbers[name] = to_numpy(arrays[name], column, path, first_row)
     found: dict[str, Any] = {}
     for name, array in arrays.items():

@@ -14,15 +14,20 @@ from typing import Any
 import numpy as np
 
 from tfnorm.apply import Groups, apply
+from tfnorm.apply_stored import apply_stored
 from tfnorm.errors import ChoiceError, DataError, NotInvertibleError
 from tfnorm.gather import as_numbers
-from tfnorm.maps import Map, mark_name
+from tfnorm.maps import Map, mark_name, sparse_flaw
 from tfnorm.profile import Column, ColumnProfile, Profile
 from tfnorm.rules import Policies, Rules
 from tfnorm.sources import BARE
 from tfnorm.sources.columns import did_you_mean, quoted
+from tfnorm.sources.stored import Sparse, Stored
 from tfnorm.techniques import Stages
 from tfnorm.unseen import groups_of, key_columns, keys_argument
+
+
+_DENSE_LIKE = "like= takes dense arrays. Go back sample by sample, or pad them."
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +53,8 @@ class Fitted:
         return tuple(self.maps)
 
     def transform(self, batch: Any) -> Any:
-        """To the normalized scale, as the kind that came: array, mapping or table; other columns are passed through.
+        """To the normalized scale, as the kind that came: array, mapping, table, sparse matrix or ragged tensor; other columns
+        are passed through.
 
         float32 and float16 stay what they are, small integers become float32, everything else float64. Missing values stay
         missing. Columns of the fit that are absent are not asked for.
@@ -67,7 +73,7 @@ class Fitted:
         return self._apply(batch, inverse=True, like=like)
 
     def _apply(self, batch: Any, *, inverse: bool, like: Any = None) -> Any:
-        from tfnorm.sources import arrays, frames
+        from tfnorm.sources import forms, frames
 
         def run(
             names: list[str], values: Mapping[str, np.ndarray], keys: Mapping[str, Any]
@@ -91,12 +97,13 @@ class Fitted:
             values = {name: array for found in run(names, columns, columns) for name, array in found.items()}
             drop = [mark for mark in marks if inverse and mark in came]
             return frames.replace_columns(batch, values, beside={} if inverse else marks, drop=drop)
-        if isinstance(batch, Mapping):
+        if isinstance(batch, Mapping) and not forms.is_stored(batch):
             names = [name for name in batch if name in self.maps]
             self._some(names, list(batch))
             marks = self._marks(names, list(batch), inverse)
-            numbers = {name: arrays.numbers(batch[name], name) for name in (*names, *marks) if name in batch}
-            mapped = dict(zip(names, run(names, numbers, batch), strict=True))
+            numbers = {name: forms.read(batch[name], name) for name in (*names, *marks) if name in batch}
+            found = zip(names, run(names, numbers, batch), strict=True)
+            mapped = {name: {own: forms.like(batch[name], one) for own, one in new.items()} for name, new in found}
             rest = {name: {name: value} for name, value in batch.items() if name not in marks}
             return {name: one for column in rest for name, one in mapped.get(column, rest[column]).items()}
         if not self.profile.bare:
@@ -104,16 +111,16 @@ class Fitted:
                 f"expected a table or a mapping with the columns {quoted(self.columns)}, got {type(batch).__name__}. "
                 'For one column, take it by name: fitted["name"].transform(...).'
             )
-        return self[BARE]._run(
-            arrays.numbers(batch), inverse, None, None if like is None else self._of_like(like, BARE)
-        )
+        return self[BARE]._run_by(batch, inverse, None, None if like is None else self._of_like(like, BARE))
 
     def _of_like(self, like: Any, name: str) -> np.ndarray | None:
         """A column of the raw samples; None where its way back lacks nothing."""
-        from tfnorm.sources import arrays, frames
+        from tfnorm.sources import arrays, forms, frames
 
         if not self.maps[name].restores_like:
             return None
+        if forms.is_stored(like):
+            raise DataError(f"column {quoted([name])}: {_DENSE_LIKE}")
         if frames.is_frame(like):
             return frames.read_columns(like, [name])[name]
         if isinstance(like, Mapping):
@@ -187,9 +194,14 @@ class Fitted:
             bare=self.profile.bare,
             inverse=inverse,
             concatenate=concatenate,
+            missing=self._missing(self.maps),
             fingerprint=self.fingerprint,
             **kwargs,
         )
+
+    def _missing(self, names: Iterable[str]) -> tuple[str, ...]:
+        """The columns whose sparse rows lack what they do not store."""
+        return tuple(name for name in names if self.profile[name].column.unstored == "missing")
 
     def attach(self, model: Any, target: str | Fitted | FittedColumn) -> Any:
         """A Keras model that takes raw inputs and predicts in real units, around one trained on normalized ones.
@@ -213,7 +225,8 @@ class Fitted:
         inputs = {name: step for name, step in self.maps.items() if column.fitted is not self or name != column.name}
         if not inputs:
             raise ChoiceError("the fit has no column but the target, so there are no inputs to normalize.")
-        normalize = part.Normalize(inputs, bare=self.profile.bare, fingerprint=self.fingerprint)
+        flags = {"bare": self.profile.bare, "missing": self._missing(inputs)}
+        normalize = part.Normalize(inputs, **flags, fingerprint=self.fingerprint)
         dtypes = {name: self.profile[name].column.dtype for name in inputs}
         return attach(normalize, model, column.layer(inverse=True), dtypes=dtypes)
 
@@ -318,17 +331,15 @@ class FittedColumn:
         """How many features the result has: more or fewer than came for some techniques."""
         return self.map.width(self.column.features)
 
-    def transform(self, values: Any, *, keys: Any = None) -> np.ndarray:
-        """A lone array of this column to the normalized scale.
+    def transform(self, values: Any, *, keys: Any = None) -> Any:
+        """A lone array of this column to the normalized scale; a sparse or ragged one stays so.
 
         keys: for a technique by key, the rows' keys: `{"store": [...], "weekday": [...]}`, or the array where there is one key
             column; one key alone is that of all rows.
         """
-        from tfnorm.sources import arrays
+        return self._run_by(values, False, keys)
 
-        return self._run_by(arrays.numbers(values, self.name), False, keys)
-
-    def inverse(self, values: Any, *, keys: Any = None, like: Any = None) -> np.ndarray:
+    def inverse(self, values: Any, *, keys: Any = None, like: Any = None) -> Any:
         """A lone array (a model's predictions, say) back to real units.
 
         keys: as for `transform`.
@@ -340,12 +351,14 @@ class FittedColumn:
         array([[200.],
                [500.]])
         """
-        from tfnorm.sources import arrays
+        from tfnorm.sources import arrays, forms
 
+        if like is not None and (forms.is_stored(values) or forms.is_stored(like)):
+            raise DataError(f"column {quoted([self.name])}: {_DENSE_LIKE}")
         raw = None if like is None else arrays.numbers(like, self.name)
         if raw is not None and not self.map.restores_like:
             raise ChoiceError(f"column {quoted([self.name])}: {self.technique} comes back without like=. Leave it out.")
-        return self._run_by(arrays.numbers(values, self.name), True, keys, raw)
+        return self._run_by(values, True, keys, raw)
 
     def layer(self, *, inverse: bool = False, **kwargs: Any) -> Any:
         """A Keras layer for this column alone, tensor in, tensor out; with `inverse=True` back to real units.
@@ -353,7 +366,12 @@ class FittedColumn:
         With `inverse=True, like=True` it is called as `layer(y, like=x)`, as in `inverse`.
         """
         return keras_part().Normalize(
-            {self.name: self.map}, bare=True, inverse=inverse, fingerprint=self.fitted.fingerprint, **kwargs
+            {self.name: self.map},
+            bare=True,
+            inverse=inverse,
+            missing=self.fitted._missing([self.name]),
+            fingerprint=self.fitted.fingerprint,
+            **kwargs,
         )
 
     def columns(self, batch: Mapping[str, np.ndarray], *, inverse: bool = False) -> dict[str, np.ndarray]:
@@ -384,16 +402,22 @@ class FittedColumn:
         shape = array.shape if self.column.scalar else result[..., :width].shape
         return {self.name: result[..., :width].reshape(shape), mark: result[..., width:].reshape(shape)}
 
-    def _run_by(self, array: np.ndarray, inverse: bool, keys: Any, like: np.ndarray | None = None) -> np.ndarray:
+    def _run_by(self, values: Any, inverse: bool, keys: Any, like: np.ndarray | None = None) -> Any:
+        """In the form in which the values came."""
+        from tfnorm.sources import forms
+
+        array = forms.read(values, None if self.profile.profile.bare else self.name)
         given = keys_argument(self.map, keys, self.name)
         groups = groups_of({self.name: self.map}, given, len(np.atleast_1d(array))) if given else None
-        return self._run(array, inverse, groups, like)
+        return forms.like(values, self._run(array, inverse, groups, like))
 
-    def _run(
-        self, array: np.ndarray, inverse: bool, groups: Groups | None = None, like: np.ndarray | None = None
-    ) -> np.ndarray:
+    def _run(self, array: Any, inverse: bool, groups: Groups | None = None, like: np.ndarray | None = None) -> Any:
         if inverse and self.map.lost and like is None:
             raise NotInvertibleError(f"column {quoted([self.name])}: {self.technique}: {self.map.lost}.")
+        if isinstance(array, Stored):
+            if like is not None:
+                raise DataError(f"column {quoted([self.name])}: {_DENSE_LIKE}")
+            return self._run_stored(array, inverse)
         masked = isinstance(array, np.ma.MaskedArray)
         array = as_numbers(array, self.column)
         if array.dtype.kind not in "biuf":
@@ -424,6 +448,33 @@ class FittedColumn:
         if inverse and self.column.scalar and self.map.marks and (array.ndim == 1 or array.shape[-1] != 1):
             result = result[..., 0]  # the numbers without the axis that their marks were on
         return result if masked or not isinstance(result, np.ma.MaskedArray) else result.filled(np.nan)
+
+    def _run_stored(self, rows: Stored, inverse: bool) -> Stored:
+        """Sparse or ragged rows: what is stored is mapped, what is not stays so."""
+        where = f"column {quoted([self.name])}"
+        values = as_numbers(rows.values, self.column)
+        if values.dtype.kind not in "biuf":
+            raise DataError(f"{where}: expected numbers, got {values.dtype}. Cast it.")
+        if self.map.keyed():
+            raise DataError(
+                f"{where}: {self.technique}: sparse and ragged rows have no numbers by key. Make them dense."
+            )
+        shape = rows.shape if isinstance(rows, Sparse) else values.shape
+        if self.column.features > 1 and (len(shape) < 2 or shape[-1] != self.column.features):
+            raise DataError(
+                f"{where}: expected {self.column.features} features on the last axis, got shape {rows.shape}."
+            )
+        if isinstance(rows, Sparse) and (why := sparse_flaw(self.map, self.column.absent, inverse=inverse)):
+            raise DataError(
+                f"{where}: {self.technique}: {why}. Pass dense rows (x.toarray()), or choose what keeps zeros: maxabs, "
+                'standard(center=False), signed_log; or leave out what is not stored: fit(..., sparse="missing").'
+            )
+        if not inverse:
+            self._enforce(values)
+        try:
+            return apply_stored(self.map, rows.with_values(values), inverse=inverse)
+        except DataError as error:
+            raise DataError(f"{where}: {self.technique}: {error}") from None
 
     def _enforce(self, array: np.ndarray) -> None:
         """Count what policies fire on; refuse what they refuse."""

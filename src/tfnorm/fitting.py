@@ -15,13 +15,14 @@ from typing import Any
 from tfnorm.chains import Place, first_places, next_places, solve, written
 from tfnorm.choosing import (
     Unit,
+    Unstored,
     check_keys,
     check_shapes,
     chosen_columns,
     fits_shape,
+    numeric_columns,
     refuse_infinite,
     stages_of,
-    units_of,
 )
 from tfnorm.codec import encode
 from tfnorm.errors import ChoiceError, DataError
@@ -33,6 +34,7 @@ from tfnorm.quantiles import Quantiles
 from tfnorm.rules import Rules, policies_of, share_of
 from tfnorm.sources import Source, open_source
 from tfnorm.sources.columns import quoted
+from tfnorm.sources.masks import masked, names_of
 from tfnorm.statistics import Count, Extremes, Moments, Statistic
 from tfnorm.techniques import Choosable, Stages
 
@@ -46,6 +48,8 @@ def scan(
     axis: Any = -1,
     unit: Unit = None,
     weight: Any = None,
+    sparse: Unstored = "zero",
+    mask: Any = None,
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> Profile:
@@ -54,12 +58,17 @@ def scan(
     Counts of finite, missing, NaN, infinite and zero values, exact minimum and maximum, four moments, and a sketch of the
     distribution. Infinities are counted here and refused by `fit`.
 
-    source: arrays, a mapping of arrays, a table (pandas, polars, pyarrow), a tf.data.Dataset, batches, or Parquet and
-        CSV files, globs and folders.
+    source: arrays, sparse matrices, ragged tensors, a mapping of these, a table (pandas, polars, pyarrow), a
+        tf.data.Dataset, batches, or Parquet and CSV files, globs and folders.
     columns: names, where not all numeric ones are wanted.
     axis: -1 for statistics a position of the last axis (the channels of images), None for one number over all.
     unit: in which unit times are counted ("s", or by column), which makes numbers of them.
-    weight: a column's name, an array, or True for the third part of (x, y, weight) batches.
+    weight: a column's name, an array, or True for the third part of (x, y, weight) batches. Whole numbers are as rows that
+        often; a row of weight 0 is counted and tells nothing else; a negative, missing or infinite weight is an error.
+    sparse: what it stands for that sparse matrices and tensors do not store: "zero", or "missing", which is counted as null.
+    mask: which steps of padded rows are there; the others are null. A boolean array of the data's leading shape (n,) or
+        (n, steps), True where there; the name of the column that holds such; or the number rows were padded with (a step is
+        padding where all its features are this number). By column, {"series": "mask"}, where not all columns have it.
     workers: threads; as many as there are cores by default. The result is the same for any.
     progress: called with the number of rows measured at each step, and the number in all or None.
 
@@ -68,7 +77,11 @@ def scan(
     """
     opened = open_source(source, weight=weight)
     named = None if columns is None else [columns] if isinstance(columns, str) else list(columns)
-    chosen = chosen_columns(opened, named, axis, unit)
+    if mask is not None:
+        all_columns = [name for name in numeric_columns(opened, unit) if name not in names_of(mask)]
+        named = all_columns if named is None else named
+        opened = masked(opened, mask, named)
+    chosen = chosen_columns(opened, named, axis, unit, sparse)
     wants = [Want(column, "", Identity(), EVERYTHING) for column in chosen]
     return gather(opened, chosen, wants, infinite=frozenset(), engine=threads(workers), progress=progress)
 
@@ -86,6 +99,8 @@ def fit(
     share: Any = None,
     exact: bool = False,
     weight: Any = None,
+    sparse: Unstored = "zero",
+    mask: Any = None,
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> Fitted:
@@ -117,8 +132,10 @@ def fit(
     """
     given = {"infinite": infinite, "constant": constant, "missing": missing, "out_of_range": out_of_range}
     if isinstance(source, Profile):
-        if axis != -1 or unit is not None or weight is not None:
-            raise ChoiceError("axis, unit and weight were settled when the profile was made; give them to tfnorm.scan.")
+        if axis != -1 or unit is not None or weight is not None or sparse != "zero" or mask is not None:
+            raise ChoiceError(
+                "axis, unit, weight, sparse and mask were settled when the profile was made; give them to tfnorm.scan."
+            )
         if exact:
             raise ChoiceError("exact=True reads the data again, and a profile has none. Fit from the data.")
         stages = stages_of(choice, list(source), list(source))
@@ -127,7 +144,7 @@ def fit(
         refuse_infinite(source, [name for name in stages if rules.of(name).infinite == "error"])
         return solved(source, stages, rules)
     opened = open_source(source, weight=weight)
-    stages, chosen, wants = planned(opened, choice, axis, unit)
+    opened, stages, chosen, wants = planned(opened, choice, axis, unit, sparse, mask)
     rules = _rules(stages, {column.name: column for column in chosen}, given, share)
     refused = frozenset(name for name in stages if rules.of(name).infinite == "error")
     reader = threads(workers)
@@ -150,21 +167,24 @@ def fit(
     return solved(profile, stages, rules)
 
 
-def planned(opened: Source, choice: Any, axis: Any, unit: Unit) -> tuple[dict[str, Stages], list[Column], list[Want]]:
-    """What a choice means for a source: each column's techniques, the columns, and what the first pass gathers on them."""
+def planned(
+    opened: Source, choice: Any, axis: Any, unit: Unit, sparse: Unstored = "zero", mask: Any = None
+) -> tuple[Source, dict[str, Stages], list[Column], list[Want]]:
+    """What a choice means for a source: it with its masks, each column's techniques, the columns, and what to gather first."""
     by_name = [column.name for column in opened.columns]
-    units = units_of(opened, unit)
-    numeric = [c.name for c in opened.columns if (c.kind == "number" or c.name in units) and c.name != opened.weight]
+    numeric = [name for name in numeric_columns(opened, unit) if name not in names_of(mask)]
     if opened.bare:  # the one column there is was meant, whatever it holds
         numeric = by_name
     stages = stages_of(choice, by_name, numeric)
+    if mask is not None:
+        opened = masked(opened, mask, list(stages))
     left_out = [c for c in opened.columns if c.name not in stages and c.name != opened.weight]
     if left_out and not isinstance(choice, Mapping):
         logging.getLogger("tfnorm").info("left as they are: %s", quoted(f"{c.name} ({c.dtype})" for c in left_out))
-    chosen = chosen_columns(opened, list(stages), axis, unit)
+    chosen = chosen_columns(opened, list(stages), axis, unit, sparse)
     check_shapes(chosen, stages)
     check_keys(opened, stages)
-    return stages, chosen, wanted(chosen, stages)
+    return opened, stages, chosen, wanted(chosen, stages)
 
 
 def wanted(columns: Sequence[Column], stages: Mapping[str, Stages]) -> list[Want]:

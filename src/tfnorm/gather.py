@@ -17,17 +17,20 @@ from typing import Any
 import numpy as np
 
 from tfnorm.apply import apply
+from tfnorm.apply_stored import apply_stored
 from tfnorm.engines import Fold
 from tfnorm.engines.threads import Threads
 from tfnorm.errors import ChoiceError, DataError
 from tfnorm.gatherings import Gathering, KeyedGathering, Part
 from tfnorm.grouped import Grouped, Partition, of_partition
-from tfnorm.maps import Chain, Map, chain
+from tfnorm.maps import Chain, Map, after, chain
 from tfnorm.profile import Column, Profile, Provenance
 from tfnorm.quantiles import Quantiles
 from tfnorm.sources import Batch, Shard, Source, rows_per_shard
 from tfnorm.sources.arrow import TextArray
 from tfnorm.sources.columns import row_bytes
+from tfnorm.sources.stored import Sparse, Stored
+from tfnorm.sparse import measure
 from tfnorm.statistics import Count, Extremes, Statistic, prepare
 from tfnorm.unseen import groups_of, key_columns
 
@@ -94,8 +97,8 @@ def gather(
     rows = rows_per_shard(row_bytes([by_name[name] for name in names]))
     total_rows = None if progress is None else source.num_rows or getattr(source, "about_rows", None)
     on_rows = None if progress is None else lambda num_rows: progress(num_rows, total_rows)
-    measure = Measure(tuple(wants), infinite, rows, source.weight, on_rows)
-    total = engine(measure, source.shards(names), operator.add)
+    work = Measure(tuple(wants), infinite, rows, source.weight, on_rows)
+    total = engine(work, source.shards(names), operator.add)
     if total is None or total.num_rows == 0:
         raise DataError(f"{source.name}: there are no rows to fit. Check the path or the data set.")
     profile = finished(profile_of(source.name, source.bare, columns, wants, total))
@@ -221,29 +224,36 @@ class Measure:
         }
         partitions = {by: Partition.of({name: batch[name] for name in by}, place, first_row) for by in self._by()}
         for want in self.wants:
-            array = as_numbers(batch[want.column.name], want.column)
-            if array.ndim > 1 and want.column.features not in (1, array.shape[-1]):
+            came = batch[want.column.name]
+            stored = came if isinstance(came, Stored) else None
+            array = as_numbers(came if stored is None else stored.values, want.column)
+            shape = came.shape if isinstance(came, Sparse) else array.shape
+            if len(shape) > 1 and want.column.features not in (1, shape[-1]):
                 raise DataError(
-                    f"column {want.column.name!r}: expected {want.column.features} features, got {array.shape[-1]} ({place})."
+                    f"column {want.column.name!r}: expected {want.column.features} features, got {shape[-1]} ({place})."
+                )
+            if stored is not None and want.by:
+                raise DataError(
+                    f"column {want.column.name!r}: sparse and ragged rows have no statistics by key ({place}). "
+                    "Make them dense, or leave by() out."
                 )
             if want.via:
-                array = self._through(want, batch, array, place, first_row)
+                array = self._through(want, batch, array, stored, place, first_row)
             weight: Any = None if self.weight is None else np.ma.asarray(batch[self.weight])
-            rows = array.reshape(-1, want.features)
-            times = len(rows) // max(1, num_rows)  # several values of a feature in one row
-            if weight is not None and len(rows) != len(weight):
-                weight = np.repeat(weight, times)
             if want.by:
+                rows = array.reshape(-1, want.features)
+                times = len(rows) // max(1, num_rows)  # several values of a feature in one row
+                weight = weight if weight is None or times == 1 else np.repeat(weight, times)
                 found = of_partition(want.kinds, partitions[want.by].repeated(times), rows, weight)
                 for kind, statistic in zip(want.kinds, found, strict=True):
                     parts[want.by][kind].append(statistic)
                 continue
-            block = prepare(rows, weight)
-            for kind in sorted(want.kinds, key=lambda kind: kind is not Quantiles):  # it measures the rest as it reads
-                parts[()][kind].append(kind.of_block(block))
-            count = next((s[-1] for k, s in parts[()].items() if k is Count and Count in want.kinds), None)
+            measured = _measured(want, array, stored, weight)
+            for kind, statistic in measured.items():
+                parts[()][kind].append(statistic)
+            count = measured.get(Count)
             if want.column.name in self.infinite and isinstance(count, Count) and count.infinite.any():
-                row = _first_row(np.isinf(np.ma.filled(array, 0)))
+                row = _first_row(np.isinf(np.ma.filled(array, 0)), stored)
                 raise DataError(
                     f"column {want.column.name!r}: infinite value in row {first_row + row} ({place}). "
                     'Mend it, or treat it as missing with infinite="missing".'
@@ -255,22 +265,29 @@ class Measure:
         }
         return Measured(num_rows, 0, joined[()], "", grouped)
 
-    def _through(self, want: Want, batch: Batch, array: np.ndarray, place: str, first_row: int) -> np.ndarray:
+    def _through(
+        self, want: Want, batch: Batch, array: np.ndarray, stored: Stored | None, place: str, first_row: int
+    ) -> np.ndarray:
         keyed = {want.column.name: want.step} if want.step.keyed() else {}
         groups = groups_of(keyed, batch, len(array), place, first_row) if keyed else None
         # in float64: the statistics are of what exact arithmetic would give
-        mapped = apply(want.step, array.astype(np.float64), groups=groups, workers=1)
+        array = array.astype(np.float64)
+        if stored is None:
+            mapped = apply(want.step, array, groups=groups, workers=1)
+        else:
+            mapped = apply_stored(want.step, stored.with_values(array)).values
         if not want.step.domain:
             return mapped
         # numbers are compared with themselves, so before any of them changes its place
         own = mapped
-        if not want.step.elementwise:
-            own = apply(_elementwise_part(want.step), array.astype(np.float64), groups=groups, workers=1)
+        if not want.step.elementwise and stored is None:
+            own = apply(_elementwise_part(want.step), array, groups=groups, workers=1)
         outside = np.isnan(np.ma.filled(own, 0)) & np.isfinite(np.ma.filled(array, np.nan).astype(np.float64))
         if outside.any():
-            row = _first_row(outside)
+            row = _first_row(outside, stored)
+            got = array[row] if stored is None else array[outside][0]
             raise DataError(
-                f"column {want.column.name!r}: {want.via} needs {want.step.domain}, got {array[row]} in row "
+                f"column {want.column.name!r}: {want.via} needs {want.step.domain}, got {got} in row "
                 f"{first_row + row} ({place}). Choose another technique, or leave such rows out."
             )
         return mapped
@@ -282,8 +299,28 @@ def _elementwise_part(step: Map) -> Map:
     return chain(*itertools.takewhile(lambda one: one.elementwise, steps))
 
 
-def _first_row(found: np.ndarray) -> int:
-    return int(np.flatnonzero(found.reshape(len(found), -1).any(axis=1))[0])
+def _measured(
+    want: Want, array: np.ndarray, stored: Stored | None, weight: np.ndarray | None
+) -> dict[type[Statistic], Statistic]:
+    """The statistics of one column: of rows, of the steps of ragged rows, or of what sparse rows store and what they do not."""
+    if isinstance(stored, Sparse):
+        absent = want.column.absent
+        if want.via:
+            absent = float(after(want.step, absent)[0])
+        return measure(stored.with_values(array), want.kinds, want.column.features, absent, weight)
+    rows = array.reshape(-1, want.features)
+    if weight is not None and stored is not None:
+        weight = np.repeat(weight, stored.lengths)
+    if weight is not None and len(rows) != len(weight):  # several values of a feature in one row
+        weight = np.repeat(weight, len(rows) // max(1, len(weight)))
+    block = prepare(rows, weight)
+    kinds = sorted(want.kinds, key=lambda kind: kind is not Quantiles)  # it measures the rest as it reads
+    return {kind: kind.of_block(block) for kind in kinds}
+
+
+def _first_row(found: np.ndarray, stored: Stored | None = None) -> int:
+    index = int(np.flatnonzero(found.reshape(len(found), -1).any(axis=1))[0])
+    return index if stored is None else stored.row_of(index)
 
 
 def as_numbers(array: np.ndarray, column: Column) -> np.ndarray:

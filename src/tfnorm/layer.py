@@ -22,6 +22,7 @@ from keras import ops
 
 from tfnorm import codec, maps
 from tfnorm.errors import ArtefactError, ChoiceError, DataError, NotInvertibleError
+from tfnorm.layer_stored import is_ragged, is_sparse, is_stored, like_symbol, map_stored, spread
 from tfnorm.maps import Shape
 
 Tensor = Any
@@ -113,6 +114,10 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
     Feed 64-bit values as integers, or as tensors or a `tf.data.Dataset`: `Model.fit` and `Model.predict` cast float64
     *arrays* to `keras.config.floatx()` before any layer sees them, and a `keras.Input` casts to its own dtype.
 
+    Sparse tensors stay sparse where the map keeps zeros (or, for the columns of `missing`, whatever it is: there what is not
+    stored is missing, and stays so), ragged ones ragged. Steps that a Keras mask leaves out come out as 0 and have no say in
+    what is computed of a sample; the mask is passed on.
+
     The numbers are non-trainable weights, and in the config too, so a clone or a model made from JSON is fitted; after
     `set_weights` or `load_weights` the weights rule.
 
@@ -133,6 +138,7 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
         inverse: bool = False,
         concatenate: bool = False,
         like: bool = False,
+        missing: Sequence[str] = (),
         fingerprint: str = "",
         **kwargs: Any,
     ) -> None:
@@ -153,6 +159,7 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
             raise ChoiceError("like=True goes with inverse=True, where a column is mapped by its samples' own numbers")
         self.bare, self.inverse, self.concatenate, self.fingerprint = bare, inverse, concatenate, str(fingerprint)
         self.like = like
+        self.missing = tuple(missing)
         groups = [self._group(i, members) for i, members in enumerate(_alike(steps))]
         self._fit = _Fit(steps, groups)
         self._float32_will_do = all(one.fits_float32 and (inverse or _rounding_is_harmless(one.step)) for one in groups)
@@ -176,10 +183,11 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
     def get_config(self) -> dict[str, Any]:
         # pairs, since a column called "class_name" would make a dict look like one of Keras' own objects
         columns = [[name, codec.encode(step)] for name, step in self._fit.steps.items()]
-        flags = {"bare": self.bare, "inverse": self.inverse, "concatenate": self.concatenate, "like": self.like}
+        flags: dict[str, Any] = {"bare": self.bare, "inverse": self.inverse, "concatenate": self.concatenate}
+        flags |= {"like": self.like, "missing": list(self.missing)}
         return {**super().get_config(), "columns": columns, **flags, "fingerprint": self.fingerprint}
 
-    def call(self, inputs: Tensor, like: Tensor | None = None) -> Tensor:
+    def call(self, inputs: Tensor, like: Tensor | None = None, mask: Any = None) -> Tensor:
         if self.like != (like is not None):
             expected = "call with the raw samples, layer(y, like=x)" if self.like else "make the layer with like=True"
             raise DataError(f"like {'is missing' if self.like else 'came'}: {expected}")
@@ -188,8 +196,10 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
         lacking = [name for group, name in self._members(fitted) if self.like and group.needs_like and name not in raw]
         if lacking:
             raise DataError(f"like: the raw samples of {listed(lacking)} are missing. It has {listed(raw)}")
-        blocks = list(self._blocks(fitted, self._named(inputs), raw))
-        if self.bare and not self.inverse:
+        masks = {} if mask is None else {next(iter(self._fit.steps)): mask} if self.bare else dict(mask)
+        given = {"like": raw, "mask": {name: one for name, one in masks.items() if one is not None}}
+        blocks = list(self._blocks(fitted, self._named(inputs), given))
+        if self.bare and (not self.inverse or is_stored(inputs)):
             return blocks[0].values
         if self.concatenate and len(blocks) == 1 and blocks[0].layout in ("stacked", "joined") and not blocks[0].marks:
             return blocks[0].values  # already side by side, and a block is in fitted order
@@ -200,13 +210,16 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
             return ops.concatenate([mapped[one] for name in self._fit.steps for one in self._named_of(name)], axis=-1)
         return self._beside(inputs, mapped)
 
-    def compute_output_spec(self, inputs: Tensor, like: Any = None, training: Any = None) -> Any:  # noqa: ARG002
+    def compute_output_spec(self, inputs: Tensor, like: Any = None, mask: Any = None, training: Any = None) -> Any:  # noqa: ARG002
         fitted, dtype = self._fitted(inputs), self._result_dtype
         shapes = {name: tuple(x.shape) for name, x in fitted.items()}
+        if self.bare and is_stored(inputs):
+            return like_symbol(inputs, dtype)
         if self.bare or self.concatenate:
             return keras.KerasTensor(self._result_shapes(shapes), dtype)
         found = {name: keras.KerasTensor(shape, dtype) for name, shape in self._result_shapes(shapes).items()}
-        return self._beside({name: keras.KerasTensor(x.shape, x.dtype) for name, x in inputs.items()}, found)
+        found |= {name: like_symbol(x, dtype) for name, x in fitted.items() if is_stored(x)}
+        return self._beside({name: like_symbol(x, x.dtype) for name, x in inputs.items()}, found)
 
     def compute_output_shape(self, input_shape: Any, like_shape: Any = None) -> Any:  # noqa: ARG002  # Keras' name for it
         shapes = self._named(input_shape)
@@ -294,7 +307,24 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
                     raise DataError(f"column {quoted(name)}: its number of axes is unknown. Use tensor.set_shape(...)")
                 came[name] = ops.reshape(came[name], (-1, group.features(name)))
             self._check(name, group, tuple(came[name].shape))
+            self._check_stored(name, group, came[name])
         return {name: came[name] for name in self._fit.steps if name in came}
+
+    def _check_stored(self, name: str, group: _Group, x: Tensor) -> None:
+        """Sparse rows stay sparse only where the map leaves places alone that store nothing."""
+        if group.features(name) > 1 and is_ragged(x) and x.shape[-1] is None:
+            came = (
+                f"fitted on {group.features(name)} features a row, got steps of single numbers (shape {tuple(x.shape)})"
+            )
+            raise DataError(f"column {quoted(name)}: {came}. Give steps of that width, or fit again")
+        if self.concatenate and is_stored(x):
+            came = "concatenate=True takes dense tensors, got a sparse or ragged one"
+            raise DataError(f"column {quoted(name)}: {came}. Make it dense, or leave concatenate out")
+        absent = float("nan") if name in self.missing else 0.0
+        if is_sparse(x) and (why := maps.sparse_flaw(self._fit.steps[name], absent, inverse=self.inverse)):
+            raise DataError(
+                f"column {quoted(name)}: {why}. Pass tf.sparse.to_dense(x), or choose what keeps zeros: maxabs"
+            )
 
     def _members(self, came: Mapping[str, Any]) -> Iterator[tuple[_Group, str]]:
         return ((group, name) for group in self._fit.groups for name in group.spans if name in came)
@@ -337,15 +367,19 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
             raise DataError(f"column {quoted(name)}: {came}. Flatten it, or leave concatenate out")
 
     def _blocks(
-        self, tensors: dict[str, Tensor], came: Mapping[str, Tensor], like: Mapping[str, Tensor]
+        self, tensors: dict[str, Tensor], came: Mapping[str, Tensor], given: Mapping[str, Mapping[str, Tensor]]
     ) -> Iterator[_Block]:
-        """Columns of one kind, type and shape are put side by side, mapped at once; on the way back each with its marks."""
+        """Columns of one kind, type and shape are put side by side, mapped at once; on the way back each with its marks.
+
+        given: by column, what `like` is and what `mask`.
+        """
         for group in self._fit.groups:
             together: dict[tuple[str, int, str], list[str]] = {}
             for name in group.spans:
                 if name in tensors:
                     x = tensors[name]
-                    layout = "alone" if self.inverse and group.step.marks else _layout(group, name, tuple(x.shape))
+                    alone = name in given["mask"] or is_stored(x) or (self.inverse and group.step.marks)
+                    layout = "alone" if alone else _layout(group, name, tuple(x.shape))
                     key = (keras.backend.standardize_dtype(x.dtype), len(x.shape), layout)
                     together.setdefault(key, []).append(name)
             marks = self._gives_marks(group.step)
@@ -353,25 +387,29 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
             for (_, _, layout), names in together.items():
                 if layout == "alone" or len(names) == 1:
                     for name in names:
-                        x, raw = tensors[name], like[name] if self.like and group.needs_like else None
+                        x, raw = tensors[name], given["like"][name] if self.like and group.needs_like else None
                         number = _is_number(self._fit.steps[name], tuple(x.shape))
                         if name in marked:
                             halves = [x, ops.cast(came[maps.mark_name(name)], x.dtype)]
                             x = ops.stack(halves, axis=-1) if number else ops.concatenate(halves, axis=-1)
                         elif number:
                             x = ops.expand_dims(x, -1)
-                        y = self._mapped(group, [name], x, raw)
+                        y = self._mapped(group, [name], x, raw, given["mask"].get(name))
                         yield _Block([name], y, "number" if number else "alone", marks)
                 else:
                     beside = ops.stack if layout == "stacked" else ops.concatenate
                     x = beside([tensors[name] for name in names], axis=-1)
                     yield _Block(names, self._mapped(group, names, x), layout, marks)
 
-    def _mapped(self, group: _Group, names: Sequence[str], x: Tensor, like: Tensor | None = None) -> Tensor:
+    def _mapped(
+        self, group: _Group, names: Sequence[str], x: Tensor, like: Tensor | None = None, mask: Tensor | None = None
+    ) -> Tensor:
         precision = maps.working_dtypes(keras.backend.standardize_dtype(x.dtype))[0]
         if not group.fits_float32 or super().compute_dtype == "float64":
             precision = "float64"
         step = group.step_of(names, precision)
+        if is_stored(x):
+            return map_stored(step, x, precision, self._result_dtype, inverse=self.inverse)
         if not group.weights[precision]:
             x = ops.cast(x, precision)
         features = sum(group.features(name) for name in names)
@@ -379,7 +417,10 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
             features = step.width(features)
         if features != 1 and x.shape[-1] is None:  # a width seen only when run: 1 must not spread to all features
             x = ops.reshape(x, (*ops.shape(x)[:-1], features))
-        y = ops.cast(maps.run(step, x, ops, inverse=self.inverse, like=like), self._result_dtype)
+        there = None if mask is None else spread(mask, x)
+        y = ops.cast(maps.run(step, x, ops, inverse=self.inverse, like=like, there=there), self._result_dtype)
+        if there is not None:  # padding stays harmless, whatever it was
+            y = ops.where(there, y, ops.zeros_like(y))
         return y if len(x.shape) else ops.reshape(y, ())  # one number met weights of shape (1,)
 
 

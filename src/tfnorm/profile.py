@@ -10,10 +10,11 @@ import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
+from tfnorm.codec import optional
 from tfnorm.covariance import Covariance
 from tfnorm.errors import ChoiceError, DataError
 from tfnorm.gatherings import Gathering, KeyedGathering, Part
@@ -33,6 +34,7 @@ class Column:
     shape: tuple[int | None, ...]  # of one row: () a number, (d,) a vector, (h, w, c) an image
     features: int  # how many numbers each statistic has: the length of the last axis, or 1
     unit: str | None = None  # in which times are counted, where they are times
+    unstored: Literal["zero", "missing"] = optional("zero")  # what it stands for that sparse rows do not store
 
     def flaw(self) -> str:
         """Why no source can have such a column; empty where one can."""
@@ -46,6 +48,11 @@ class Column:
     @property
     def scalar(self) -> bool:
         return not self.shape
+
+    @property
+    def absent(self) -> float:
+        """What a place of sparse rows stands for where nothing is stored; NaN where it is missing."""
+        return float("nan") if self.unstored == "missing" else 0.0
 
 
 @dataclass(frozen=True)
@@ -106,8 +113,8 @@ class Profile(Mapping[str, "ColumnProfile"]):
         """The profile of both data sets together."""
         if not isinstance(other, Profile):
             return NotImplemented
-        if [(c.name, c.features, c.unit) for c in self.columns] != [
-            (c.name, c.features, c.unit) for c in other.columns
+        if [(c.name, c.features, c.unit, c.unstored) for c in self.columns] != [
+            (c.name, c.features, c.unit, c.unstored) for c in other.columns
         ]:
             raise DataError(
                 "profiles add only when they have the same columns; these have "

@@ -70,6 +70,27 @@ class Quantiles(Statistic):
     def nothing(cls, features: int) -> Quantiles:
         return cls(np.zeros(features, np.int64), np.empty(0, np.uint64), np.empty(0, np.uint8), np.empty(0))
 
+    @classmethod
+    def of_groups(cls, values: np.ndarray, number: np.ndarray, weight: np.ndarray | None = None) -> Quantiles:
+        """Of features that lie one after the other, `number` (features,) values of each."""
+        values = values.astype(np.float64) + 0.0  # which makes -0.0 what it is equal to
+        feature = np.repeat(np.arange(len(number)), number)
+        held = np.isfinite(values) if weight is None else np.isfinite(values) & (weight > 0)
+        order = np.flatnonzero(held)
+        order = order[np.lexsort((values[order], feature[order]))]
+        values, feature = values[order], feature[order]
+        first = np.append(True, (values[1:] != values[:-1]) | (feature[1:] != feature[:-1])).nonzero()[0][: len(values)]
+        counts = np.ones(len(order)) if weight is None else weight[order]
+        total = np.add.reduceat(counts, first) if len(first) else np.empty(0)
+        ends = np.cumsum(np.bincount(feature[first], minlength=len(number)))
+        return _settled(cls(ends, _keys(values[first]), np.zeros(len(first), np.uint8), total))
+
+    @classmethod
+    def repeated(cls, value: np.ndarray, number: np.ndarray, weight: np.ndarray) -> Quantiles:  # noqa: ARG003
+        there = (weight > 0) & np.isfinite(value)
+        keys = _keys(value[there].astype(np.float64) + 0.0)
+        return cls(np.cumsum(there), keys, np.zeros(len(keys), np.uint8), weight[there].astype(np.float64))
+
     @property
     def features(self) -> int:
         return len(self.ends)

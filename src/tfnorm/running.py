@@ -332,7 +332,7 @@ class Running:
         """What is known once these rows came too."""
         seen = self._seen
         if seen is None:
-            stages, columns, wants = planned(opened, self._choice, self._axis, self._unit)
+            _, stages, columns, wants = planned(opened, self._choice, self._axis, self._unit)
             axes = {c.name: -1 if c.features == (c.shape[-1] if c.shape else 1) else None for c in columns}
         else:
             stages, axes = dict(seen.stages), dict(seen.axes)

@@ -135,6 +135,14 @@ class Statistic:
         """The statistic of no rows."""
         return cls.of(np.empty((0, features)))
 
+    @classmethod
+    def repeated(cls, value: np.ndarray, number: np.ndarray, weight: np.ndarray) -> Self:  # noqa: ARG003
+        """The statistic of `value` (features,), there `number` (features,) times and weighing `weight` (features,) in all.
+
+        So the zeros of sparse rows, which nobody stores, are counted without being made. NaN stands for null here.
+        """
+        raise TypeError(f"{cls.__name__} does not say what a value many times over adds")
+
     def __add__(self, other: Self) -> Self:
         """The statistic of this one's rows followed by the other's."""
         raise TypeError(f"{type(self).__name__} does not say how it adds")
@@ -199,6 +207,11 @@ class Count(Statistic):
             zero = np.ma.filled((block.integers == 0).sum(axis=0), 0)
         return cls(finite, nan - block.null if block.nan_is_null else nan, block.null, positive, negative, zero)
 
+    @classmethod
+    def repeated(cls, value: np.ndarray, number: np.ndarray, weight: np.ndarray) -> Count:  # noqa: ARG003
+        kinds = np.isfinite(value), np.zeros(len(value)), np.isnan(value), value == np.inf, value == -np.inf, value == 0
+        return cls(*(np.where(kind, number, 0).astype(np.int64) for kind in kinds))
+
     def __add__(self, other: Count) -> Count:
         return Count(*(getattr(self, f.name) + getattr(other, f.name) for f in dataclasses.fields(self)))
 
@@ -252,6 +265,11 @@ class Extremes(Statistic):
             integers = np.ma.MaskedArray(integers, np.ma.getmaskarray(integers) | weightless)
         low, high = integers.min(axis=0), integers.max(axis=0)
         return cls(*in_two_parts(low, np.inf), *in_two_parts(high, -np.inf))
+
+    @classmethod
+    def repeated(cls, value: np.ndarray, number: np.ndarray, weight: np.ndarray) -> Extremes:  # noqa: ARG003
+        there, zero = (weight > 0) & np.isfinite(value), np.zeros(len(value))
+        return cls(np.where(there, value, np.inf), zero, np.where(there, value, -np.inf), zero)
 
     def __add__(self, other: Extremes) -> Extremes:
         lower = _below(other.minimum, other.minimum_low, self.minimum, self.minimum_low)
@@ -336,6 +354,13 @@ class Moments(Statistic):
             mean = total + low
             low = low - (mean - total)
         return cls(weight, mean, low, exponent, m2, m3, m4)
+
+    @classmethod
+    def repeated(cls, value: np.ndarray, number: np.ndarray, weight: np.ndarray) -> Moments:  # noqa: ARG003
+        there = (weight > 0) & np.isfinite(value)
+        middle, zero = np.where(there, value, 0.0), np.zeros(len(value))
+        exponent = np.clip(np.frexp(middle)[1], -1000, 1000).astype(np.float64)
+        return cls(np.where(there, weight, 0.0), middle, zero, exponent, zero, zero, zero)
 
     def __add__(self, other: Moments) -> Moments:
         from tfnorm.kernels import moments

@@ -37,5 +37,7 @@ from tfnorm.maps.marks import mark_name as mark_name
 from tfnorm.maps.matrix import Matrix as Matrix
 from tfnorm.maps.patches import JoinPatches as JoinPatches
 from tfnorm.maps.patches import Patches as Patches
+from tfnorm.maps.places import after as after
+from tfnorm.maps.places import sparse_flaw as sparse_flaw
 from tfnorm.maps.samples import Instance as Instance
 from tfnorm.maps.samples import RowNorm as RowNorm

@@ -58,12 +58,22 @@ class Map:
     marks: ClassVar[bool] = False
     """Whether the result has, after its values, as many marks of what was missing; tables give these a column of their own."""
 
+    leaves_out: ClassVar[bool] = False
+    """Whether `forward_where` leaves out of a whole sample what is not there."""
+
     restores_like: ClassVar[bool] = False
     """Whether `inverse_like` gives back what `inverse` cannot."""
 
     def forward(self, x: Array, xp: Namespace) -> Array:
         """To the normalized scale. `x` is in the working precision; its last axis matches the arrays'."""
         raise TypeError(f"{type(self).__name__} does not say what it does")
+
+    def forward_where(self, x: Array, there: Array, xp: Namespace) -> Array:
+        """As `forward`, where only some values count: `there` is True for them, of a shape that spreads to that of x.
+
+        What is not there has no say in what becomes of the rest of its sample, and may become anything itself.
+        """
+        return self.forward(x, xp)
 
     def inverse(self, y: Array, xp: Namespace) -> Array:
         """Back to real units."""
@@ -323,11 +333,18 @@ class Chain(Map):
         return reduce(lambda found, step: step.features(found), reversed(self.maps), width)
 
     @property
+    def leaves_out(self) -> bool:  # type: ignore[override]  # where each step does that looks at more than one value
+        return all(step.elementwise or step.leaves_out for step in self.maps)
+
+    @property
     def restores_like(self) -> bool:  # type: ignore[override]  # where each step that loses something does
         return bool(self.lost) and all(step.restores_like or not step.lost for step in self.maps)
 
     def forward(self, x: Array, xp: Namespace) -> Array:
         return reduce(lambda value, step: step.forward(value, xp), self.maps, x)
+
+    def forward_where(self, x: Array, there: Array, xp: Namespace) -> Array:
+        return reduce(lambda value, step: step.forward_where(value, there, xp), self.maps, x)
 
     def inverse(self, y: Array, xp: Namespace) -> Array:
         return reduce(lambda value, step: step.inverse(value, xp), reversed(self.maps), y)
@@ -432,10 +449,19 @@ def working_dtypes(dtype: str) -> tuple[str, str]:
     return "float64", "float64"
 
 
-def run(step: Runnable, x: Array, xp: Namespace, *, inverse: bool = False, like: Array | None = None) -> Array:
+def run(
+    step: Runnable,
+    x: Array,
+    xp: Namespace,
+    *,
+    inverse: bool = False,
+    like: Array | None = None,
+    there: Array | None = None,
+) -> Array:
     """Apply a map whose arrays are already in the working precision to data of any number type, which is cast to it first.
 
     like: on the way back, the raw samples from which to take what it lacks.
+    there: which values count, where not all do (see `Map.forward_where`).
     """
     dtype = str(step_dtype) if (step_dtype := _arrays_dtype(step)) else working_dtypes(_name(x.dtype))[0]
     if inverse or not (step.subtracts_first and _name(x.dtype) in ("int64", "uint64")):
@@ -443,7 +469,12 @@ def run(step: Runnable, x: Array, xp: Namespace, *, inverse: bool = False, like:
     if like is not None:
         assert isinstance(step, Map)
         return step.inverse_like(x, _cast(like, dtype, xp), xp)
-    return step.inverse(x, xp) if inverse else step.forward(x, xp)
+    if inverse:
+        return step.inverse(x, xp)
+    if there is None:
+        return step.forward(x, xp)
+    assert isinstance(step, Map)
+    return step.forward_where(x, there, xp)
 
 
 def _arrays_dtype(step: Runnable) -> str:

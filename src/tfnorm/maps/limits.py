@@ -79,6 +79,9 @@ class Unless(Map):
     def forward(self, x: Array, xp: Namespace) -> Array:
         return xp.where(self.kept == 1, x, self.step.forward(x, xp))
 
+    def forward_where(self, x: Array, there: Array, xp: Namespace) -> Array:
+        return xp.where(self.kept == 1, x, self.step.forward_where(x, there, xp))
+
     def inverse(self, y: Array, xp: Namespace) -> Array:
         return xp.where(self.kept == 1, y, self.step.inverse(y, xp))
 

@@ -20,6 +20,7 @@ class RowNorm(Map):
     The sample is first divided by its largest absolute value, so that nothing overflows or vanishes when squared.
     """
 
+    leaves_out: ClassVar[bool] = True
     restores_like: ClassVar[bool] = True
 
     order: float  # 1, 2 or infinity
@@ -57,6 +58,9 @@ class RowNorm(Map):
     def sample_axes(self) -> int:
         return max((-axis for axis in self.axes), default=1)
 
+    def forward_where(self, x: Array, there: Array, xp: Namespace) -> Array:
+        return self.forward(xp.where(there, x, xp.zeros_like(x)), xp)
+
     def flaw(self, features: int) -> str:
         sound = self.order in (1, 2, np.inf) and all(-32 <= axis < 0 for axis in self.axes)
         sound = sound and len(set(self.axes)) == len(self.axes)
@@ -75,6 +79,7 @@ class Instance(Map):
     `inverse_like(y, x)` takes it from x.
     """
 
+    leaves_out: ClassVar[bool] = True
     restores_like: ClassVar[bool] = True
 
     axes: tuple[int, ...] = ()  # counted from the end; none means all of a sample's
@@ -83,7 +88,10 @@ class Instance(Map):
     epsilon: float = 0.0  # the divisor is never below, in the input's units
 
     def forward(self, x: Array, xp: Namespace) -> Array:
-        away, _, divisor = self._parts(x, xp)
+        return self.forward_where(x, None, xp)
+
+    def forward_where(self, x: Array, there: Array | None, xp: Namespace) -> Array:
+        away, _, divisor = self._parts(x, xp, there)
         nothing = divisor == 0
         return xp.where(nothing, away - away, away / xp.where(nothing, xp.ones_like(divisor), divisor)) * self.scale
 
@@ -92,17 +100,28 @@ class Instance(Map):
         _, mean, divisor = self._parts(x, xp)
         return y / self.scale * divisor + mean
 
-    def _parts(self, x: Array, xp: Namespace) -> tuple[Array, Array, Array]:
+    def _parts(self, x: Array, xp: Namespace, there: Array | None = None) -> tuple[Array, Array, Array]:
         """The distance from the mean, the mean and the divisor."""
         axes = self.axes or tuple(range(1, len(x.shape)))
-        least = xp.min(x, axis=axes, keepdims=True)
-        above = x - least  # exactly 0 where nothing varies, and nearly exact about any offset
-        rest = xp.mean(above, axis=axes, keepdims=True)
-        away = above - rest
+        number = None if there is None else xp.sum(_kept(xp.ones_like(x), there, xp), axis=axes, keepdims=True)
+
+        def mean(values: Array) -> Array:
+            if number is None:
+                return xp.mean(values, axis=axes, keepdims=True)
+            return xp.sum(_kept(values, there, xp), axis=axes, keepdims=True) / xp.maximum(number, xp.ones_like(number))
+
+        if number is not None:
+            lowest = xp.min(xp.where(there, x, xp.full_like(x, float("inf"))), axis=axes, keepdims=True)
+            least = xp.where(number > 0, lowest, xp.zeros_like(lowest))
+        else:
+            least = xp.min(x, axis=axes, keepdims=True)
+        above = _kept(x - least, there, xp)  # exactly 0 where nothing varies, and nearly exact about any offset
+        rest = mean(above)
+        away = _kept(above - rest, there, xp)
         largest = xp.max(xp.abs(away), axis=axes, keepdims=True)
         unit = xp.where(largest > 0, largest, xp.ones_like(largest))  # squares neither overflow nor vanish
         part = away / unit
-        variance = xp.mean(part * part, axis=axes, keepdims=True)
+        variance = mean(part * part)
         if self.bias:
             variance = variance + self.bias / unit / unit
         varies = variance > 0
@@ -124,3 +143,8 @@ class Instance(Map):
     @property
     def lost(self) -> str:
         return "a sample's own mean and deviation are forgotten; inverse(y, like=x) takes them from the raw x"
+
+
+def _kept(values: Array, there: Array | None, xp: Namespace) -> Array:
+    """0 where a value is not there."""
+    return values if there is None else xp.where(there, values, xp.zeros_like(values))

@@ -6,6 +6,7 @@ The one law: a library is imported only for its own objects.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -83,10 +84,12 @@ def open_frame(data: Any, *, weight: Any = None) -> Source:
     from tfnorm.sources import arrow
 
     reader = arrow.stream_of(data, name)
-    columns = arrow.schema_columns(reader.schema, name)
+    first = next(iter(reader), None) if any(arrow.needs_head(field.type) for field in reader.schema) else None
+    columns = arrow.schema_columns(reader.schema, name, first)
     if reader is data:  # it can be read once only
+        rest = data if first is None else chain([first], data)
         return open_columns(
-            name, columns, lambda wanted: arrow.batches_of(data, wanted, name), weight=weight, repeatable=False
+            name, columns, lambda wanted: arrow.batches_of(rest, wanted, name), weight=weight, repeatable=False
         )
     del reader
     return open_columns(

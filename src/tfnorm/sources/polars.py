@@ -48,7 +48,7 @@ def _describe(series: Any) -> Column:
     if not _has_arrow(series.dtype):
         return Column(series.name, str(series.dtype).lower(), (), "other")
     type_ = _widened(series.slice(0, 0)).to_arrow().type
-    return describe_column(series.name, type_, series.head(1024).to_arrow() if needs_head(type_) else None)
+    return describe_column(series.name, type_, series.to_arrow() if needs_head(type_) else None)
 
 
 def _has_arrow(dtype: Any) -> bool:
