@@ -26,7 +26,6 @@ from tfnorm.sources.stored import Sparse, Stored
 from tfnorm.techniques import Stages
 from tfnorm.unseen import groups_of, key_columns, keys_argument
 
-
 _DENSE_LIKE = "like= takes dense arrays. Go back sample by sample, or pad them."
 
 
