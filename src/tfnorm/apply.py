@@ -26,11 +26,16 @@ Groups = Mapping[tuple[str, ...], np.ndarray]
 def apply(
     step: Map, x: np.ndarray, *, groups: Groups | None = None, inverse: bool = False, workers: int | None = None
 ) -> np.ndarray:
-    """Forward or back on an array of any number type, rows first; masked stays masked. Maps by key need the rows' `groups`.
+    """Forward or back on an array of any number type, rows first; masked stays masked, unless the map makes a number of it.
 
+    Maps by key need the rows' `groups`; without them every row is one whose key is not known.
     Computed in float32 for float32 and smaller types, in float64 for others, and cast last.
     """
     if isinstance(x, np.ma.MaskedArray):
+        if step.fills and not inverse:
+            numbers = x if x.dtype.kind == "f" else x.astype(np.float64)
+            filled = apply(step, np.ma.filled(numbers, np.nan), groups=groups, workers=workers)
+            return np.ma.MaskedArray(filled, np.ma.getmaskarray(x) & np.isnan(filled))
         data = apply(step, x.data, groups=groups, inverse=inverse, workers=workers)
         return np.ma.MaskedArray(data, np.ma.getmaskarray(x))
     name = "float64" if x.dtype == np.longdouble else x.dtype.name

@@ -26,6 +26,7 @@ from tfnorm.fitted import Fitted
 from tfnorm.fitting import fingerprint
 from tfnorm.maps import Map
 from tfnorm.profile import Profile
+from tfnorm.rules import Rules
 from tfnorm.techniques import parse
 
 FORMAT, VERSION = "tfnorm", 1
@@ -45,6 +46,7 @@ def dumps(value: Fitted | Profile) -> bytes:
     else:
         kind = "fitted"
         content = {"profile": encode(value.profile), "choice": value.choice, "maps": encode(dict(value.maps))}
+        content["rules"] = encode(value.rules)
     head = {"format": FORMAT, "version": VERSION, "tfnorm": tfnorm.__version__, "kind": kind}
     whole = {**head, "checksum": _checksum(content), "content": content}
     text = json.dumps(whole, allow_nan=False, indent=1)
@@ -126,7 +128,7 @@ def loads(data: bytes) -> Any:
     if whole["checksum"] != _checksum(content):
         raise ArtefactError("the checksum does not fit the content: the file was damaged or edited. Save it anew.")
     kind = whole["kind"] if isinstance(whole["kind"], str) else ""
-    parts = {"fitted": {"profile", "choice", "maps"}, "profile": {"profile"}}.get(kind)
+    parts = {"fitted": {"profile", "choice", "maps", "rules"}, "profile": {"profile"}}.get(kind)
     if parts is None or not isinstance(content, dict) or set(content) != parts:
         named = sorted(content) if isinstance(content, dict) else type(content).__name__
         raise ArtefactError(f"kind {kind[:40]!r} with the parts {str(named)[:200]} is nothing that this tfnorm saves.")
@@ -149,11 +151,13 @@ def _fitted(profile: Profile, content: dict[str, Any]) -> Fitted:
         features = profile[name].column.features
         if flaw := step.flaw(features):
             raise ArtefactError(f"maps.{name}: {flaw}.")
-        for keyed in step.keyed():
-            gathered = profile.by(keyed.keys.names)
-            if gathered is None or gathered.grouped.keys != keyed.keys:
-                raise ArtefactError(f"maps.{name}: its keys are not those of the profile.")
-    return Fitted(profile, stages, maps, fingerprint(stages, maps))
+        if any(profile.keys_of(keyed.keys.names) != keyed.keys for keyed in step.keyed()):
+            raise ArtefactError(f"maps.{name}: its keys are not those of the profile.")
+    rules = decode(Rules, content["rules"], "rules")
+    named = {*rules.policies, *(name for group in rules.share for name in group)}
+    if not named <= set(maps):
+        raise ArtefactError("rules are of columns that are not there.")
+    return Fitted(profile, stages, maps, fingerprint(stages, maps), rules)
 
 
 def _checksum(content: Any) -> str:

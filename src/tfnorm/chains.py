@@ -1,27 +1,34 @@
-"""From statistics to the maps of a chain: a stage after the first is solved on what the earlier ones make of the statistics.
+"""From statistics to the maps of a chain, stage by stage.
 
-The one law: `push(S.of(x), m)` is `S.of(m.forward(x))`, for the statistics that a map carries.
+The one law: a stage is solved on what the earlier ones give. What was gathered there is used; what was not is pushed there from
+where something was gathered, if the maps between tell it; else it takes another pass over the data.
 """
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Sequence
+import hashlib
+import json
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from functools import reduce
+from operator import add
 from typing import Any
 
 import numpy as np
 
 from tfnorm import maps
+from tfnorm.codec import encode
 from tfnorm.errors import ChoiceError
-from tfnorm.grouped import pooled, with_rest
-from tfnorm.keys import Keys, listed
-from tfnorm.maps import Affine, ByKey, Clip, Identity, Map
+from tfnorm.grouped import added, pooled, with_rest
+from tfnorm.maps import Map
 from tfnorm.profile import Profile
-from tfnorm.quantiles import Curve, Quantiles
+from tfnorm.pushing import Pushed, push
+from tfnorm.quantiles import Quantiles
 from tfnorm.sources.columns import quoted
 from tfnorm.statistics import Count, Extremes, Moments, Statistic
 from tfnorm.techniques import Stages, Technique
+
+ALWAYS: tuple[type[Statistic], ...] = (Count, Extremes)
 
 
 def written(stages: Stages) -> str:
@@ -29,171 +36,229 @@ def written(stages: Stages) -> str:
     return ", ".join(map(str, stages))
 
 
-def needs_of(stages: Stages) -> list[type[Statistic]]:
-    """The statistics that its stages are solved from."""
-    return [kind for stage in stages for kind in stage.needs]
+@dataclass(frozen=True)
+class Place:
+    """Where statistics are gathered: after which stages."""
+
+    via: str  # the stages as text; empty for the data themselves
+    step: Map  # what they do
+    through: str  # a digest of it where it was solved from data: other data have another one. Else empty
+    kinds: tuple[type[Statistic], ...]  # what is wanted there
+    by: tuple[str, ...] = ()  # the key columns, where it is wanted for every key
 
 
-def needs_by(stages: Stages, by: tuple[str, ...]) -> list[type[Statistic]]:
-    """The statistics that are gathered by these keys: those of its stages, and what later ones can make of them."""
-    own = [kind for stage in stages for kind in stage.needs if stage.grouping and stage.grouping.columns == by]
-    return [*own, *(kind for kind in needs_of(stages) if kind is not Quantiles)]
+def first_places(stages: Stages) -> list[Place]:
+    """What the first pass gathers: at the first stage that needs anything, whatever can be pushed on to the later ones."""
+    first = next((i for i, stage in enumerate(stages) if stage.needs), len(stages))
+    before = [stage.solve({}) for stage in stages[:first]]
+    places = [Place("", maps.Identity(), "", ALWAYS)]
+    # what has a domain after what does not rise: extremes there tell whether it is kept
+    for i in range(1, first):
+        if before[i].domain and not all(step.rises for step in before[:i]):
+            places.append(Place(written(stages[:i]), maps.chain(*before[:i]), "", ALWAYS))
+    if first < len(stages):
+        needed = [kind for stage in stages for kind in stage.needs]
+        if sum(bool(stage.needs) for stage in stages) > 1:
+            needed += [Moments, Quantiles]
+        there = _place(stages, first, before)
+        there = replace(there, kinds=tuple(dict.fromkeys((*there.kinds, *needed))))
+        places = [*places, there] if before else [there]
+        if stages[first].grouping is not None:
+            by = _by_key(there, stages[first])
+            places.append(replace(by, kinds=tuple(dict.fromkeys((*by.kinds, Moments)))) if stages[first + 1 :] else by)
+    return places
 
 
-def split(stages: Stages) -> tuple[Stages, Any, Stages]:
-    """The stages before the first that needs statistics, that one (or None), and those after it."""
-    first = next((i for i, stage in enumerate(stages) if stage.needs), None)
-    return (stages, None, ()) if first is None else (stages[:first], stages[first], stages[first + 1 :])
-
-
-def solve(profile: Profile, name: str, stages: Stages) -> Map:
-    """One column's map."""
-    before, first, after = split(stages)
-    done = [stage.solve({}) for stage in before]
-    _check_domain(profile, name, done)
-    if first is None:
-        return maps.chain(*done)
-    statistics = _Statistics(profile, name, written(before), written(stages))
-    for stage in (first, *after):
-        if not stage.needs:
-            step = stage.solve({})
-            if (known := statistics.of_all((Extremes,))) is not None:
-                _refuse_outside(name, step, known[Extremes])
-        elif stage.grouping is None:
-            step = stage.solve(statistics.wanted(stage))
-        else:
-            step = stage.solve_by_key(*statistics.wanted_by_key(stage))
-        statistics.pushed = maps.chain(statistics.pushed, step)
+def next_places(profile: Profile, names: Sequence[str], stages: Stages, *, exact: bool) -> list[Place]:
+    """What another pass has to gather; nothing where the stages can be solved (`exact`: from data, not from pushed sketches)."""
+    done: list[Map] = []
+    for i, stage in enumerate(stages):
+        if stage.grouping is not None:
+            wanted = _place(stages, i, done)
+            lacking = [place for place in (wanted, _by_key(wanted, stage)) if not _gathered(profile, names, place)]
+            if lacking:
+                return lacking
+        elif stage.needs:
+            here = _place(stages, i, done)
+            known = (
+                _gathered(profile, names, here)
+                if exact
+                else _known(profile, names, stages, i, done, stage.needs).statistics
+            )
+            if not known:
+                return [here]
+        elif stage.solve({}).domain and not _known(profile, names, stages, i, done, ()).statistics:
+            return [_place(stages, i, done)]
+        step, trials = _stage(profile, names, stages, i, done)
+        if exact and trials:
+            return trials
         done.append(step)
+    return []
+
+
+def solve(profile: Profile, names: Sequence[str], stages: Stages) -> Map:
+    """The map of a column, or of several that share one: their statistics together."""
+    done: list[Map] = []
+    for i in range(len(stages)):
+        done.append(_stage(profile, names, stages, i, done)[0])
     return maps.chain(*done)
 
 
-@dataclasses.dataclass
-class _Statistics:
-    """What is known of one column after the maps so far: of all rows, and by key."""
+def uncertainty(profile: Profile, names: Sequence[str], stages: Stages) -> dict[str, dict[str, np.ndarray]]:
+    """How far from exact the statistics may be from which stages were solved, by stage; only what is not 0.
 
-    profile: Profile
-    name: str
-    via: str  # the maps after which the column was measured
-    stages: str  # the whole chain, for errors
-    pushed: Map = dataclasses.field(default_factory=Identity)  # the maps since then
+    `rank`: of any value, as a share of all; `mean` and `std`: in the units of what the stage is given.
+    """
+    found: dict[str, dict[str, np.ndarray]] = {}
+    done: list[Map] = []
+    for i, stage in enumerate(stages):
+        if stage.grouping is not None:
+            if Quantiles in stage.needs:
+                found[str(stage)] = {"rank": _rank_by_key(profile, names, _by_key(_place(stages, i, done), stage))}
+        elif stage.needs:
+            known = _known(profile, names, stages, i, done, stage.needs)
+            told: dict[str, np.ndarray] = {}
+            if Quantiles in stage.needs and not (stage.kind.refine and not _stage(profile, names, stages, i, done)[1]):
+                quantiles = known.statistics[Quantiles]
+                extremes = known.statistics[Extremes]
+                told["rank"] = np.array([quantiles.curve(j, extremes).rank_error() for j in range(quantiles.features)])
+            if Moments in stage.needs and known.bounds is not None:
+                told["mean"], told["std"] = known.bounds
+            told = {name: bound for name, bound in told.items() if bound.any()}
+            if told:
+                found[str(stage)] = told
+        done.append(_stage(profile, names, stages, i, done)[0])
+    return found
 
-    def wanted(self, stage: Technique) -> dict[type[Statistic], Any]:
-        """What a stage needs, of all rows."""
-        found = self.of_all(stage.needs, stage)
-        if found is None:
-            raise self._unknown(stage)
-        return found
 
-    def of_all(
-        self, kinds: Sequence[type[Statistic]], stage: Technique | None = None
-    ) -> dict[type[Statistic], Any] | None:
-        """Statistics of all rows; None where the maps so far do not carry them."""
-        keyed = self.pushed.keyed()
-        if not keyed:
-            return _mapped({kind: self._get(kind, stage) for kind in (*kinds, Extremes)}, self.pushed)
-        own = {kind: self._get(kind, stage, keyed[-1].keys) for kind in (*kinds, Extremes) if kind is not Quantiles}
-        features, number = self._get(Extremes, stage).features, len(keyed[-1].keys)
-        found = None if Quantiles in kinds else _mapped(own, _of_keys(self.pushed, features, number))
-        return None if found is None else {kind: pooled(statistic, features) for kind, statistic in found.items()}
+def _place(stages: Stages, i: int, done: Sequence[Map]) -> Place:
+    """Where stage `i` stands, and what it needs there."""
+    kinds = tuple(dict.fromkeys((*ALWAYS, *stages[i].needs)))
+    return Place(written(stages[:i]), maps.chain(*done), _through(stages[:i], done), kinds)
 
-    def wanted_by_key(self, stage: Technique) -> tuple[Keys, dict[type[Statistic], Any]]:
-        """The keys by which a stage is solved, and what it needs: a feature for each of them and one for all rows."""
-        assert stage.grouping is not None
-        keys = self._keys(stage)
-        if any(keyed.keys.names != keys.names for keyed in self.pushed.keyed()):
-            raise self._unknown(stage)
-        kinds = (*stage.needs, Extremes)
-        own = {kind: self._get(kind, stage, keys) for kind in kinds}
-        whole = {kind: self._get(kind, stage) for kind in kinds}
-        mapped = _mapped(own, _of_keys(self.pushed, whole[Extremes].features, len(keys)))
-        rest = _mapped(whole, _of_rest(self.pushed))
-        if mapped is None or rest is None or any(isinstance(one, _Pushed) for one in mapped.values()):
-            raise self._unknown(stage)
-        mapped[Count] = self._get(Count, stage, keys)  # as many, wherever they lie
-        return keys, with_rest(mapped, rest, stage.needs, stage.grouping.shrink)
 
-    def _keys(self, stage: Technique) -> Keys:
-        assert stage.grouping is not None
-        keyed = self.profile.by(stage.grouping.columns)
-        if keyed is None:
+def _by_key(place: Place, stage: Technique) -> Place:
+    """The same place, and what a stage needs there for every key."""
+    assert stage.grouping is not None
+    return replace(place, kinds=tuple(dict.fromkeys((*ALWAYS, *stage.needs))), by=stage.grouping.columns)
+
+
+def _rank_by_key(profile: Profile, names: Sequence[str], place: Place) -> np.ndarray:
+    """The widest uncertainty of a rank that a key has, (features,)."""
+    known = _gathered(profile, names, place)
+    quantiles, extremes = known[Quantiles], known[Extremes]
+    errors = [quantiles.curve(j, extremes).rank_error() for j in range(quantiles.features)]
+    return np.array(errors).reshape(-1, len(profile.keys_of(place.by) or ())).max(axis=1)
+
+
+def _through(stages: Stages, done: Sequence[Map]) -> str:
+    return digest(maps.chain(*done)) if any(stage.needs for stage in stages) else ""
+
+
+def digest(step: Map) -> str:
+    """SHA-256 of a map's numbers."""
+    return hashlib.sha256(json.dumps(encode(step)).encode()).hexdigest()
+
+
+def _gathered(profile: Profile, names: Sequence[str], place: Place) -> dict[type[Statistic], Any]:
+    """What was gathered at a place, of all its kinds; empty where one lacks."""
+    found: dict[type[Statistic], Any] = {}
+    for kind in place.kinds:
+        each: list[Any] = [profile.statistic(kind, name, place.via, place.through, place.by) for name in names]
+        if any(one is None for one in each):
+            return {}
+        found[kind] = reduce(added if place.by else add, each)
+    return found
+
+
+def _known(
+    profile: Profile,
+    names: Sequence[str],
+    stages: Stages,
+    i: int,
+    done: Sequence[Map],
+    needed: Sequence[type[Statistic]],
+) -> Pushed:
+    """The statistics needed where stage `i` stands: gathered there, or pushed from the nearest place that tells them."""
+    wanted = {*needed, Extremes}
+    for base in range(i, -1, -1):
+        place = _place(stages, base, done[:base])
+        there: dict[type[Statistic], Any] = {}
+        for kind in dict.fromkeys((*ALWAYS, Moments, Quantiles, *wanted)):
+            there |= _gathered(profile, names, replace(place, kinds=(kind,)))
+        step = maps.chain(*done[base:i])
+        pushed = _pushed_by_key(profile, names, place, step, wanted) if step.keyed() else push(there, step, wanted)
+        if wanted <= set(pushed.statistics):
+            return pushed
+    return Pushed({})
+
+
+def _pushed_by_key(
+    profile: Profile, names: Sequence[str], place: Place, step: Map, wanted: Collection[type[Statistic]]
+) -> Pushed:
+    """The statistics of all rows behind maps by key: those of every key pushed through its own, and added up."""
+    by = {keyed.keys.names for keyed in step.keyed()}
+    if len(by) > 1 or Quantiles in wanted:  # sketches behind different maps have no cells in common
+        return Pushed({})
+    place = replace(place, by=by.pop())
+    own: dict[type[Statistic], Any] = {}
+    for kind in (*ALWAYS, Moments):
+        own |= _gathered(profile, names, replace(place, kinds=(kind,)))
+    if not own:
+        return Pushed({})
+    number = len(profile.keys_of(place.by) or ())
+    features = own[Extremes].features // number
+    pushed = push(own, step.of_keys(features, number), wanted)
+    return Pushed({kind: pooled(statistic, features) for kind, statistic in pushed.statistics.items()})
+
+
+def _stage(
+    profile: Profile, names: Sequence[str], stages: Stages, i: int, done: Sequence[Map]
+) -> tuple[Map, list[Place]]:
+    """The map of stage `i`, and where a further pass would gather to solve it more exactly."""
+    stage = stages[i]
+    if not stage.needs:
+        step = stage.solve({})
+        if step.domain and (seen := _known(profile, names, stages, i, done, ()).statistics):
+            _refuse_outside(names[0], step, seen[Extremes])
+        return step, []
+    if stage.grouping is not None:
+        here = _place(stages, i, done)
+        whole, own = _gathered(profile, names, here), _gathered(profile, names, _by_key(here, stage))
+        keys = profile.keys_of(stage.grouping.columns)
+        if not whole or not own or keys is None:
             raise ChoiceError(
-                f"column {quoted([self.name])}: {stage} needs statistics by key, which the profile lacks; fit from the data."
+                f"column {quoted([names[0]])}: {stage} needs statistics by key, which the profile lacks. Fit from the data."
             )
-        return keyed.grouped.keys
+        return stage.solve_by_key(keys, with_rest(own, whole, stage.needs, stage.grouping.shrink)), []
+    known = _known(profile, names, stages, i, done, stage.needs).statistics
+    if not known:
+        raise ChoiceError(_unknown(profile, names[0], stage, stages[:i]))
+    step = stage.solve(known)
+    refine = stage.kind.refine
+    if refine is None:
+        return step, []
+    tried = [maps.chain(*done, trial) for trial in refine.trials(step)]
+    via = written(stages[: i + 1])
+    places = [Place(f"{via}, trial {k}", one, digest(one), (*ALWAYS, Moments)) for k, one in enumerate(tried)]
+    measured = [found[Moments] for place in places if (found := _gathered(profile, names, place))]
+    return (refine.choose(step, measured), []) if len(measured) == len(places) else (step, places)
 
-    def _get(self, kind: type[Statistic], stage: Technique | None, keys: Keys | None = None) -> Any:
-        """A statistic as it was gathered: of all rows, or by key."""
-        if keys is None:
-            how, found = "", self.profile.statistic(kind, self.name, self.via)
-        else:
-            gathered = self.profile.by(keys.names)
-            how = f" by {listed(keys.names)}"
-            found = None if gathered is None else gathered.take(kind, self.name, self.via)
-        if found is not None:
-            return found
-        if self.via:
-            raise ChoiceError(
-                f"column {quoted([self.name])}: the profile does not know {kind.__name__.lower()}{how} after {self.via}; "
-                "fit from the data instead."
-            )
-        raise ChoiceError(
-            f"column {quoted([self.name])}: {stage or self.stages} needs {kind.__name__.lower()}{how}, which the profile lacks."
+
+def _unknown(profile: Profile, name: str, stage: Technique, before: Stages) -> str:
+    lacking = [kind for kind in stage.needs if before or profile.statistic(kind, name) is None]
+    kinds = ", ".join(kind.__name__.lower() for kind in lacking)
+    if not before:
+        return (
+            f"column {quoted([name])}: {stage} needs {kinds}, which the profile lacks. tfnorm.scan gathers everything."
         )
-
-    def _unknown(self, stage: Technique) -> ChoiceError:
-        return ChoiceError(
-            f"column {quoted([self.name])}: {stage} would need the statistics of what {self.stages} gives before it, "
-            "which one pass cannot know. Transform with the first part, then fit the rest."
-        )
-
-
-def _mapped(raw: dict[type[Statistic], Any], step: Map) -> dict[type[Statistic], Any] | None:
-    """The statistics of mapped data; None where the map does not carry one of them."""
-    if isinstance(step, Identity):
-        return raw
-    if not set(raw) <= _carried(step, raw[Extremes]):
-        return None
-    return {kind: push(statistic, step) for kind, statistic in raw.items()}
-
-
-def _of_keys(step: Map, features: int, number: int) -> Map:
-    """The map of the rows of all keys, the features of each side by side with those of the others."""
-    again = np.repeat(np.arange(features), number)
-    parts = []
-    for one in step.maps if isinstance(step, maps.Chain) else (step,):
-        if isinstance(one, ByKey):
-            values = {name: value[:, :-1].reshape(-1, *value.shape[2:]) for name, value in one.arrays().items()}
-            parts.append(one.inner.with_arrays(values))
-        else:
-            parts.append(one.with_arrays({name: value[again] for name, value in one.arrays().items()}))
-    return maps.chain(*parts)
-
-
-def _of_rest(step: Map) -> Map:
-    """The map of rows whose key is not known."""
-    parts = (
-        one.inner.with_arrays({name: value[:, -1] for name, value in one.arrays().items()})
-        if isinstance(one, ByKey)
-        else one
-        for one in (step.maps if isinstance(step, maps.Chain) else (step,))
+    return (
+        f"column {quoted([name])}: {stage} needs {kinds} of what {written(before)} gives, which the profile cannot tell. "
+        "Fit from the data instead."
     )
-    return maps.chain(*parts)
-
-
-def _check_domain(profile: Profile, name: str, done: list[Map]) -> None:
-    """Maps without statistics that come first must be defined on all that was seen."""
-    extremes, pushed = profile.statistic(Extremes, name), maps.chain()
-    for step in done if isinstance(extremes, Extremes) else ():
-        assert isinstance(extremes, Extremes)
-        if Extremes in _carried(pushed, extremes):
-            _refuse_outside(name, step, push(extremes, pushed))
-        pushed = maps.chain(pushed, step)
 
 
 def _refuse_outside(name: str, step: Map, extremes: Extremes) -> None:
-    if not step.domain:
-        return
     ends = np.stack([extremes.minimum, extremes.maximum])
     with np.errstate(all="ignore"):
         outside = np.isfinite(ends) & np.isnan(step.forward(ends, np))
@@ -202,78 +267,3 @@ def _refuse_outside(name: str, step: Map, extremes: Extremes) -> None:
             f"column {quoted([name])}: a technique needs {step.domain}, and values go from {ends[0].min():g} to "
             f"{ends[1].max():g}. Choose another one."
         )
-
-
-_CURVES = (
-    *(maps.Log1p, maps.SignedLog, maps.Asinh, maps.YeoJohnson, maps.BoxCox),
-    *(maps.Sigmoid, maps.SmoothClip, maps.TukeyTails, maps.Piecewise),
-)
-
-
-def _carried(step: Map, extremes: Extremes) -> set[type[Statistic]]:
-    """The statistics that a map carries to those of what it gives: extremes go through all that rises, quantiles and
-    moments through straight lines, and limits that take off nothing of these data."""
-    steps = _steps(step)
-    if not all(isinstance(one, (Affine, Clip, Identity, *_CURVES)) and not _falls(one) for one in steps):
-        return set()
-    if any(isinstance(one, _CURVES) for one in steps):
-        return {Extremes}
-    ends = np.stack([extremes.minimum, extremes.maximum])
-    ends[np.isinf(ends)] = np.nan  # of a feature without values
-    for one in steps:
-        mapped = np.asarray(one.forward(ends, np))
-        if isinstance(one, Clip) and not np.array_equal(mapped, ends, equal_nan=True):
-            return {Extremes}
-        ends = mapped
-    return {Extremes, Quantiles, Moments}
-
-
-def _falls(step: Map) -> bool:
-    return isinstance(step, Affine) and bool((step.scale < 0).any())
-
-
-def _steps(step: Map) -> tuple[Map, ...]:
-    return step.maps if isinstance(step, maps.Chain) else (step,)
-
-
-@dataclasses.dataclass(frozen=True)
-class _Pushed:
-    """Quantiles of mapped data: what rises carries quantiles to quantiles."""
-
-    inner: Quantiles
-    step: Map
-
-    def at(self, q: float, extremes: Any = None) -> np.ndarray:  # noqa: ARG002  # as Quantiles has it
-        return np.asarray(self.step.forward(self.inner.at(q), np))
-
-    @property
-    def features(self) -> int:
-        return self.inner.features
-
-    def curve(self, feature: int, extremes: Any = None) -> Curve:  # noqa: ARG002
-        step = self.step.with_arrays({name: value[[feature]] for name, value in self.step.arrays().items()})
-        found = self.inner.curve(feature)
-        low, high = (np.asarray(step.forward(ends[:, None], np))[:, 0] for ends in (found.low, found.high))
-        return Curve(low, high, found.count)
-
-
-def push(statistic: Statistic, step: Map) -> Any:
-    """The statistic of the mapped data, for a map that is affine on them."""
-    if isinstance(statistic, Extremes):
-        low, high = step.forward(np.stack([statistic.minimum, statistic.maximum]), np)
-        empty = statistic.minimum > statistic.maximum
-        zero = np.zeros(len(low))
-        return Extremes(np.where(empty, np.inf, low), zero, np.where(empty, -np.inf, high), zero)
-    if isinstance(statistic, Moments):
-        scales = (one.scale for one in _steps(step) if isinstance(one, Affine))
-        mantissa, exponent = np.frexp(reduce(np.multiply, scales, np.ones(statistic.features)))
-        return dataclasses.replace(
-            statistic,
-            mean=np.asarray(step.forward(statistic.mean, np)),
-            mean_low=np.zeros_like(statistic.mean),
-            exponent=np.clip(statistic.exponent + exponent, -1000, 1000),
-            m2=statistic.m2 * mantissa**2,
-            m3=statistic.m3 * mantissa**3,
-            m4=statistic.m4 * mantissa**4,
-        )
-    return _Pushed(statistic, step) if isinstance(statistic, Quantiles) else statistic

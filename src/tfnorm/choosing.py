@@ -5,7 +5,7 @@ The one law: all that cannot be done is said before anything is read, in one err
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tfnorm.errors import ChoiceError
@@ -41,10 +41,11 @@ def keys_of(stages: Stages) -> list[tuple[str, ...]]:
     return list(dict.fromkeys(stage.grouping.columns for stage in stages if stage.grouping is not None))
 
 
-def check_keys(source: Source, stages: Mapping[str, Stages]) -> None:
-    """Key columns must be there, hold what can be a key, and stay as they are."""
+def check_keys(source: Source, stages: Mapping[str, Stages]) -> list[str]:
+    """The key columns, which must be there, hold what can be a key, and stay as they are."""
     known = {column.name: column for column in source.columns}
-    for name in dict.fromkeys(name for chain in stages.values() for by in keys_of(chain) for name in by):
+    names = list(dict.fromkeys(name for chain in stages.values() for by in keys_of(chain) for name in by))
+    for name in names:
         if name not in known:
             has = "one array, without names" if source.bare else quoted(known)
             raise ChoiceError(
@@ -62,6 +63,7 @@ def check_keys(source: Source, stages: Mapping[str, Stages]) -> None:
                 f"column {quoted([name])}: is a key of others, who look its values up, and cannot be normalized as well. "
                 "Copy it under another name."
             )
+    return names
 
 
 def chosen_columns(source: Source, names: list[str] | None, axis: Any, unit: Unit) -> list[Column]:
@@ -146,8 +148,8 @@ def _shape_text(column: Column) -> str:
     return "single numbers" if column.scalar else f"rows of shape {column.shape}"
 
 
-def refuse_infinite(profile: Profile, stages: Mapping[str, Stages]) -> None:
-    found = [name for name in stages if profile[name].count.infinite.any()]
+def refuse_infinite(profile: Profile, names: Iterable[str]) -> None:
+    found = [name for name in names if profile[name].count.infinite.any()]
     if found:
         raise ChoiceError(
             f'columns {quoted(found)}: there were infinite values. Mend them, or treat them as missing with infinite="missing".'

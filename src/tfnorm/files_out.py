@@ -174,7 +174,7 @@ def _columns(fitted: Fitted, path: str, names: Sequence[str], inverse: bool, onl
             "Add what is missing, or name the columns to take with --only."
         )
     found = [name for name in wanted if name in names]
-    lost = [name for name in found if inverse and not fitted[name].invertible]
+    lost = [name for name in found if inverse and fitted[name].map.lost]
     if lost:
         raise NotInvertibleError(
             f"column {quoted(lost)}: {fitted[lost[0]].technique}: {fitted[lost[0]].map.lost}. "

@@ -5,8 +5,10 @@ The one law: every way out (NumPy, tables, the layer, a loaded file) applies the
 
 from __future__ import annotations
 
+import logging
+from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,8 +16,9 @@ import numpy as np
 from tfnorm.apply import Groups, apply
 from tfnorm.errors import ChoiceError, DataError, NotInvertibleError
 from tfnorm.gather import as_numbers
-from tfnorm.maps import Instance, Map
+from tfnorm.maps import Map
 from tfnorm.profile import Column, ColumnProfile, Profile
+from tfnorm.rules import Policies, Rules
 from tfnorm.sources import BARE
 from tfnorm.sources.columns import did_you_mean, quoted
 from tfnorm.techniques import Stages
@@ -30,6 +33,9 @@ class Fitted:
     stages: Mapping[str, Stages]  # column -> its techniques, in turn
     maps: Mapping[str, Map]  # column -> what is done to its numbers
     fingerprint: str  # SHA-256 of the choice and the maps: the same numbers, the same fingerprint
+    rules: Rules = field(default_factory=Rules)  # policies, and which columns share their numbers
+    fired: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """(column, policy) -> on how many values `transform` has let it fire, since this object was made; it is not saved."""
 
     @property
     def choice(self) -> dict[str, str]:
@@ -52,17 +58,19 @@ class Fitted:
     def inverse(self, batch: Any, *, like: Any = None) -> Any:
         """Back to real units; of only some of the columns, by name, too.
 
-        like: the raw samples, where the fit was of one array by `instance` or `contrast`, which forget level and spread.
-        NotInvertibleError where a column's technique forgets what it would need (unit norms).
+        like: the raw samples, of the kind that `batch` is: `instance`, `contrast` and unit norms forget a sample's level,
+        spread and length, and take them from there.
+        NotInvertibleError where a column's technique forgets what it would need.
         """
-        if like is not None:
-            if not self.profile.bare:
-                raise ChoiceError('like= goes with one column: fitted["name"].inverse(y, like=x).')
-            return self[BARE].inverse(batch, like=like)
-        return self._apply(batch, inverse=True)
+        if like is not None and not any(step.restores_like for step in self.maps.values()):
+            raise ChoiceError("like= is for techniques by sample (instance, l2), and the fit has none. Leave it out.")
+        return self._apply(batch, inverse=True, like=like)
 
-    def _apply(self, batch: Any, *, inverse: bool) -> Any:
+    def _apply(self, batch: Any, *, inverse: bool, like: Any = None) -> Any:
         from tfnorm.sources import arrays, frames
+
+        def run(name: str, values: np.ndarray, groups: Groups | None = None) -> np.ndarray:
+            return self[name]._run(values, inverse, None if like is None else self._of_like(like, name), groups)
 
         if hasattr(batch, "element_spec"):
             raise DataError("a tf.data.Dataset is normalized by the layer: layer = fitted.layer(); dataset.map(layer).")
@@ -73,24 +81,39 @@ class Fitted:
             keys = [name for name in key_columns(self.maps[name] for name in names) if name in came]
             columns = frames.read_columns(batch, [*names, *keys])
             groups = self._groups(names, columns, len(columns[names[0]]))
-            return frames.replace_columns(
-                batch, {name: self[name]._run(columns[name], inverse, groups) for name in names}
-            )
+            return frames.replace_columns(batch, {name: run(name, columns[name], groups) for name in names})
         if isinstance(batch, Mapping):
             names = [name for name in batch if name in self.maps]
             self._some(names, list(batch))
             values = {name: arrays.numbers(batch[name], name) for name in names}
             groups = self._groups(names, batch, len(np.atleast_1d(values[names[0]])))
-            mapped = {name: self[name]._run(value, inverse, groups) for name, value in values.items()}
+            mapped = {name: run(name, value, groups) for name, value in values.items()}
             return {name: mapped.get(name, value) for name, value in batch.items()}
         if not self.profile.bare:
             raise DataError(
                 f"expected a table or a mapping with the columns {quoted(self.columns)}, got {type(batch).__name__}. "
                 'For one column, take it by name: fitted["name"].transform(...).'
             )
-        return self[BARE]._run(arrays.numbers(batch), inverse)
+        return run(BARE, arrays.numbers(batch))
+
+    def _of_like(self, like: Any, name: str) -> np.ndarray | None:
+        """A column of the raw samples; None where its way back lacks nothing."""
+        from tfnorm.sources import arrays, frames
+
+        if not self.maps[name].restores_like:
+            return None
+        if frames.is_frame(like):
+            return frames.read_columns(like, [name])[name]
+        if isinstance(like, Mapping):
+            if name not in like:
+                raise DataError(f"like: column {quoted([name])} is not among {quoted(map(str, like))}.")
+            return arrays.numbers(like[name], name)
+        if not self.profile.bare:
+            raise DataError(f"like: expected a table or a mapping, as the batch is, got {type(like).__name__}.")
+        return arrays.numbers(like)
 
     def _groups(self, names: list[str], columns: Mapping[str, Any], num_rows: int) -> Groups | None:
+        """Which key each row has, where a column's technique is by key."""
         steps = {name: self.maps[name] for name in names if self.maps[name].keyed()}
         return groups_of(steps, columns, num_rows) if steps else None
 
@@ -121,7 +144,9 @@ class Fitted:
             return NotImplemented
         if self.choice != other.choice:
             raise ChoiceError(f"fits add only when made with the same choice, got {self.choice} and {other.choice}.")
-        return solved(self.profile + other.profile, self.stages)
+        if self.rules != other.rules:
+            raise ChoiceError(f"fits add only when made with the same rules, got {self.rules} and {other.rules}.")
+        return solved(self.profile + other.profile, self.stages, self.rules)
 
     def __eq__(self, other: object) -> bool:
         same = isinstance(other, Fitted) and self.fingerprint == other.fingerprint
@@ -221,7 +246,54 @@ class FittedColumn:
 
     @property
     def invertible(self) -> bool:
+        """Whether every value comes back."""
         return self.map.invertible
+
+    @property
+    def lost(self) -> str:
+        """What does not come back, in words: all of it, or what lies beyond limits; empty where everything does.
+
+        >>> import tfnorm
+        >>> tfnorm.fit({"age": [1.0, 99.0]}, "clip(0, 90)")["age"].lost
+        'what lies outside 0 to 90 comes back as the nearest end'
+        """
+        return "; ".join(filter(None, [self.map.lost, self.map.limited]))
+
+    @property
+    def domain(self) -> str:
+        """Which numbers it takes, in words; empty for all. Others become missing.
+
+        >>> import tfnorm
+        >>> tfnorm.fit({"fare": [1.0, 99.0]}, "log1p")["fare"].domain
+        'values above -1'
+        """
+        return self.map.domain
+
+    @property
+    def uncertainty(self) -> dict[str, dict[str, Any]]:
+        """How far from exact the statistics may be from which its stages were solved; empty where they are exact.
+
+        By stage: `rank`, of any value as a share of all; `mean` and `std`, in the units of what the stage is given. Numbers for
+        a scalar column, else an array with one entry a feature. `fit(..., exact=True)` reads the data again for what is more
+        than 0 here, except for percentiles.
+
+        >>> import numpy as np, tfnorm
+        >>> data = {"x": np.random.default_rng(0).lognormal(size=100_000)}
+        >>> {k: {what: float(f"{bound:.1g}") for what, bound in of.items()} for k, of in
+        ...  tfnorm.fit(data, "yeo_johnson, standard")["x"].uncertainty.items()}
+        {'yeo_johnson': {'rank': 0.001}, 'standard': {'mean': 0.001, 'std': 0.002}}
+        >>> tfnorm.fit(data, "yeo_johnson, standard", exact=True)["x"].uncertainty
+        {}
+        """
+        from tfnorm.chains import uncertainty
+
+        fitted = self.fitted
+        found = uncertainty(fitted.profile, fitted.rules.sharing(self.name), fitted.stages[self.name])
+        scalar = self.column.scalar
+        return {
+            stage: {what: float(bound[0]) if scalar else bound for what, bound in of.items()}
+            for stage, of in found.items()
+        }
 
     def transform(self, values: Any, *, keys: Any = None) -> np.ndarray:
         """A lone array of this column to the normalized scale.
@@ -237,7 +309,7 @@ class FittedColumn:
         """A lone array (a model's predictions, say) back to real units.
 
         keys: as for `transform`.
-        like: for `instance` and `contrast`, the raw samples whose level and spread are to be given back.
+        like: for `instance`, `contrast` and unit norms, the raw samples whose level, spread and length are to be given back.
 
         >>> import tfnorm
         >>> fitted = tfnorm.fit({"price": [100.0, 300.0]}, "minmax")
@@ -247,28 +319,29 @@ class FittedColumn:
         """
         from tfnorm.sources import arrays
 
-        if like is None:
-            return self._run_by(arrays.numbers(values, self.name), True, keys)
-        if not isinstance(self.map, Instance):
-            raise ChoiceError(
-                f"column {quoted([self.name])}: like= is for instance and contrast, not {self.technique}."
-            )
-        y, x = (np.asarray(arrays.numbers(one, self.name), np.float64) for one in (values, like))
-        return np.asarray(self.map.inverse_like(y, x, np))
+        raw = None if like is None else arrays.numbers(like, self.name)
+        if raw is not None and not self.map.restores_like:
+            raise ChoiceError(f"column {quoted([self.name])}: {self.technique} comes back without like=. Leave it out.")
+        return self._run_by(arrays.numbers(values, self.name), True, keys, raw)
 
     def layer(self, *, inverse: bool = False, **kwargs: Any) -> Any:
-        """A Keras layer for this column alone, tensor in, tensor out; with `inverse=True` back to real units."""
+        """A Keras layer for this column alone, tensor in, tensor out; with `inverse=True` back to real units.
+
+        With `inverse=True, like=True` it is called as `layer(y, like=x)`, as in `inverse`.
+        """
         return keras_part().Normalize(
             {self.name: self.map}, bare=True, inverse=inverse, fingerprint=self.fitted.fingerprint, **kwargs
         )
 
-    def _run_by(self, array: np.ndarray, inverse: bool, keys: Any) -> np.ndarray:
+    def _run_by(self, array: np.ndarray, inverse: bool, keys: Any, like: np.ndarray | None = None) -> np.ndarray:
         given = keys_argument(self.map, keys, self.name)
         groups = groups_of({self.name: self.map}, given, len(np.atleast_1d(array))) if given else None
-        return self._run(array, inverse, groups)
+        return self._run(array, inverse, like, groups)
 
-    def _run(self, array: np.ndarray, inverse: bool, groups: Groups | None = None) -> np.ndarray:
-        if inverse and not self.invertible:
+    def _run(
+        self, array: np.ndarray, inverse: bool, like: np.ndarray | None = None, groups: Groups | None = None
+    ) -> np.ndarray:
+        if inverse and self.map.lost and like is None:
             raise NotInvertibleError(f"column {quoted([self.name])}: {self.technique}: {self.map.lost}.")
         masked = isinstance(array, np.ma.MaskedArray)
         array = as_numbers(array, self.column)
@@ -283,10 +356,34 @@ class FittedColumn:
             raise DataError(
                 f"expected an array of {len(self.column.shape) + 1} axes with samples first, got shape {array.shape}."
             )
+        if like is not None:
+            y, x = (np.asarray(np.ma.filled(one.astype(np.float64), np.nan)) for one in (array, like))
+            step = self.map if groups is None else self.map.bound(groups, y.ndim, np)
+            return np.asarray(step.inverse_like(y, x, np))
         if groups is not None and array.ndim and any(len(codes) != len(array) for codes in groups.values()):
             raise DataError(f"column {quoted([self.name])}: has {len(array)} rows, and its keys have another number.")
+        if not inverse:
+            self._enforce(array)
         result = apply(self.map, array, groups=groups, inverse=inverse)
         return result if masked or not isinstance(result, np.ma.MaskedArray) else result.filled(np.nan)
+
+    def _enforce(self, array: np.ndarray) -> None:
+        """Count what policies fire on; refuse what they refuse."""
+        policies = self.fitted.rules.of(self.name)
+        if policies == Policies():
+            return
+        counts = policies.counts(array, self.fitted.rules.extremes(self.fitted.profile, self.name))
+        if policies.missing == "error" and "missing" in counts:
+            gaps = np.isnan(np.ma.filled(array.astype(np.float64), np.nan))
+            row = int(np.flatnonzero(gaps.reshape(len(array), -1).any(axis=1))[0])
+            raise DataError(
+                f"column {quoted([self.name])}: {counts['missing']} values are missing, the first in row {row}. "
+                "Mend them, or fit with another policy (missing=0)."
+            )
+        for policy, count in counts.items():
+            self.fitted.fired[self.name, policy] += count
+            said = (quoted([self.name]), policy, count, policies.done(policy))
+            logging.getLogger("tfnorm.policies").info("column %s: %s in %d values: %s", *said)
 
 
 def keras_part() -> Any:

@@ -6,38 +6,27 @@ The one law: a fit is its profile and its choice; `fit(p, choice)` and `load(sav
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 import logging
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
-from tfnorm import maps
-from tfnorm.chains import needs_by, needs_of, solve, split, written
-from tfnorm.choosing import (
-    Unit,
-    check_keys,
-    check_shapes,
-    chosen_columns,
-    keys_of,
-    refuse_infinite,
-    stages_of,
-    units_of,
-)
+from tfnorm.chains import Place, first_places, next_places, solve, written
+from tfnorm.choosing import Unit, check_keys, check_shapes, chosen_columns, refuse_infinite, stages_of, units_of
 from tfnorm.codec import encode
-from tfnorm.errors import ChoiceError
+from tfnorm.errors import ChoiceError, DataError
 from tfnorm.fitted import Fitted
 from tfnorm.gather import Progress, Want, gather, threads
 from tfnorm.maps import Identity, Map
-from tfnorm.profile import Profile
+from tfnorm.profile import Column, Profile
 from tfnorm.quantiles import Quantiles
+from tfnorm.rules import Rules, policies_of, share_of
 from tfnorm.sources import open_source
 from tfnorm.sources.columns import quoted
 from tfnorm.statistics import Count, Extremes, Moments, Statistic
 from tfnorm.techniques import Choosable, Stages
 
-ALWAYS: tuple[type[Statistic], ...] = (Count, Extremes)
 EVERYTHING: tuple[type[Statistic], ...] = (Count, Extremes, Moments, Quantiles)
 
 
@@ -72,7 +61,7 @@ def scan(
     named = None if columns is None else [columns] if isinstance(columns, str) else list(columns)
     chosen = chosen_columns(opened, named, axis, unit)
     wants = [Want(column, "", Identity(), EVERYTHING) for column in chosen]
-    return gather(opened, chosen, wants, infinite="count", engine=threads(workers), progress=progress)
+    return gather(opened, chosen, wants, infinite=frozenset(), engine=threads(workers), progress=progress)
 
 
 def fit(
@@ -81,7 +70,12 @@ def fit(
     *,
     axis: Any = -1,
     unit: Unit = None,
-    infinite: Literal["error", "missing"] = "error",
+    infinite: Any = "error",
+    constant: Any = "zero",
+    missing: Any = "keep",
+    out_of_range: Any = "keep",
+    share: Any = None,
+    exact: bool = False,
     weight: Any = None,
     workers: int | None = None,
     progress: Progress | None = None,
@@ -91,7 +85,19 @@ def fit(
     source: as for `scan`, or a Profile, which is not read again.
     choice: one technique for all numeric columns ("standard", "minmax(-1, 1)", `tfnorm.robust(low=5, high=95)`), or a
         mapping from columns to them; a list is a chain, applied in turn. Columns not named are passed through.
-    infinite: "error" refuses infinite values, "missing" treats them as missing.
+    share: columns that are to have one set of numbers, solved from all their values: ["open", "high", "low", "close"], or
+        several such lists.
+    exact: whether to read the data again where the first pass tells what a stage needs only within the bounds of the sketch
+        (`fitted["x"].uncertainty`): lambda of yeo_johnson and box_cox, and what follows a curve in a chain. Percentiles stay
+        the sketch's. What it does not tell at all (after `whiten`, say) is read again in any case.
+
+    Policies, each one word for all columns or a mapping from columns to words:
+    constant: of a column with one value: "zero" (0, or `low`, whatever comes), "keep" (as it is) or "error".
+    missing: "keep" (NaN), "error", or a number that takes its place on the normalized scale (0 is the mean for `standard`).
+    infinite: "error" refuses infinite values at the fit, "missing" treats them as missing, in `transform` too.
+    out_of_range: of values beyond the fit's smallest and largest: "keep", "clip" to these, or "missing".
+    `fitted.fired` counts how often they did something.
+
     The other arguments are those of `scan`.
 
     Fit on the training part only: what is learned from validation or test data leaks into the model.
@@ -100,17 +106,17 @@ def fit(
     >>> fitted.transform({"age": [30.0]})
     {'age': array([0.5])}
     """
-    if infinite not in ("error", "missing"):
-        raise ChoiceError(f'infinite must be "error" or "missing", got {infinite!r}.')
+    given = {"infinite": infinite, "constant": constant, "missing": missing, "out_of_range": out_of_range}
     if isinstance(source, Profile):
-        profile = source
         if axis != -1 or unit is not None or weight is not None:
             raise ChoiceError("axis, unit and weight were settled when the profile was made; give them to tfnorm.scan.")
-        stages = stages_of(choice, list(profile), list(profile))
-        check_shapes([profile[name].column for name in stages], stages)
-        if infinite == "error":
-            refuse_infinite(profile, stages)
-        return solved(profile, stages)
+        if exact:
+            raise ChoiceError("exact=True reads the data again, and a profile has none. Fit from the data.")
+        stages = stages_of(choice, list(source), list(source))
+        check_shapes([source[name].column for name in stages], stages)
+        rules = _rules(stages, {name: source[name].column for name in stages}, given, share)
+        refuse_infinite(source, [name for name in stages if rules.of(name).infinite == "error"])
+        return solved(source, stages, rules)
     opened = open_source(source, weight=weight)
     by_name = [column.name for column in opened.columns]
     units = units_of(opened, unit)
@@ -123,28 +129,67 @@ def fit(
         logging.getLogger("tfnorm").info("left as they are: %s", quoted(f"{c.name} ({c.dtype})" for c in left_out))
     chosen = chosen_columns(opened, list(stages), axis, unit)
     check_shapes(chosen, stages)
-    check_keys(opened, stages)
-    wants: list[Want] = []
-    for column in chosen:
-        chain = stages[column.name]
-        before, first, _ = split(chain)
-        whole = Want(column, "", Identity(), tuple(dict.fromkeys((*ALWAYS, *needs_of(chain)))))
-        if before and first is not None:
-            wants.append(Want(column, "", Identity(), ALWAYS))
-            step = maps.chain(*(s.solve({}) for s in before))
-            whole = dataclasses.replace(whole, via=written(before), step=step)
-        wants.append(whole)
-        for by in keys_of(chain):
-            kinds = tuple(dict.fromkeys((*ALWAYS, *needs_by(chain, by))))
-            wants.append(dataclasses.replace(whole, kinds=kinds, by=by))
-    profile = gather(opened, chosen, wants, infinite=infinite, engine=threads(workers), progress=progress)
-    return solved(profile, stages)
+    keys = check_keys(opened, stages)
+    rules = _rules(stages, {column.name: column for column in chosen}, given, share)
+    refused = frozenset(name for name in stages if rules.of(name).infinite == "error")
+    reader = threads(workers)
+
+    def read(wants: list[Want]) -> Profile:
+        return gather(opened, chosen, wants, infinite=refused, engine=reader, keys=keys, progress=progress)
+
+    profile = read([_want(column, place) for column in chosen for place in first_places(stages[column.name])])
+    while again := [
+        _want(column, place)
+        for column in chosen
+        for place in next_places(profile, rules.sharing(column.name), stages[column.name], exact=exact)
+    ]:
+        if not opened.repeatable:
+            raise ChoiceError(
+                f"{opened.name}: column {quoted([again[0].column.name])} has to be read again for what follows "
+                f"{again[0].via}, and these data can be read only once. Pass a function that returns them, or files."
+            )
+        profile = profile.with_pass(read(again))
+    return solved(profile, stages, rules)
 
 
-def solved(profile: Profile, stages: Mapping[str, Stages]) -> Fitted:
+def _want(column: Column, place: Place) -> Want:
+    return Want(column, place.via, place.step, place.kinds, place.through, place.by)
+
+
+def _rules(stages: Mapping[str, Stages], columns: Mapping[str, Column], given: dict[str, Any], share: Any) -> Rules:
+    rules = Rules(policies_of(list(stages), **given), share_of(share, list(stages)))
+    for group in rules.share:
+        first = group[0]
+        for other in group[1:]:
+            if stages[other] != stages[first] or columns[other].features != columns[first].features:
+                raise ChoiceError(
+                    f"share: columns {quoted(group)} need the same technique and as many features each; "
+                    f"{quoted([first])} has {written(stages[first])} and {columns[first].features}, "
+                    f"{quoted([other])} {written(stages[other])} and {columns[other].features}."
+                )
+    return rules
+
+
+def solved(profile: Profile, stages: Mapping[str, Stages], rules: Rules = Rules()) -> Fitted:  # noqa: B008  # frozen
     """The maps for these statistics: the same in every place where they are solved."""
-    steps = {name: solve(profile, name, chain) for name, chain in stages.items()}
-    return Fitted(profile, dict(stages), steps, fingerprint(stages, steps))
+    constant, missing = [], []
+    steps: dict[str, Map] = {}
+    for name, chain in stages.items():
+        policies, extremes = rules.of(name), rules.extremes(profile, name)
+        step = solve(profile, rules.sharing(name), chain)
+        if policies.constant == "error" and (extremes.constant & (extremes.minimum <= extremes.maximum)).any():
+            constant.append(name)
+        if policies.missing == "error" and profile[name].count.missing.any():
+            missing.append(name)
+        may_be_infinite = profile[name].column.dtype.startswith(("float", "bfloat"))
+        steps[name] = policies.around(step, extremes, may_be_infinite=may_be_infinite)
+    if constant:
+        raise ChoiceError(f'columns {quoted(constant)}: constant. Leave them out, or say constant="zero" or "keep".')
+    if missing:
+        raise DataError(
+            f'columns {quoted(missing)}: values are missing. Mend them, or say missing="keep", or a number.'
+        )
+    return Fitted(profile, dict(stages), steps, fingerprint(stages, steps), rules)
 
 
 def fingerprint(stages: Mapping[str, Stages], steps: Mapping[str, Map]) -> str:

@@ -9,9 +9,9 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import operator
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -21,7 +21,7 @@ from tfnorm.engines.threads import Threads
 from tfnorm.errors import ChoiceError, DataError
 from tfnorm.grouped import Grouped, Partition, of_partition
 from tfnorm.maps import Map
-from tfnorm.profile import Column, Gathering, KeyedGathering, Part, Profile, Provenance
+from tfnorm.profile import Column, Gathering, Part, Profile, Provenance
 from tfnorm.quantiles import Quantiles
 from tfnorm.sources import Batch, Shard, Source, rows_per_shard
 from tfnorm.sources.arrow import TextArray
@@ -40,6 +40,7 @@ class Want:
     via: str
     step: Map
     kinds: tuple[type[Statistic], ...]
+    through: str = ""  # a digest of the maps, where they were solved from these data
     by: tuple[str, ...] = ()  # key columns, where they are gathered for every key; none for all rows
 
 
@@ -68,12 +69,15 @@ def gather(
     columns: Sequence[Column],
     wants: Sequence[Want],
     *,
-    infinite: Literal["error", "missing", "count"],
+    infinite: Set[str],
     engine: Callable[..., Measured | None],
+    keys: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> Profile:
-    """Every want's statistics over all rows, in one pass."""
-    names = list(dict.fromkeys(name for want in wants for name in (want.column.name, *want.by)))
+    """Every want's statistics over all rows, in one pass. Infinite values are refused in the columns `infinite`; `keys` are
+    the columns of keys that this or another pass over the same data needs."""
+    # all of them in every pass, so that the shards and their fingerprints are the same
+    names = list(dict.fromkeys((*(column.name for column in columns), *keys)))
     by_name = {column.name: column for column in source.columns}
     rows = rows_per_shard(row_bytes([by_name[name] for name in names]))
     total_rows = None if progress is None else source.num_rows or getattr(source, "about_rows", None)
@@ -88,16 +92,18 @@ def gather(
         for kind, statistic in total.statistics.items()
     )
     keyed = tuple(
-        KeyedGathering(tuple(_parts(wants, type(one), by) for one in grouped.statistics), grouped.coarsened())
+        Gathering(_parts(wants, type(one), by), one, by)
         for by, grouped in total.grouped.items()
+        for one in grouped.coarsened().statistics
     )
+    key_sets = tuple(grouped.keys for grouped in total.grouped.values())
     provenance = Provenance(source.name, total.num_rows, total.num_shards, total.digest)
-    return Profile(tuple(columns), source.bare, total.num_rows, gatherings, (provenance,), keyed)
+    return Profile(tuple(columns), source.bare, total.num_rows, (*gatherings, *keyed), (provenance,), key_sets)
 
 
 def _parts(wants: Sequence[Want], kind: type[Statistic], by: tuple[str, ...]) -> tuple[Part, ...]:
     found = (want for want in wants if kind in want.kinds and want.by == by)
-    return tuple(Part(want.column.name, want.via, want.column.features) for want in found)
+    return tuple(Part(want.column.name, want.via, want.column.features, want.through) for want in found)
 
 
 def _refuse_empty_weights(wants: Sequence[Want], statistics: Mapping[type[Statistic], Statistic]) -> None:
@@ -119,7 +125,7 @@ class Measure:
     """From a shard to its statistics: picklable, so that workers can be sent it."""
 
     wants: tuple[Want, ...]
-    infinite: Literal["error", "missing", "count"]
+    infinite: Set[str]  # the columns in which infinite values are refused
     rows: int  # how many are measured at once
     weight: str | None
     on_rows: Callable[[int], None] | None = None  # told of rows as they are done
@@ -130,7 +136,9 @@ class Measure:
         return Measured(total.num_rows, 1, total.statistics, digest, total.grouped)
 
     def _one_by_one(self, shard: Shard) -> bool:
-        alone = self.weight is None and not any(want.by for want in self.wants)  # no column is needed by another
+        alone = self.weight is None and not any(
+            want.by or want.step.keyed() for want in self.wants
+        )  # needs no other column
         return hasattr(shard, "one_by_one") and alone and len(self.wants) > 1
 
     def _by_column(self, shard: Any) -> Measured:
@@ -140,6 +148,8 @@ class Measure:
             wants.setdefault(want.column.name, []).append(want)
         found = {}
         for name, arrays in shard.one_by_one():
+            if name not in wants:
+                continue
             alone = dataclasses.replace(self, wants=tuple(wants[name]), on_rows=None)
             found[name] = alone._fold(({name: array} for array in arrays), shard.name)  # read at once
         totals = [found[name] for name in wants]
@@ -190,7 +200,7 @@ class Measure:
                     f"column {want.column.name!r}: expected {want.column.features} features, got {array.shape[-1]} ({place})."
                 )
             if want.via:
-                array = self._through(want, array, place, first_row)
+                array = self._through(want, array, batch, place, first_row)
             weight: Any = None if self.weight is None else np.ma.asarray(batch[self.weight])
             rows = want.column.rows_of(array)
             times = len(rows) // max(1, num_rows)  # several values of a feature in one row
@@ -205,7 +215,7 @@ class Measure:
             for kind in sorted(want.kinds, key=lambda kind: kind is not Quantiles):  # it measures the rest as it reads
                 parts[()][kind].append(kind.of_block(block))
             count = next((s[-1] for k, s in parts[()].items() if k is Count and Count in want.kinds), None)
-            if self.infinite == "error" and isinstance(count, Count) and count.infinite.any():
+            if want.column.name in self.infinite and isinstance(count, Count) and count.infinite.any():
                 row = _first_row(np.isinf(np.ma.filled(array, 0)))
                 raise DataError(
                     f"column {want.column.name!r}: infinite value in row {first_row + row} ({place}). "
@@ -218,9 +228,13 @@ class Measure:
         }
         return Measured(num_rows, 0, joined[()], "", grouped)
 
-    def _through(self, want: Want, array: np.ndarray, place: str, first_row: int) -> np.ndarray:
+    def _through(self, want: Want, array: np.ndarray, batch: Batch, place: str, first_row: int) -> np.ndarray:
         # in float64: the statistics are of what exact arithmetic would give
-        mapped = apply(want.step, array.astype(np.float64), workers=1)
+        groups = {
+            keyed.keys.names: keyed.keys.find({name: batch[name] for name in keyed.keys.names}, place, first_row)
+            for keyed in want.step.keyed()
+        }
+        mapped = apply(want.step, array.astype(np.float64), groups=groups or None, workers=1)
         outside = np.isnan(np.ma.filled(mapped, 0)) & np.isfinite(np.ma.filled(array, np.nan).astype(np.float64))
         if outside.any() and want.step.domain:
             row = _first_row(outside)

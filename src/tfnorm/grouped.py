@@ -21,8 +21,8 @@ from tfnorm.quantiles import Quantiles
 from tfnorm.statistics import Block, Count, Extremes, Moments, Statistic, in_two_parts, prepare
 
 MAX_KEY_CELLS = 1024  # of the sketch of one key while rows come
-KEY_RESOLUTION, KEY_EXACT = 400.0, 256  # what a key's sketch keeps when the pass is over
-_REST_RESOLUTION, _REST_EXACT = 100.0, 128  # of the distribution of all rows, where it is added to that of each key
+KEY_RESOLUTION, KEY_EXACT = 400.0, 512  # what a key's sketch keeps when the pass is over
+_REST_RESOLUTION, _REST_EXACT = 400.0, 512  # of the distribution of all rows, where it is added to that of each key
 
 
 @dataclass(frozen=True)
@@ -101,11 +101,11 @@ class Grouped:
     def __add__(self, other: Grouped) -> Grouped:
         keys, mine, theirs = self.keys.united(other.keys)
         pairs = zip(self.features, self.statistics, other.statistics, strict=True)
-        added = (
-            _added(_spread(one, features, mine, len(keys)), _spread(two, features, theirs, len(keys)))
+        sums = (
+            added(spread(one, features, mine, len(keys)), spread(two, features, theirs, len(keys)))
             for features, one, two in pairs
         )
-        return Grouped(keys, self.features, tuple(added))
+        return Grouped(keys, self.features, tuple(sums))
 
     def coarsened(self) -> Grouped:
         """What a profile keeps when the pass is over: sketches with fewer cells."""
@@ -134,7 +134,7 @@ def _of_no_key(kind: type[Statistic]) -> Statistic:
     return kind.nothing(1).take(0, 0)
 
 
-def _spread(statistic: Statistic, features: int, places: np.ndarray, number: int) -> Statistic:
+def spread(statistic: Statistic, features: int, places: np.ndarray, number: int) -> Statistic:
     """The statistic of keys for `number` keys, among which they have these places; the others have no rows."""
     if len(places) == number:
         return statistic
@@ -143,7 +143,8 @@ def _spread(statistic: Statistic, features: int, places: np.ndarray, number: int
     return type(statistic).join([statistic, type(statistic).nothing(1)]).pick(at.reshape(-1))
 
 
-def _added(one: Statistic, two: Statistic) -> Statistic:
+def added(one: Statistic, two: Statistic) -> Statistic:
+    """The sum for the same keys; sketches by key stay small."""
     return one.union(two, MAX_KEY_CELLS) if isinstance(one, Quantiles) and isinstance(two, Quantiles) else one + two
 
 

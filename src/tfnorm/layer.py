@@ -38,6 +38,11 @@ class _Group:
     fits_float32: bool  # whether float32 holds the numbers
     weights: dict[str, dict[str, Tensor]]  # precision -> field -> weight (features of all columns, ...)
 
+    @property
+    def needs_like(self) -> bool:
+        """Whether the way back takes what is lost from raw samples."""
+        return self.step.restores_like
+
     def features(self, name: str) -> int:
         return self.spans[name][1] - self.spans[name][0]
 
@@ -86,7 +91,8 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
     """Fitted maps as a layer: `forward` on the way in, or `inverse=True` on the way out of a model.
 
     Shapes: a dict of columns gives a dict, fitted columns mapped and others untouched; `bare` takes and gives the one
-    column's tensor; `concatenate` gives one tensor (n, total) of the fitted columns in their order, scalars (n,) and
+    column's tensor; with `like`, the way back is `layer(y, like=x)`: what sample-wise maps forget is taken from the raw
+    samples x; `concatenate` gives one tensor (n, total) of the fitted columns in their order, scalars (n,) and
     (n, 1) being one position. The last axis of a column is its features.
 
     Precision: the data's own type decides, since a subtraction must come before a cast. float32, float16, bfloat16,
@@ -116,6 +122,7 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
         bare: bool = False,
         inverse: bool = False,
         concatenate: bool = False,
+        like: bool = False,
         fingerprint: str = "",
         **kwargs: Any,
     ) -> None:
@@ -130,9 +137,12 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
                 "concatenate=True gives one tensor of many columns: it goes with neither bare nor inverse"
             )
         for name, step in steps.items():
-            if inverse and step.lost:
+            if inverse and step.lost and not (like and step.restores_like):
                 raise NotInvertibleError(f"column {quoted(name)}: {step.lost}. Leave it out of the inverse")
+        if like and not (inverse and any(step.restores_like for step in steps.values())):
+            raise ChoiceError("like=True goes with inverse=True, where a column is mapped by its samples' own numbers")
         self.bare, self.inverse, self.concatenate, self.fingerprint = bare, inverse, concatenate, str(fingerprint)
+        self.like = like
         groups = [self._group(i, members) for i, members in enumerate(_alike(steps))]
         self._fit = _Fit(steps, groups)
         self._float32_will_do = all(one.fits_float32 and (inverse or _rounding_is_harmless(one.step)) for one in groups)
@@ -156,11 +166,19 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
     def get_config(self) -> dict[str, Any]:
         # pairs, since a column called "class_name" would make a dict look like one of Keras' own objects
         columns = [[name, codec.encode(step)] for name, step in self._fit.steps.items()]
-        flags = {"bare": self.bare, "inverse": self.inverse, "concatenate": self.concatenate}
+        flags = {"bare": self.bare, "inverse": self.inverse, "concatenate": self.concatenate, "like": self.like}
         return {**super().get_config(), "columns": columns, **flags, "fingerprint": self.fingerprint}
 
-    def call(self, inputs: Tensor) -> Tensor:
-        blocks = list(self._blocks(self._fitted(inputs)))
+    def call(self, inputs: Tensor, like: Tensor | None = None) -> Tensor:
+        if self.like != (like is not None):
+            expected = "call with the raw samples, layer(y, like=x)" if self.like else "make the layer with like=True"
+            raise DataError(f"like {'is missing' if self.like else 'came'}: {expected}")
+        raw = {} if like is None else self._named(like)
+        fitted = self._fitted(inputs)
+        lacking = [name for group, name in self._members(fitted) if self.like and group.needs_like and name not in raw]
+        if lacking:
+            raise DataError(f"like: the raw samples of {listed(lacking)} are missing. It has {listed(raw)}")
+        blocks = list(self._blocks(fitted, raw))
         if self.bare:
             return blocks[0].values
         if self.concatenate and len(blocks) == 1 and blocks[0].layout != "alone":
@@ -170,14 +188,14 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
             return ops.concatenate([mapped[name] for name in self._fit.steps], axis=-1)
         return {**inputs, **mapped}
 
-    def compute_output_spec(self, inputs: Tensor, training: Any = None) -> Any:  # noqa: ARG002
+    def compute_output_spec(self, inputs: Tensor, like: Any = None, training: Any = None) -> Any:  # noqa: ARG002
         fitted, dtype = self._fitted(inputs), self._result_dtype
         if self.bare or self.concatenate:
             shapes = [x.shape for x in fitted.values()]
             return keras.KerasTensor(shapes[0] if self.bare else _shape_of_all(shapes), dtype)
         return {name: keras.KerasTensor(x.shape, dtype if name in fitted else x.dtype) for name, x in inputs.items()}
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Any, like_shape: Any = None) -> Any:  # noqa: ARG002  # Keras' name for it
         shapes = self._named(input_shape)
         for group, name in self._members(shapes):
             self._check(name, group, tuple(shapes[name]))
@@ -262,7 +280,7 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
             came = f"concatenate=True takes batches of scalars (n,) or vectors (n, d), got shape {shape}"
             raise DataError(f"column {quoted(name)}: {came}. Flatten it, or leave concatenate out")
 
-    def _blocks(self, tensors: dict[str, Tensor]) -> Iterator[_Block]:
+    def _blocks(self, tensors: dict[str, Tensor], like: Mapping[str, Tensor]) -> Iterator[_Block]:
         """Columns of one kind, type and shape are put side by side, mapped at once."""
         for group in self._fit.groups:
             together: dict[tuple[str, int, str], list[str]] = {}
@@ -274,13 +292,14 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
             for (_, _, layout), names in together.items():
                 if layout == "alone" or len(names) == 1:
                     for name in names:
-                        yield _Block([name], self._mapped(group, [name], tensors[name]), "alone")
+                        raw = like[name] if self.like and group.needs_like else None
+                        yield _Block([name], self._mapped(group, [name], tensors[name], raw), "alone")
                 else:
                     beside = ops.stack if layout == "stacked" else ops.concatenate
                     x = beside([tensors[name] for name in names], axis=-1)
                     yield _Block(names, self._mapped(group, names, x), layout)
 
-    def _mapped(self, group: _Group, names: Sequence[str], x: Tensor) -> Tensor:
+    def _mapped(self, group: _Group, names: Sequence[str], x: Tensor, like: Tensor | None = None) -> Tensor:
         precision = maps.working_dtypes(keras.backend.standardize_dtype(x.dtype))[0]
         if not group.fits_float32 or super().compute_dtype == "float64":
             precision = "float64"
@@ -290,7 +309,7 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
         features = sum(group.features(name) for name in names)
         if features != 1 and x.shape[-1] is None:  # a width seen only when run: 1 must not spread to all features
             x = ops.reshape(x, (*ops.shape(x)[:-1], features))
-        y = ops.cast(maps.run(step, x, ops, inverse=self.inverse), self._result_dtype)
+        y = ops.cast(maps.run(step, x, ops, inverse=self.inverse, like=like), self._result_dtype)
         return y if len(x.shape) else ops.reshape(y, ())  # one number met weights of shape (1,)
 
 

@@ -127,7 +127,7 @@ def _line(profile: Profile, name: str, fitted: Fitted | None, feature: int | Non
     if fitted is not None:
         if line["what it does"].startswith("becomes"):
             line["what it does"], line["note"] = f"{line['note'] or 'constant'}: {line['what it does']}", ""
-        if not fitted.maps[name].invertible:
+        if fitted.maps[name].lost:
             line["note"] = "; ".join(filter(None, [line["note"], "not invertible"]))
     return line
 

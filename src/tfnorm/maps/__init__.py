@@ -27,5 +27,7 @@ from tfnorm.maps.curves import TukeyTails as TukeyTails
 from tfnorm.maps.curves import YeoJohnson as YeoJohnson
 from tfnorm.maps.keyed import UNSEEN as UNSEEN
 from tfnorm.maps.keyed import ByKey as ByKey
+from tfnorm.maps.limits import Unless as Unless
+from tfnorm.maps.limits import Within as Within
 from tfnorm.maps.samples import Instance as Instance
 from tfnorm.maps.samples import RowNorm as RowNorm

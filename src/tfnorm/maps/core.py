@@ -37,6 +37,8 @@ class Runnable(Protocol):
 
     def inverse(self, y: Array, xp: Namespace) -> Array: ...
 
+    def inverse_like(self, y: Array, x: Array, xp: Namespace) -> Array: ...
+
 
 @dataclass(frozen=True)
 class Map:
@@ -48,6 +50,15 @@ class Map:
     elementwise: ClassVar[bool] = False
     """Whether each number is mapped by itself, so that features of different columns can lie side by side."""
 
+    rises: ClassVar[bool] = False
+    """Whether it keeps the order of all numbers of its domain (equal ones may come of different ones): quantiles go through."""
+
+    fills: ClassVar[bool] = False
+    """Whether it makes a number of what is missing."""
+
+    restores_like: ClassVar[bool] = False
+    """Whether `inverse_like` gives back what `inverse` cannot."""
+
     def forward(self, x: Array, xp: Namespace) -> Array:
         """To the normalized scale. `x` is in the working precision; its last axis matches the arrays'."""
         raise TypeError(f"{type(self).__name__} does not say what it does")
@@ -56,14 +67,23 @@ class Map:
         """Back to real units."""
         raise NotInvertibleError(self.lost)
 
+    def inverse_like(self, y: Array, x: Array, xp: Namespace) -> Array:  # x: of the samples that y belongs to
+        """Back to real units, where what the way back lacks is taken from the raw samples `x`."""
+        return self.inverse(y, xp)
+
     @property
     def invertible(self) -> bool:
         """Whether every value of the domain comes back."""
-        return not self.lost
+        return not self.lost and not self.limited
 
     @property
     def lost(self) -> str:
-        """What the way back lacks, in words; empty where nothing is lost."""
+        """Why there is no way back, in words; empty where there is one."""
+        return ""
+
+    @property
+    def limited(self) -> str:
+        """What does not come back as it was, in words, where the rest does; empty where everything does."""
         return ""
 
     @property
@@ -114,6 +134,11 @@ class Map:
         """From a map whose arrays are (features, keys) the one for rows of these keys: of what each row has, for data of so many
         axes, features last."""
         return self.with_arrays({name: rows_of_table(value, groups, axes, xp) for name, value in self.arrays().items()})
+
+    def of_keys(self, features: int, number: int) -> Map:
+        """The map of as many keys, all keys of a feature side by side: its arrays are (features * keys, ...)."""
+        again = np.repeat(np.arange(features), number)
+        return self.with_arrays({name: value[again] for name, value in self.arrays().items()})
 
     def flaw(self, features: int) -> str:
         """Why no fit of so many features can have given this; empty where one can. Asked of what a file says."""
@@ -168,6 +193,10 @@ class Affine(Map):
     offset: Array  # (features,) in the output's units
     has_constant: bool = False  # whether any scale is 0: only then is an infinite x kept from giving inf * 0
 
+    @property
+    def rises(self) -> bool:  # type: ignore[override]  # where no scale is negative
+        return bool((self.scale >= 0).all())
+
     def forward(self, x: Array, xp: Namespace) -> Array:
         high, low = _high_and_low(x, xp)
         distance = high - self.center
@@ -195,6 +224,7 @@ class Clip(Map):
     """`y = min(max(x, low), high)`: values outside are set to the nearest end, and come back as that end."""
 
     elementwise: ClassVar[bool] = True
+    rises: ClassVar[bool] = True
 
     low: Array  # (features,)
     high: Array  # (features,)
@@ -205,12 +235,22 @@ class Clip(Map):
     def inverse(self, y: Array, xp: Namespace) -> Array:
         return y
 
+    @property
+    def limited(self) -> str:
+        return f"what lies outside {span(self.low, self.high)} comes back as the nearest end"
+
+
+def span(low: Array, high: Array) -> str:
+    one = low.size == 1 or (np.all(low == low[0]) and np.all(high == high[0]))
+    return f"{float(low[0]):g} to {float(high[0]):g}" if one else "the limits of its feature"
+
 
 @dataclass(frozen=True)
 class Identity(Map):
     """`y = x`."""
 
     elementwise: ClassVar[bool] = True
+    rises: ClassVar[bool] = True
 
     def forward(self, x: Array, xp: Namespace) -> Array:
         return x
@@ -233,15 +273,39 @@ class Chain(Map):
     def elementwise(self) -> bool:  # type: ignore[override]  # a chain is as its steps are
         return all(step.elementwise for step in self.maps)
 
+    @property
+    def rises(self) -> bool:  # type: ignore[override]  # a chain is as its steps are
+        return all(step.rises for step in self.maps)
+
+    @property
+    def fills(self) -> bool:  # type: ignore[override]  # where a step does
+        return any(step.fills for step in self.maps)
+
+    @property
+    def restores_like(self) -> bool:  # type: ignore[override]  # where each step that loses something does
+        return bool(self.lost) and all(step.restores_like or not step.lost for step in self.maps)
+
     def forward(self, x: Array, xp: Namespace) -> Array:
         return reduce(lambda value, step: step.forward(value, xp), self.maps, x)
 
     def inverse(self, y: Array, xp: Namespace) -> Array:
         return reduce(lambda value, step: step.inverse(value, xp), reversed(self.maps), y)
 
+    def inverse_like(self, y: Array, x: Array, xp: Namespace) -> Array:
+        came = [x]  # to each step
+        for step in self.maps[:-1]:
+            came.append(step.forward(came[-1], xp))
+        for step, raw in zip(reversed(self.maps), reversed(came), strict=True):
+            y = step.inverse_like(y, raw, xp)
+        return y
+
     @property
     def lost(self) -> str:
         return "; ".join(step.lost for step in self.maps if step.lost)
+
+    @property
+    def limited(self) -> str:
+        return "; ".join(step.limited for step in self.maps if step.limited)
 
     @property
     def domain(self) -> str:
@@ -268,6 +332,9 @@ class Chain(Map):
 
     def bound(self, groups: Mapping[tuple[str, ...], Array], axes: int, xp: Namespace) -> Runnable:
         return Chain(tuple(step.bound(groups, axes, xp) for step in self.maps))  # type: ignore[misc]  # runs as maps do
+
+    def of_keys(self, features: int, number: int) -> Map:
+        return chain(*(step.of_keys(features, number) for step in self.maps))
 
     def of_rows(self, groups: Array, axes: int, xp: Namespace) -> Runnable:
         return Chain(tuple(step.of_rows(groups, axes, xp) for step in self.maps))  # type: ignore[misc]
@@ -322,11 +389,16 @@ def working_dtypes(dtype: str) -> tuple[str, str]:
     return "float64", "float64"
 
 
-def run(step: Runnable, x: Array, xp: Namespace, *, inverse: bool = False) -> Array:
-    """Apply a map whose arrays are already in the working precision to data of any number type, which is cast to it first."""
+def run(step: Runnable, x: Array, xp: Namespace, *, inverse: bool = False, like: Array | None = None) -> Array:
+    """Apply a map whose arrays are already in the working precision to data of any number type, which is cast to it first.
+
+    like: on the way back, the raw samples from which to take what it lacks.
+    """
     dtype = str(step_dtype) if (step_dtype := _arrays_dtype(step)) else working_dtypes(_name(x.dtype))[0]
     if inverse or not (step.subtracts_first and _name(x.dtype) in ("int64", "uint64")):
         x = _cast(x, dtype, xp)
+    if like is not None:
+        return step.inverse_like(x, _cast(like, dtype, xp), xp)
     return step.inverse(x, xp) if inverse else step.forward(x, xp)
 
 

@@ -28,6 +28,7 @@ class Log1p(Map):
     """`y = log(1 + x)` for x > -1, NaN elsewhere; back by `exp(y) - 1`."""
 
     elementwise: ClassVar[bool] = True
+    rises: ClassVar[bool] = True
 
     def forward(self, x: Array, xp: Namespace) -> Array:
         inside = x > -1
@@ -46,6 +47,7 @@ class SignedLog(Map):
     """`y = sign(x) log(1 + |x|)`; back by `sign(y) (exp|y| - 1)`."""
 
     elementwise: ClassVar[bool] = True
+    rises: ClassVar[bool] = True
 
     def forward(self, x: Array, xp: Namespace) -> Array:
         return _with_sign(xp.log1p(xp.abs(x)), x, xp)
@@ -59,6 +61,7 @@ class Asinh(Map):
     """`y = asinh(x / scale)`; back by `sinh(y) scale`."""
 
     elementwise: ClassVar[bool] = True
+    rises: ClassVar[bool] = True
 
     scale: float  # in the input's units, above 0
 
@@ -86,6 +89,10 @@ class Power(Map):
     elementwise: ClassVar[bool] = True
 
     exponent: float  # not 0
+
+    @property
+    def rises(self) -> bool:  # type: ignore[override]  # an even one falls below 0, a negative one above
+        return self.exponent > 0 and not self.lost
 
     @property
     def _odd(self) -> bool:
@@ -148,6 +155,7 @@ class YeoJohnson(Map):
     """
 
     elementwise: ClassVar[bool] = True
+    rises: ClassVar[bool] = True
 
     bend: Array  # (features,) lambda
 
@@ -166,6 +174,7 @@ class BoxCox(Map):
     """`y = (x^lambda - 1) / lambda`, `log x` where lambda is 0; for x > 0, NaN elsewhere."""
 
     elementwise: ClassVar[bool] = True
+    rises: ClassVar[bool] = True
 
     bend: Array  # (features,) lambda
 
@@ -189,6 +198,7 @@ class Sigmoid(Map):
     """`y = 1 / (1 + exp(-x))`; back by `log(y / (1 - y))`, infinite at 0 and 1 and beyond."""
 
     elementwise: ClassVar[bool] = True
+    rises: ClassVar[bool] = True
 
     def forward(self, x: Array, xp: Namespace) -> Array:
         small = xp.exp(-xp.abs(x))
@@ -206,6 +216,7 @@ class SmoothClip(Map):
     """`y = x / sqrt(1 + (x / limit)^2)`: near x about 0, never beyond the limit; back by `y / sqrt(1 - (y / limit)^2)`."""
 
     elementwise: ClassVar[bool] = True
+    rises: ClassVar[bool] = True
 
     limit: float  # above 0
 
@@ -241,6 +252,7 @@ class TukeyTails(Map):
     """
 
     elementwise: ClassVar[bool] = True
+    rises: ClassVar[bool] = True
 
     left: Array  # (features,) h below 0, from 0 up
     right: Array  # (features,) h above 0, from 0 up
@@ -273,6 +285,7 @@ class Piecewise(Map):
     """Straight lines from knot to knot, the first and the last going on: `y = y0 + (x - x0) (y1 - y0) / (x1 - x0)`."""
 
     elementwise: ClassVar[bool] = True
+    rises: ClassVar[bool] = True
 
     knots: Array  # (features, k) in the input's units, rising
     values: Array  # (features, k) what they become, rising
@@ -326,6 +339,9 @@ class _Lines:
     def inverse(self, y: Array, xp: Namespace) -> Array:
         return _along(y, self.values, self.knots, self.first, xp)
 
+    def inverse_like(self, y: Array, x: Array, xp: Namespace) -> Array:
+        return self.inverse(y, xp)
+
 
 def _along(x: Array, starts: Array, ends: Array, first: Array, xp: Namespace) -> Array:
     """Linear between the knots from `first` on, found by halving; one gather a step, whatever runs it."""
@@ -346,9 +362,10 @@ def _along(x: Array, starts: Array, ends: Array, first: Array, xp: Namespace) ->
 
 @dataclass(frozen=True)
 class Fill(Map):
-    """`y = value` where x is missing, x elsewhere."""
+    """`y = value` where x is missing, x elsewhere; what was missing comes back as the value."""
 
     elementwise: ClassVar[bool] = True
+    fills: ClassVar[bool] = True
 
     value: Array  # (features,)
 
@@ -358,12 +375,17 @@ class Fill(Map):
     def inverse(self, y: Array, xp: Namespace) -> Array:
         return y
 
+    @property
+    def limited(self) -> str:
+        return "what was missing comes back as what it was filled with"
+
 
 @dataclass(frozen=True)
 class Present(Map):
     """`y = 1` where x is there, 0 where it is missing."""
 
     elementwise: ClassVar[bool] = True
+    fills: ClassVar[bool] = True
 
     def forward(self, x: Array, xp: Namespace) -> Array:
         return xp.where(xp.isnan(x), xp.zeros_like(x), xp.ones_like(x))

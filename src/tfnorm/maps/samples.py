@@ -6,6 +6,7 @@ The one law: a sample's result depends on that sample alone.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -19,22 +20,38 @@ class RowNorm(Map):
     The sample is first divided by its largest absolute value, so that nothing overflows or vanishes when squared.
     """
 
+    restores_like: ClassVar[bool] = True
+
     order: float  # 1, 2 or infinity
     axes: tuple[int, ...] = (-1,)  # counted from the end; none means all of a sample's
 
     def forward(self, x: Array, xp: Namespace) -> Array:
-        axes = self.axes or tuple(range(1, len(x.shape)))
+        direction, norm, _ = self._parts(x, xp)
+        if norm is None:  # a maximum does not see NaN everywhere that this runs (XLA)
+            missing = xp.any(xp.isnan(x), axis=self._axes_of(x), keepdims=True)
+            return xp.where(missing, xp.full_like(direction, float("nan")), direction)
+        return direction / xp.where(norm == 0, xp.ones_like(norm), norm)
+
+    def inverse_like(self, y: Array, x: Array, xp: Namespace) -> Array:
+        """Back to the lengths of the samples x."""
+        _, norm, largest = self._parts(x, xp)
+        return y * largest if norm is None else y * norm * largest
+
+    def _parts(self, x: Array, xp: Namespace) -> tuple[Array, Array | None, Array]:
+        """x over its largest absolute value, the norm of that (None where it is 1), and the value."""
+        axes = self._axes_of(x)
         largest = xp.max(xp.abs(x), axis=axes, keepdims=True)
         direction = x / xp.where(largest == 0, xp.ones_like(largest), largest)
         if self.order == 1:
-            norm = xp.sum(xp.abs(direction), axis=axes, keepdims=True)
-        elif self.order == 2:
+            return direction, xp.sum(xp.abs(direction), axis=axes, keepdims=True), largest
+        if self.order == 2:
             square = xp.sum(direction * direction, axis=axes, keepdims=True)
-            norm = xp.sqrt(xp.where(square == 0, xp.ones_like(square), square))  # the root's slope at 0 is infinite
-        else:  # a maximum does not see NaN everywhere that this runs (XLA)
-            missing = xp.any(xp.isnan(x), axis=axes, keepdims=True)
-            return xp.where(missing, xp.full_like(direction, float("nan")), direction)
-        return direction / xp.where(norm == 0, xp.ones_like(norm), norm)
+            square = xp.where(square == 0, xp.ones_like(square), square)  # the root's slope at 0 is infinite
+            return direction, xp.sqrt(square), largest
+        return direction, None, largest
+
+    def _axes_of(self, x: Array) -> tuple[int, ...]:
+        return self.axes or tuple(range(1, len(x.shape)))
 
     def flaw(self, features: int) -> str:
         sound = self.order in (1, 2, np.inf) and all(-32 <= axis < 0 for axis in self.axes)
@@ -43,7 +60,7 @@ class RowNorm(Map):
 
     @property
     def lost(self) -> str:
-        return "a unit norm keeps the direction of a sample and forgets its length, so it cannot be undone"
+        return "a unit norm keeps the direction of a sample and forgets its length; inverse(y, like=x) takes it from the raw x"
 
 
 @dataclass(frozen=True)
@@ -53,6 +70,8 @@ class Instance(Map):
     A sample without variance becomes 0. What was taken off and divided by is forgotten, unless the way back is given it:
     `inverse_like(y, x)` takes it from x.
     """
+
+    restores_like: ClassVar[bool] = True
 
     axes: tuple[int, ...] = ()  # counted from the end; none means all of a sample's
     scale: float = 1.0

@@ -23,7 +23,7 @@ from typing import Any, Literal
 from tfnorm.errors import ChoiceError
 from tfnorm.keys import Keys
 from tfnorm.maps import UNSEEN, ByKey, Map
-from tfnorm.statistics import Statistic
+from tfnorm.statistics import Moments, Statistic
 
 Unseen = Literal["global", "error", "missing"]
 
@@ -127,6 +127,14 @@ def _is_list(value: object) -> bool:
 
 
 @dataclass(frozen=True)
+class Refinement:
+    """How a technique that is solved on the sketch is solved exactly: by the moments of the data after some trial maps."""
+
+    trials: Callable[[Map], tuple[Map, ...]]  # from the map so far to those to try
+    choose: Callable[[Map, Sequence[Moments]], Map]  # from it and their moments to the exact one
+
+
+@dataclass(frozen=True)
 class TechniqueKind:
     """A technique before its settings are chosen: call it with them. What `@technique` makes of a function."""
 
@@ -137,6 +145,7 @@ class TechniqueKind:
     parameters: dict[str, inspect.Parameter]  # settings, with their defaults
     hints: dict[str, Any]  # the parameters' annotations
     only: Callable[..., Sequence[str]] | None = None  # settings -> the statistics needed under them, where not all are
+    refine: Refinement | None = None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Technique:
         signature = inspect.Signature(list(self.parameters.values()))
@@ -211,21 +220,31 @@ def technique(function: Callable[..., Map]) -> TechniqueKind: ...
 
 
 @typing.overload
-def technique(*, only: Callable[..., Sequence[str]]) -> Callable[[Callable[..., Map]], TechniqueKind]: ...
+def technique(
+    *, only: Callable[..., Sequence[str]] | None = None, refine: Refinement | None = None
+) -> Callable[[Callable[..., Map]], TechniqueKind]: ...
 
 
-def technique(function: Callable[..., Map] | None = None, *, only: Callable[..., Sequence[str]] | None = None) -> Any:
+def technique(
+    function: Callable[..., Map] | None = None,
+    *,
+    only: Callable[..., Sequence[str]] | None = None,
+    refine: Refinement | None = None,
+) -> Any:
     """Register a function from statistics and settings to a map, under its name.
 
     only: from the settings to the names of the statistics that are needed under them, where that is not all; the function
         is given None for the others.
+    refine: how it is solved exactly by further passes over the data, where the sketch does not tell it.
     """
     if function is None:
-        return lambda function: _register(function, only)
-    return _register(function, only)
+        return lambda function: _register(function, only, refine)
+    return _register(function, only, refine)
 
 
-def _register(function: Callable[..., Map], only: Callable[..., Sequence[str]] | None) -> TechniqueKind:
+def _register(
+    function: Callable[..., Map], only: Callable[..., Sequence[str]] | None, refine: Refinement | None
+) -> TechniqueKind:
     hints = typing.get_type_hints(function)
     parameters = inspect.signature(function).parameters
     needed = {
@@ -239,6 +258,7 @@ def _register(function: Callable[..., Map], only: Callable[..., Sequence[str]] |
         {name: p.replace(annotation=p.empty) for name, p in parameters.items() if name not in needed},
         hints,
         only,
+        refine,
     )
     object.__setattr__(kind, "__doc__", function.__doc__)
     TECHNIQUES[kind.name] = kind

@@ -1,0 +1,101 @@
+"""Maps that policies add: which values of a column its own map is for.
+
+The one law: where a policy does not fire, the column's own map alone decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+
+from tfnorm.maps.core import Array, Map, Namespace, Runnable, span
+
+if TYPE_CHECKING:
+    from tfnorm.maps.keyed import ByKey
+
+
+@dataclass(frozen=True)
+class Within(Map):
+    """`y = x` from low to high, NaN outside."""
+
+    elementwise: ClassVar[bool] = True
+    rises: ClassVar[bool] = True
+
+    low: Array  # (features,)
+    high: Array  # (features,)
+
+    def forward(self, x: Array, xp: Namespace) -> Array:
+        return xp.where((x >= self.low) & (x <= self.high), x, xp.full_like(x, float("nan")))
+
+    def inverse(self, y: Array, xp: Namespace) -> Array:
+        return y
+
+    @property
+    def limited(self) -> str:
+        largest = np.finfo(np.float64).max
+        which = "infinite" if (self.high == largest).all() else f"outside {span(self.low, self.high)}"
+        return f"what is {which} is missing, and stays so"
+
+
+@dataclass(frozen=True)
+class Unless(Map):
+    """`y = x` for the features that are kept, the map's for the others."""
+
+    kept: Array  # (features,) 1 where the feature stays as it is, else 0
+    step: Map
+
+    @property
+    def elementwise(self) -> bool:  # type: ignore[override]  # as the map is
+        return self.step.elementwise
+
+    @property
+    def rises(self) -> bool:  # type: ignore[override]  # as the map does
+        return self.step.rises
+
+    def forward(self, x: Array, xp: Namespace) -> Array:
+        return xp.where(self.kept == 1, x, self.step.forward(x, xp))
+
+    def inverse(self, y: Array, xp: Namespace) -> Array:
+        return xp.where(self.kept == 1, y, self.step.inverse(y, xp))
+
+    @property
+    def lost(self) -> str:
+        return self.step.lost
+
+    @property
+    def limited(self) -> str:
+        return self.step.limited
+
+    @property
+    def domain(self) -> str:
+        return self.step.domain
+
+    def keyed(self) -> tuple[ByKey, ...]:
+        return self.step.keyed()
+
+    def bound(self, groups: Mapping[tuple[str, ...], Array], axes: int, xp: Namespace) -> Runnable:
+        return Unless(self.kept, self.step.bound(groups, axes, xp))  # type: ignore[arg-type]  # runs as maps do
+
+    def arrays(self) -> dict[str, Array]:
+        return {"kept": self.kept, **{f"step.{name}": value for name, value in self.step.arrays().items()}}
+
+    def with_arrays(self, arrays: dict[str, Array]) -> Unless:
+        inner = {name.removeprefix("step."): value for name, value in arrays.items() if name != "kept"}
+        return Unless(arrays["kept"], self.step.with_arrays(inner))
+
+    def at(self, dtype: str) -> Unless:
+        return Unless(self.kept.astype(dtype), self.step.at(dtype))
+
+    def fits(self, dtype: str) -> bool:
+        return self.step.fits(dtype)
+
+    def flaw(self, features: int) -> str:
+        if self.kept.dtype != np.float64 or self.kept.shape != (features,) or not np.isin(self.kept, (0, 1)).all():
+            return f"kept must hold 0 or 1 for {features} features"
+        return self.step.flaw(features)
+
+    def settings(self) -> tuple[object, ...]:
+        return (type(self.step), self.step.settings())
