@@ -29,7 +29,9 @@ MAY: dict[str, set[str]] = {
     "techniques": {"errors", "maps", "statistics", "quantiles", "keys"},
     "profile": {"errors", "codec", "statistics", "quantiles", "keys", "grouped"},
     "rules": {"errors", "sources", "maps", "statistics", "profile"},
-    "apply": {"kernels", "engines", "maps"},
+    "sparing": {"kernels"},
+    "twins": {"kernels", "maps"},
+    "apply": {"engines", "maps", "sparing", "twins"},
     "unseen": {"errors", "sources", "keys", "maps", "apply"},
     "gather": {
         *("errors", "engines", "sources", "statistics", "quantiles", "grouped", "maps", "profile", "apply"),

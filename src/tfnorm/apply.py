@@ -1,22 +1,25 @@
 """How a map runs on arrays.
 
-The one law: the result is `maps.run`'s, bit for bit, whatever the tiles and threads. Work goes tile by tile, so that a
-formula's intermediate values stay in cache and memory is read once and written once. The affine map, which most columns
-get, has a compiled twin of its formula that needs no intermediate values at all.
+The one law: the result is that of `maps.run`, bit for bit, whatever the tiles and threads. Work goes tile by tile, so that a
+formula's intermediate values stay in cache, and memory is read once and written once. What most columns get, and what NumPy
+does slowly, has a compiled twin (`tfnorm.twins`), for large arrays only: a row must not wait for a compiler.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from tfnorm import sparing
 from tfnorm.engines.threads import default_workers
-from tfnorm.maps import Affine, Map, run, working_dtypes
+from tfnorm.maps import Map, working_dtypes
+from tfnorm.twins import Rows, twin
 
-TILE_VALUES = 1 << 15
-ALONE_BELOW = 1 << 18  # values; fewer are done before a second thread has started
+TILE_BYTES = 1 << 19  # of one intermediate value
+SMALL_VALUES = 1 << 12  # up to as many, NumPy's ways are shorter than those around its work
+ALONE_BELOW = 1 << 18  # values; fewer are done before a second thread has started, or a kernel is loaded
 
 
 Groups = Mapping[tuple[str, ...], np.ndarray]
@@ -27,6 +30,7 @@ def apply(
     step: Map, x: np.ndarray, *, groups: Groups | None = None, inverse: bool = False, workers: int | None = None
 ) -> np.ndarray:
     """Forward or back on an array of any number type, rows first; masked stays masked, unless the map makes a number of it.
+    The result shares no memory with x.
 
     Maps by key need the rows' `groups`; without them every row is one whose key is not known.
     Computed in float32 for float32 and smaller types, in float64 for others, and cast last.
@@ -43,59 +47,58 @@ def apply(
     if working == "float32" and not step.fits("float32"):
         working = "float64"
     step = step.at(working)
-    workers = default_workers() if workers is None else workers
-    if x.size <= TILE_VALUES or not len(x):
-        return _tile(step, x, groups, working, inverse).astype(result, copy=False)
     out = np.empty(x.shape, result)
-    rows = max(1, TILE_VALUES * len(x) // x.size)
-    edges = list(range(0, len(x), rows))
-
-    compiled = _compiled(step, x, out) if not inverse else None
-
-    def work(first: int, last: int) -> None:
-        if compiled is not None:
-            compiled(edges[first], min(edges[min(last, len(edges)) - 1] + rows, len(x)))
-            return
-        for start in edges[first:last]:
-            part = slice(start, start + rows)
-            own = None if groups is None else {names: codes[part] for names, codes in groups.items()}
-            out[part] = _tile(step, x[part], own, working, inverse)
-
-    if workers == 1 or x.size < ALONE_BELOW:
-        work(0, len(edges))
+    if x.size <= SMALL_VALUES or not len(x):
+        out[...] = _mapped(step, x, groups, working, inverse, np)
         return out
-    share = -(-len(edges) // workers)
+    alone = x.size < ALONE_BELOW
+    twins = not alone and x.dtype.name == working == result
+    fill = (twin(step, x, out, inverse) if twins else None) or _tiles(step, x, groups, out, working, inverse)
+    workers = 1 if alone else default_workers() if workers is None else workers
+    share = -(-len(x) // workers)
+    if workers == 1:
+        fill(0, len(x))
+        return out
     with ThreadPoolExecutor(workers) as pool:
-        for future in [pool.submit(work, first, first + share) for first in range(0, len(edges), share)]:
+        for future in [pool.submit(fill, first, min(first + share, len(x))) for first in range(0, len(x), share)]:
             future.result()
     return out
 
 
-def _compiled(step: Map, x: np.ndarray, out: np.ndarray) -> Callable[[int, int], None] | None:
-    """The rows from one to another by the affine kernel, where it applies."""
-    if (
-        not isinstance(step, Affine)
-        or step.has_constant
-        or x.dtype != out.dtype
-        or x.dtype.name not in ("float32", "float64")
-    ):
-        return None
-    if not x.flags.c_contiguous or len(step.center) not in (1, x.shape[-1]):
-        return None
-    from tfnorm.kernels.affine import affine
+def _tiles(step: Map, x: np.ndarray, groups: Groups | None, out: np.ndarray, working: str, inverse: bool) -> Rows:
+    """By NumPy. Maps of single numbers run on flat tiles, their constants repeated: NumPy is slow on narrow rows."""
+    width, features = x.size // len(x), x.shape[-1]
+    values = (TILE_BYTES if x.size >= ALONE_BELOW else TILE_BYTES // 8) // np.dtype(working).itemsize
+    rows = min(max(1, values // width), len(x))
+    flat = step.elementwise and all(array.shape in ((1,), (features,)) for array in step.arrays().values())
+    flat_step = step.with_arrays(_repeated(step, rows * width)) if flat else step
+    np.empty(32 * TILE_BYTES, np.uint8)  # glibc keeps at hand what is smaller than the largest yet freed
 
-    width = x.size // len(x)
-    flat, result = x.reshape(-1), out.reshape(-1)
+    def fill(first: int, last: int) -> None:
+        for start in range(first, last, rows):
+            stop = min(start + rows, last)
+            tile, place = x[start:stop], out[start:stop]
+            if flat:
+                part = flat_step if stop - start == rows else step.with_arrays(_repeated(step, tile.size))
+                tile, place = tile.reshape(-1), place.reshape(-1)
+                place[...] = _mapped(part, tile, None, working, inverse, sparing)
+            else:
+                own = None if groups is None else {names: codes[start:stop] for names, codes in groups.items()}
+                place[...] = _mapped(step, tile, own, working, inverse, sparing)
 
-    def rows(first: int, last: int) -> None:
-        part = slice(first * width, last * width)
-        affine(flat[part], step.center, step.scale, step.offset, result[part])
-
-    return rows
+    return fill
 
 
-def _tile(step: Map, x: np.ndarray, groups: Groups | None, working: str, inverse: bool) -> np.ndarray:
+def _repeated(step: Map, size: int) -> dict[str, np.ndarray]:
+    return {
+        name: np.tile(array, size // len(array)) if len(array) > 1 else array for name, array in step.arrays().items()
+    }
+
+
+def _mapped(step: Map, x: np.ndarray, groups: Groups | None, working: str, inverse: bool, xp: object) -> np.ndarray:
     with np.errstate(all="ignore"):  # missing and infinite values pass through; that is no error
-        exact = not inverse and step.subtracts_first and x.dtype in (np.int64, np.uint64)
-        bound = step if groups is None else step.bound(groups, x.ndim, np)
-        return np.asarray(run(bound, x if exact else x.astype(working, copy=False), np, inverse=inverse))
+        bound = step if groups is None else step.bound(groups, x.ndim, xp)
+        if inverse:
+            return np.asarray(bound.inverse(x.astype(working, copy=False), xp))
+        exact = step.subtracts_first and x.dtype in (np.int64, np.uint64)
+        return np.asarray(bound.forward(x if exact else x.astype(working, copy=False), xp))

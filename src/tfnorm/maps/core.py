@@ -157,6 +157,11 @@ class Map:
         return tuple(getattr(self, field.name) for field in dataclasses.fields(self) if field.name not in arrays)
 
 
+def constant(values: np.ndarray, xp: Namespace) -> Array:
+    """The array as what `xp` computes with."""
+    return xp.convert_to_tensor(values) if hasattr(xp, "convert_to_tensor") else values
+
+
 def rows_of_table(table: Array, groups: Array, axes: int, xp: Namespace) -> Array:
     """(features, keys) -> (rows, 1, ..., features), or (rows,) for data without an axis of features."""
     extra = axes - len(groups.shape)
@@ -175,7 +180,7 @@ def _high_and_low(x: Array, xp: Namespace) -> tuple[Array, Array | None]:
 
 
 def _cast(x: Array, dtype: str, xp: Namespace) -> Array:
-    return x.astype(dtype) if xp is np else xp.cast(x, dtype)
+    return x.astype(dtype) if isinstance(x, np.ndarray) else xp.cast(x, dtype)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from tfnorm.maps.core import Array, Map, Namespace, rows_of_table
+from tfnorm.maps.core import Array, Map, Namespace, constant, rows_of_table
 
 
 def _where_inside(inside: Array, curve: Array, xp: Namespace) -> Array:
@@ -113,8 +113,8 @@ class Power(Map):
         positive = size > 0
         safe = xp.where(positive, size, xp.ones_like(size))  # the slope at 0 may be infinite
         raised = xp.sqrt(safe) if exponent == 0.5 else safe * safe if exponent == 2 else xp.power(safe, exponent)
-        at_zero = xp.zeros_like(size) if exponent > 0 else xp.full_like(size, float("inf"))
-        raised = xp.where(positive, raised, xp.where(xp.isnan(x), x, at_zero))
+        at_zero = size if exponent > 0 else xp.where(xp.isnan(x), x, xp.full_like(size, float("inf")))
+        raised = xp.where(positive, raised, at_zero)
         return _with_sign(raised, x, xp) if self._odd else raised
 
     @property
@@ -299,7 +299,7 @@ class Piecewise(Map):
     def _lines(self, xp: Namespace) -> _Lines:
         features, number = self.knots.shape
         first = np.arange(features, dtype=np.int32) * number if features > 1 else np.zeros(1, np.int32)
-        return _Lines(self.knots, self.values, first if xp is np else xp.convert_to_tensor(first))
+        return _Lines(self.knots, self.values, constant(first, xp))
 
     def of_rows(self, groups: Array, axes: int, xp: Namespace) -> _Lines:
         """Which of the lines a row has: were each row given its own, they would fill the memory."""
@@ -309,7 +309,7 @@ class Piecewise(Map):
         return _Lines(
             self.knots,
             self.values,
-            rows_of_table(starts if xp is np else xp.convert_to_tensor(starts), groups, axes, xp),
+            rows_of_table(constant(starts, xp), groups, axes, xp),
         )
 
     def flaw(self, features: int) -> str:

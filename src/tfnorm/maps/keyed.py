@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from tfnorm.keys import Keys
-from tfnorm.maps.core import Array, Map, Namespace, Runnable
+from tfnorm.maps.core import Array, Map, Namespace, Runnable, constant
 
 UNSEEN = ("global", "error", "missing")
 
@@ -39,7 +39,7 @@ class ByKey(Map):
 
     def _rest(self, xp: Namespace) -> Runnable:
         alone = self.inner.with_arrays({name: value[:, -1] for name, value in self.inner.arrays().items()})
-        return self._guarded(alone, np.zeros((), bool) if xp is np else xp.convert_to_tensor(False), 0)
+        return self._guarded(alone, constant(np.zeros((), bool), xp), 0)
 
     def _guarded(self, step: Runnable, known: Array, axes: int) -> Runnable:
         return step if self.unseen == "global" else _Guarded(step, known, axes)

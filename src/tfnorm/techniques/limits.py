@@ -28,6 +28,8 @@ def clip(extremes: Extremes, low: float, high: float) -> Map:
     >>> import tfnorm
     >>> tfnorm.fit([[1.0], [500.0]], "clip(0, 100)").transform([[500.0]])
     array([[100.]])
+
+    numpy.clip.
     """
     if not low < high:
         raise ChoiceError(f"clip: low must be below high, got low={low!r} and high={high!r}.")
