@@ -45,6 +45,8 @@ def equal(a: Any, b: Any) -> None:
         if isinstance(mine, np.ndarray):
             assert mine.dtype == other.dtype
             np.testing.assert_array_equal(mine, other)
+        elif isinstance(mine, Map):
+            equal(mine, other)
         elif isinstance(mine, tuple) and mine and dataclasses.is_dataclass(mine[0]):
             assert len(mine) == len(other)
             for one, two in zip(mine, other, strict=True):

@@ -14,7 +14,7 @@ import numpy as np
 
 from tfnorm import sparing
 from tfnorm.engines.threads import default_workers
-from tfnorm.maps import Map, working_dtypes
+from tfnorm.maps import Map, Runnable, working_dtypes
 from tfnorm.twins import Rows, twin
 
 TILE_BYTES = 1 << 19  # of one intermediate value
@@ -30,9 +30,8 @@ def apply(
     step: Map, x: np.ndarray, *, groups: Groups | None = None, inverse: bool = False, workers: int | None = None
 ) -> np.ndarray:
     """Forward or back on an array of any number type, rows first; masked stays masked, unless the map makes a number of it.
-    The result shares no memory with x.
+    Maps by key need the rows' `groups`. The result shares no memory with x.
 
-    Maps by key need the rows' `groups`; without them every row is one whose key is not known.
     Computed in float32 for float32 and smaller types, in float64 for others, and cast last.
     """
     if isinstance(x, np.ma.MaskedArray):
@@ -48,11 +47,11 @@ def apply(
         working = "float64"
     step = step.at(working)
     out = np.empty(x.shape, result)
-    if x.size <= SMALL_VALUES or not len(x):
-        out[...] = _mapped(step, x, groups, working, inverse, np)
+    if not x.ndim or x.size <= SMALL_VALUES or not len(x):
+        out[...] = _mapped(_bound(step, groups, x, slice(None)), x, working, inverse, np)
         return out
     alone = x.size < ALONE_BELOW
-    twins = not alone and x.dtype.name == working == result
+    twins = not alone and x.dtype.name == working == result and groups is None
     fill = (twin(step, x, out, inverse) if twins else None) or _tiles(step, x, groups, out, working, inverse)
     workers = 1 if alone else default_workers() if workers is None else workers
     share = -(-len(x) // workers)
@@ -65,12 +64,23 @@ def apply(
     return out
 
 
+def _bound(step: Map, groups: Groups | None, x: np.ndarray, part: slice) -> Runnable:
+    """The map for some of the rows."""
+    if groups is None:
+        return step
+    return step.bound({names: codes[part] for names, codes in groups.items()}, x.ndim, np)
+
+
 def _tiles(step: Map, x: np.ndarray, groups: Groups | None, out: np.ndarray, working: str, inverse: bool) -> Rows:
     """By NumPy. Maps of single numbers run on flat tiles, their constants repeated: NumPy is slow on narrow rows."""
     width, features = x.size // len(x), x.shape[-1]
     values = (TILE_BYTES if x.size >= ALONE_BELOW else TILE_BYTES // 8) // np.dtype(working).itemsize
     rows = min(max(1, values // width), len(x))
-    flat = step.elementwise and all(array.shape in ((1,), (features,)) for array in step.arrays().values())
+    flat = (
+        groups is None
+        and step.elementwise
+        and all(array.shape in ((1,), (features,)) for array in step.arrays().values())
+    )
     flat_step = step.with_arrays(_repeated(step, rows * width)) if flat else step
     np.empty(32 * TILE_BYTES, np.uint8)  # glibc keeps at hand what is smaller than the largest yet freed
 
@@ -81,10 +91,11 @@ def _tiles(step: Map, x: np.ndarray, groups: Groups | None, out: np.ndarray, wor
             if flat:
                 part = flat_step if stop - start == rows else step.with_arrays(_repeated(step, tile.size))
                 tile, place = tile.reshape(-1), place.reshape(-1)
-                place[...] = _mapped(part, tile, None, working, inverse, sparing)
+                place[...] = _mapped(part, tile, working, inverse, sparing)
+            elif groups is None:
+                place[...] = _mapped(step, tile, working, inverse, sparing)
             else:
-                own = None if groups is None else {names: codes[start:stop] for names, codes in groups.items()}
-                place[...] = _mapped(step, tile, own, working, inverse, sparing)
+                place[...] = _mapped(_bound(step, groups, x, slice(start, stop)), tile, working, inverse, np)
 
     return fill
 
@@ -95,10 +106,9 @@ def _repeated(step: Map, size: int) -> dict[str, np.ndarray]:
     }
 
 
-def _mapped(step: Map, x: np.ndarray, groups: Groups | None, working: str, inverse: bool, xp: object) -> np.ndarray:
+def _mapped(step: Runnable, x: np.ndarray, working: str, inverse: bool, xp: object) -> np.ndarray:
     with np.errstate(all="ignore"):  # missing and infinite values pass through; that is no error
-        bound = step if groups is None else step.bound(groups, x.ndim, xp)
         if inverse:
-            return np.asarray(bound.inverse(x.astype(working, copy=False), xp))
+            return np.asarray(step.inverse(x.astype(working, copy=False), xp))
         exact = step.subtracts_first and x.dtype in (np.int64, np.uint64)
-        return np.asarray(bound.forward(x if exact else x.astype(working, copy=False), xp))
+        return np.asarray(step.forward(x if exact else x.astype(working, copy=False), xp))

@@ -151,8 +151,10 @@ def _fitted(profile: Profile, content: dict[str, Any]) -> Fitted:
         features = profile[name].column.features
         if flaw := step.flaw(features):
             raise ArtefactError(f"maps.{name}: {flaw}.")
-        if any(profile.keys_of(keyed.keys.names) != keyed.keys for keyed in step.keyed()):
-            raise ArtefactError(f"maps.{name}: its keys are not those of the profile.")
+        for keyed in step.keyed():
+            gathered = profile.by(keyed.keys.names)
+            if gathered is None or gathered.grouped.keys != keyed.keys:
+                raise ArtefactError(f"maps.{name}: its keys are not those of the profile.")
     rules = decode(Rules, content["rules"], "rules")
     named = {*rules.policies, *(name for group in rules.share for name in group)}
     if not named <= set(maps):

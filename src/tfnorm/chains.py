@@ -19,10 +19,11 @@ import numpy as np
 from tfnorm import maps
 from tfnorm.codec import encode
 from tfnorm.errors import ChoiceError
-from tfnorm.grouped import added, pooled, with_rest
+from tfnorm.grouped import pooled, with_rest
+from tfnorm.keys import Keys, listed
 from tfnorm.maps import Map
 from tfnorm.profile import Profile
-from tfnorm.pushing import Pushed, push
+from tfnorm.pushing import Curves, Pushed, push
 from tfnorm.quantiles import Quantiles
 from tfnorm.sources.columns import quoted
 from tfnorm.statistics import Count, Extremes, Moments, Statistic
@@ -44,7 +45,7 @@ class Place:
     step: Map  # what they do
     through: str  # a digest of it where it was solved from data: other data have another one. Else empty
     kinds: tuple[type[Statistic], ...]  # what is wanted there
-    by: tuple[str, ...] = ()  # the key columns, where it is wanted for every key
+    by: tuple[str, ...] = ()  # of every key in these columns; none for all rows
 
 
 def first_places(stages: Stages) -> list[Place]:
@@ -57,15 +58,18 @@ def first_places(stages: Stages) -> list[Place]:
         if before[i].domain and not all(step.rises for step in before[:i]):
             places.append(Place(written(stages[:i]), maps.chain(*before[:i]), "", ALWAYS))
     if first < len(stages):
-        needed = [kind for stage in stages for kind in stage.needs]
-        if sum(bool(stage.needs) for stage in stages) > 1:
+        needing = [stage for stage in stages if stage.needs]
+        needed = [kind for stage in needing for kind in stage.needs]
+        if len(needing) > 1:
             needed += [Moments, Quantiles]
-        there = _place(stages, first, before)
+        there = replace(_place(stages, first, before), by=())
         there = replace(there, kinds=tuple(dict.fromkeys((*there.kinds, *needed))))
         places = [*places, there] if before else [there]
-        if stages[first].grouping is not None:
-            by = _by_key(there, stages[first])
-            places.append(replace(by, kinds=tuple(dict.fromkeys((*by.kinds, Moments)))) if stages[first + 1 :] else by)
+        for by in dict.fromkeys(stage.grouping.columns for stage in needing if stage.grouping):
+            # what a stage by these keys needs, and later ones can make of it
+            own = [kind for stage in needing if stage.grouping and stage.grouping.columns == by for kind in stage.needs]
+            kinds = (*ALWAYS, *own, *(kind for kind in needed if kind is not Quantiles))
+            places.append(replace(there, kinds=tuple(dict.fromkeys(kinds)), by=by))
     return places
 
 
@@ -73,20 +77,12 @@ def next_places(profile: Profile, names: Sequence[str], stages: Stages, *, exact
     """What another pass has to gather; nothing where the stages can be solved (`exact`: from data, not from pushed sketches)."""
     done: list[Map] = []
     for i, stage in enumerate(stages):
-        if stage.grouping is not None:
-            wanted = _place(stages, i, done)
-            lacking = [place for place in (wanted, _by_key(wanted, stage)) if not _gathered(profile, names, place)]
-            if lacking:
+        if stage.needs:
+            whole = replace(_place(stages, i, done), by=())
+            places = [whole, replace(whole, by=stage.grouping.columns)] if stage.grouping else [whole]
+            lacking = [place for place in places if not _gathered(profile, names, place)]
+            if lacking and (exact or not _is_known(profile, names, stages, i, done)):
                 return lacking
-        elif stage.needs:
-            here = _place(stages, i, done)
-            known = (
-                _gathered(profile, names, here)
-                if exact
-                else _known(profile, names, stages, i, done, stage.needs).statistics
-            )
-            if not known:
-                return [here]
         elif stage.solve({}).domain and not _known(profile, names, stages, i, done, ()).statistics:
             return [_place(stages, i, done)]
         step, trials = _stage(profile, names, stages, i, done)
@@ -94,6 +90,12 @@ def next_places(profile: Profile, names: Sequence[str], stages: Stages, *, exact
             return trials
         done.append(step)
     return []
+
+
+def _is_known(profile: Profile, names: Sequence[str], stages: Stages, i: int, done: Sequence[Map]) -> bool:
+    if stages[i].grouping:
+        return _known_by_key(profile, names, stages, i, done) is not None
+    return bool(_known(profile, names, stages, i, done, stages[i].needs).statistics)
 
 
 def solve(profile: Profile, names: Sequence[str], stages: Stages) -> Map:
@@ -112,10 +114,7 @@ def uncertainty(profile: Profile, names: Sequence[str], stages: Stages) -> dict[
     found: dict[str, dict[str, np.ndarray]] = {}
     done: list[Map] = []
     for i, stage in enumerate(stages):
-        if stage.grouping is not None:
-            if Quantiles in stage.needs:
-                found[str(stage)] = {"rank": _rank_by_key(profile, names, _by_key(_place(stages, i, done), stage))}
-        elif stage.needs:
+        if stage.needs and not stage.grouping:
             known = _known(profile, names, stages, i, done, stage.needs)
             told: dict[str, np.ndarray] = {}
             if Quantiles in stage.needs and not (stage.kind.refine and not _stage(profile, names, stages, i, done)[1]):
@@ -137,20 +136,6 @@ def _place(stages: Stages, i: int, done: Sequence[Map]) -> Place:
     return Place(written(stages[:i]), maps.chain(*done), _through(stages[:i], done), kinds)
 
 
-def _by_key(place: Place, stage: Technique) -> Place:
-    """The same place, and what a stage needs there for every key."""
-    assert stage.grouping is not None
-    return replace(place, kinds=tuple(dict.fromkeys((*ALWAYS, *stage.needs))), by=stage.grouping.columns)
-
-
-def _rank_by_key(profile: Profile, names: Sequence[str], place: Place) -> np.ndarray:
-    """The widest uncertainty of a rank that a key has, (features,)."""
-    known = _gathered(profile, names, place)
-    quantiles, extremes = known[Quantiles], known[Extremes]
-    errors = [quantiles.curve(j, extremes).rank_error() for j in range(quantiles.features)]
-    return np.array(errors).reshape(-1, len(profile.keys_of(place.by) or ())).max(axis=1)
-
-
 def _through(stages: Stages, done: Sequence[Map]) -> str:
     return digest(maps.chain(*done)) if any(stage.needs for stage in stages) else ""
 
@@ -164,11 +149,25 @@ def _gathered(profile: Profile, names: Sequence[str], place: Place) -> dict[type
     """What was gathered at a place, of all its kinds; empty where one lacks."""
     found: dict[type[Statistic], Any] = {}
     for kind in place.kinds:
-        each: list[Any] = [profile.statistic(kind, name, place.via, place.through, place.by) for name in names]
+        if place.by:
+            keyed = profile.by(place.by)
+            each = [keyed.take(kind, name, place.via, place.through) if keyed else None for name in names]
+        else:
+            each = [profile.statistic(kind, name, place.via, place.through) for name in names]
         if any(one is None for one in each):
             return {}
-        found[kind] = reduce(added if place.by else add, each)
+        found[kind] = reduce(add, each)
     return found
+
+
+def _there(
+    profile: Profile, names: Sequence[str], place: Place, kinds: Collection[type[Statistic]]
+) -> dict[type[Statistic], Any]:
+    """What was gathered at a place, of these kinds and of those from which they are pushed on."""
+    there: dict[type[Statistic], Any] = {}
+    for kind in dict.fromkeys((*ALWAYS, Moments, Quantiles, *kinds)):
+        there |= _gathered(profile, names, replace(place, kinds=(kind,)))
+    return there
 
 
 def _known(
@@ -182,34 +181,78 @@ def _known(
     """The statistics needed where stage `i` stands: gathered there, or pushed from the nearest place that tells them."""
     wanted = {*needed, Extremes}
     for base in range(i, -1, -1):
-        place = _place(stages, base, done[:base])
-        there: dict[type[Statistic], Any] = {}
-        for kind in dict.fromkeys((*ALWAYS, Moments, Quantiles, *wanted)):
-            there |= _gathered(profile, names, replace(place, kinds=(kind,)))
-        step = maps.chain(*done[base:i])
-        pushed = _pushed_by_key(profile, names, place, step, wanted) if step.keyed() else push(there, step, wanted)
+        place, step = replace(_place(stages, base, done[:base]), by=()), maps.chain(*done[base:i])
+        keyed = step.keyed()
+        if not keyed:
+            pushed = push(_there(profile, names, place, wanted), step, wanted)
+        elif Quantiles not in wanted:  # those of each key are pushed by its own numbers, and added up
+            own = _there(profile, names, replace(place, by=keyed[0].keys.names), wanted)
+            pushed = _pooled(own, step, wanted) if len({one.keys.names for one in keyed}) == 1 else Pushed({})
+        else:
+            pushed = Pushed({})
         if wanted <= set(pushed.statistics):
             return pushed
     return Pushed({})
 
 
-def _pushed_by_key(
-    profile: Profile, names: Sequence[str], place: Place, step: Map, wanted: Collection[type[Statistic]]
-) -> Pushed:
-    """The statistics of all rows behind maps by key: those of every key pushed through its own, and added up."""
-    by = {keyed.keys.names for keyed in step.keyed()}
-    if len(by) > 1 or Quantiles in wanted:  # sketches behind different maps have no cells in common
+def _pooled(own: dict[type[Statistic], Any], step: Map, wanted: Collection[type[Statistic]]) -> Pushed:
+    """Statistics by key through a map by the same keys, all keys together."""
+    number = len(step.keyed()[0].keys)
+    if Extremes not in own or not number:
         return Pushed({})
-    place = replace(place, by=by.pop())
-    own: dict[type[Statistic], Any] = {}
-    for kind in (*ALWAYS, Moments):
-        own |= _gathered(profile, names, replace(place, kinds=(kind,)))
-    if not own:
-        return Pushed({})
-    number = len(profile.keys_of(place.by) or ())
     features = own[Extremes].features // number
-    pushed = push(own, step.of_keys(features, number), wanted)
-    return Pushed({kind: pooled(statistic, features) for kind, statistic in pushed.statistics.items()})
+    pushed = push(own, _of_keys(step, features, number), wanted).statistics
+    return Pushed({kind: pooled(statistic, features) for kind, statistic in pushed.items() if kind in wanted})
+
+
+def _known_by_key(
+    profile: Profile, names: Sequence[str], stages: Stages, i: int, done: Sequence[Map]
+) -> tuple[Keys, dict[type[Statistic], Any]] | None:
+    """The keys by which stage `i` is solved, and what it needs: a feature for each of them and one for all rows."""
+    grouping, wanted = stages[i].grouping, {*stages[i].needs, Count, Extremes}
+    keyed = profile.by(grouping.columns) if grouping else None
+    if grouping is None or keyed is None:
+        return None
+    keys = keyed.grouped.keys
+    for base in range(i, -1, -1):
+        place, step = _place(stages, base, done[:base]), maps.chain(*done[base:i])
+        if any(one.keys.names != keys.names for one in step.keyed()):
+            continue
+        own, whole = (_there(profile, names, replace(place, by=by), wanted) for by in (keys.names, ()))
+        if Extremes not in own or Extremes not in whole:
+            continue
+        by_key = push(own, _of_keys(step, whole[Extremes].features, len(keys)), wanted).statistics
+        rest = push(whole, _of_rest(step), wanted).statistics
+        by_key.setdefault(Count, own.get(Count))  # as many, wherever they lie
+        rest.setdefault(Count, whole.get(Count))
+        found = (*by_key.values(), *rest.values())
+        if wanted <= set(by_key) & set(rest) and not any(isinstance(one, Curves) for one in found):
+            return keys, with_rest(by_key, rest, stages[i].needs, grouping.shrink)
+    return None
+
+
+def _of_keys(step: Map, features: int, number: int) -> Map:
+    """The map of the rows of all keys, the features of each side by side with those of the others."""
+    again = np.repeat(np.arange(features), number)
+    parts = []
+    for one in step.maps if isinstance(step, maps.Chain) else (step,):
+        if isinstance(one, maps.ByKey):
+            values = {name: value[:, :-1].reshape(-1, *value.shape[2:]) for name, value in one.arrays().items()}
+            parts.append(one.inner.with_arrays(values))
+        else:
+            parts.append(one.with_arrays({name: value[again] for name, value in one.arrays().items()}))
+    return maps.chain(*parts)
+
+
+def _of_rest(step: Map) -> Map:
+    """The map of rows whose key is not known."""
+    parts = (
+        one.inner.with_arrays({name: value[:, -1] for name, value in one.arrays().items()})
+        if isinstance(one, maps.ByKey)
+        else one
+        for one in (step.maps if isinstance(step, maps.Chain) else (step,))
+    )
+    return maps.chain(*parts)
 
 
 def _stage(
@@ -222,15 +265,11 @@ def _stage(
         if step.domain and (seen := _known(profile, names, stages, i, done, ()).statistics):
             _refuse_outside(names[0], step, seen[Extremes])
         return step, []
-    if stage.grouping is not None:
-        here = _place(stages, i, done)
-        whole, own = _gathered(profile, names, here), _gathered(profile, names, _by_key(here, stage))
-        keys = profile.keys_of(stage.grouping.columns)
-        if not whole or not own or keys is None:
-            raise ChoiceError(
-                f"column {quoted([names[0]])}: {stage} needs statistics by key, which the profile lacks. Fit from the data."
-            )
-        return stage.solve_by_key(keys, with_rest(own, whole, stage.needs, stage.grouping.shrink)), []
+    if stage.grouping:
+        by_key = _known_by_key(profile, names, stages, i, done)
+        if by_key is None:
+            raise ChoiceError(_unknown(profile, names[0], stage, stages[:i]))
+        return stage.solve_by_key(*by_key), []
     known = _known(profile, names, stages, i, done, stage.needs).statistics
     if not known:
         raise ChoiceError(_unknown(profile, names[0], stage, stages[:i]))
@@ -246,12 +285,12 @@ def _stage(
 
 
 def _unknown(profile: Profile, name: str, stage: Technique, before: Stages) -> str:
-    lacking = [kind for kind in stage.needs if before or profile.statistic(kind, name) is None]
+    lacking = [kind for kind in stage.needs if before or stage.grouping or profile.statistic(kind, name) is None]
     kinds = ", ".join(kind.__name__.lower() for kind in lacking)
+    if stage.grouping:
+        kinds += f" by {listed(stage.grouping.columns)}"
     if not before:
-        return (
-            f"column {quoted([name])}: {stage} needs {kinds}, which the profile lacks. tfnorm.scan gathers everything."
-        )
+        return f"column {quoted([name])}: {stage} needs {kinds}, which the profile lacks. Fit from the data instead."
     return (
         f"column {quoted([name])}: {stage} needs {kinds} of what {written(before)} gives, which the profile cannot tell. "
         "Fit from the data instead."

@@ -69,8 +69,12 @@ class Fitted:
     def _apply(self, batch: Any, *, inverse: bool, like: Any = None) -> Any:
         from tfnorm.sources import arrays, frames
 
-        def run(name: str, values: np.ndarray, groups: Groups | None = None) -> np.ndarray:
-            return self[name]._run(values, inverse, None if like is None else self._of_like(like, name), groups)
+        def run(values: Mapping[str, np.ndarray], columns: Mapping[str, Any]) -> dict[str, np.ndarray]:
+            raw = {name: None if like is None else self._of_like(like, name) for name in values}
+            keyed = {name: self.maps[name] for name in values if self.maps[name].keyed()}
+            num_rows = len(np.atleast_1d(next(iter(values.values()))))
+            groups = groups_of(keyed, columns, num_rows) if keyed else None
+            return {name: self[name]._run(value, inverse, groups, raw[name]) for name, value in values.items()}
 
         if hasattr(batch, "element_spec"):
             raise DataError("a tf.data.Dataset is normalized by the layer: layer = fitted.layer(); dataset.map(layer).")
@@ -80,21 +84,18 @@ class Fitted:
             self._some(names, came)
             keys = [name for name in key_columns(self.maps[name] for name in names) if name in came]
             columns = frames.read_columns(batch, [*names, *keys])
-            groups = self._groups(names, columns, len(columns[names[0]]))
-            return frames.replace_columns(batch, {name: run(name, columns[name], groups) for name in names})
+            return frames.replace_columns(batch, run({name: columns[name] for name in names}, columns))
         if isinstance(batch, Mapping):
             names = [name for name in batch if name in self.maps]
             self._some(names, list(batch))
-            values = {name: arrays.numbers(batch[name], name) for name in names}
-            groups = self._groups(names, batch, len(np.atleast_1d(values[names[0]])))
-            mapped = {name: run(name, value, groups) for name, value in values.items()}
+            mapped = run({name: arrays.numbers(batch[name], name) for name in names}, batch)
             return {name: mapped.get(name, value) for name, value in batch.items()}
         if not self.profile.bare:
             raise DataError(
                 f"expected a table or a mapping with the columns {quoted(self.columns)}, got {type(batch).__name__}. "
                 'For one column, take it by name: fitted["name"].transform(...).'
             )
-        return run(BARE, arrays.numbers(batch))
+        return run({BARE: arrays.numbers(batch)}, {})[BARE]
 
     def _of_like(self, like: Any, name: str) -> np.ndarray | None:
         """A column of the raw samples; None where its way back lacks nothing."""
@@ -111,11 +112,6 @@ class Fitted:
         if not self.profile.bare:
             raise DataError(f"like: expected a table or a mapping, as the batch is, got {type(like).__name__}.")
         return arrays.numbers(like)
-
-    def _groups(self, names: list[str], columns: Mapping[str, Any], num_rows: int) -> Groups | None:
-        """Which key each row has, where a column's technique is by key."""
-        steps = {name: self.maps[name] for name in names if self.maps[name].keyed()}
-        return groups_of(steps, columns, num_rows) if steps else None
 
     def _some(self, names: list[str], came: list[str]) -> None:
         if not names:
@@ -336,10 +332,10 @@ class FittedColumn:
     def _run_by(self, array: np.ndarray, inverse: bool, keys: Any, like: np.ndarray | None = None) -> np.ndarray:
         given = keys_argument(self.map, keys, self.name)
         groups = groups_of({self.name: self.map}, given, len(np.atleast_1d(array))) if given else None
-        return self._run(array, inverse, like, groups)
+        return self._run(array, inverse, groups, like)
 
     def _run(
-        self, array: np.ndarray, inverse: bool, like: np.ndarray | None = None, groups: Groups | None = None
+        self, array: np.ndarray, inverse: bool, groups: Groups | None = None, like: np.ndarray | None = None
     ) -> np.ndarray:
         if inverse and self.map.lost and like is None:
             raise NotInvertibleError(f"column {quoted([self.name])}: {self.technique}: {self.map.lost}.")
@@ -358,8 +354,7 @@ class FittedColumn:
             )
         if like is not None:
             y, x = (np.asarray(np.ma.filled(one.astype(np.float64), np.nan)) for one in (array, like))
-            step = self.map if groups is None else self.map.bound(groups, y.ndim, np)
-            return np.asarray(step.inverse_like(y, x, np))
+            return np.asarray(self.map.inverse_like(y, x, np))
         if groups is not None and array.ndim and any(len(codes) != len(array) for codes in groups.values()):
             raise DataError(f"column {quoted([self.name])}: has {len(array)} rows, and its keys have another number.")
         if not inverse:

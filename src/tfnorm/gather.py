@@ -19,14 +19,16 @@ from tfnorm.apply import apply
 from tfnorm.engines import Fold
 from tfnorm.engines.threads import Threads
 from tfnorm.errors import ChoiceError, DataError
+from tfnorm.gatherings import Gathering, KeyedGathering, Part
 from tfnorm.grouped import Grouped, Partition, of_partition
 from tfnorm.maps import Map
-from tfnorm.profile import Column, Gathering, Part, Profile, Provenance
+from tfnorm.profile import Column, Profile, Provenance
 from tfnorm.quantiles import Quantiles
 from tfnorm.sources import Batch, Shard, Source, rows_per_shard
 from tfnorm.sources.arrow import TextArray
 from tfnorm.sources.columns import row_bytes
 from tfnorm.statistics import Count, Extremes, Statistic, prepare
+from tfnorm.unseen import groups_of, key_columns
 
 Progress = Callable[[int, int | None], None]
 """Called with the rows measured so far and, where it is known, how many there are."""
@@ -42,6 +44,11 @@ class Want:
     kinds: tuple[type[Statistic], ...]
     through: str = ""  # a digest of the maps, where they were solved from these data
     by: tuple[str, ...] = ()  # key columns, where they are gathered for every key; none for all rows
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """All that it reads: the column, the keys by which it is gathered, and those of its maps."""
+        return (self.column.name, *self.by, *key_columns([self.step]))
 
 
 @dataclass(frozen=True)
@@ -75,7 +82,7 @@ def gather(
     progress: Progress | None = None,
 ) -> Profile:
     """Every want's statistics over all rows, in one pass. Infinite values are refused in the columns `infinite`; `keys` are
-    the columns of keys that this or another pass over the same data needs."""
+    the key columns that this or another pass over the same data needs."""
     # all of them in every pass, so that the shards and their fingerprints are the same
     names = list(dict.fromkeys((*(column.name for column in columns), *keys)))
     by_name = {column.name: column for column in source.columns}
@@ -92,13 +99,11 @@ def gather(
         for kind, statistic in total.statistics.items()
     )
     keyed = tuple(
-        Gathering(_parts(wants, type(one), by), one, by)
+        KeyedGathering(tuple(_parts(wants, type(one), by) for one in grouped.statistics), grouped.coarsened())
         for by, grouped in total.grouped.items()
-        for one in grouped.coarsened().statistics
     )
-    key_sets = tuple(grouped.keys for grouped in total.grouped.values())
     provenance = Provenance(source.name, total.num_rows, total.num_shards, total.digest)
-    return Profile(tuple(columns), source.bare, total.num_rows, (*gatherings, *keyed), (provenance,), key_sets)
+    return Profile(tuple(columns), source.bare, total.num_rows, gatherings, (provenance,), keyed)
 
 
 def _parts(wants: Sequence[Want], kind: type[Statistic], by: tuple[str, ...]) -> tuple[Part, ...]:
@@ -136,9 +141,9 @@ class Measure:
         return Measured(total.num_rows, 1, total.statistics, digest, total.grouped)
 
     def _one_by_one(self, shard: Shard) -> bool:
-        alone = self.weight is None and not any(
-            want.by or want.step.keyed() for want in self.wants
-        )  # needs no other column
+        alone = self.weight is None and all(
+            len(want.columns) == 1 for want in self.wants
+        )  # no column is needed by another
         return hasattr(shard, "one_by_one") and alone and len(self.wants) > 1
 
     def _by_column(self, shard: Any) -> Measured:
@@ -200,7 +205,7 @@ class Measure:
                     f"column {want.column.name!r}: expected {want.column.features} features, got {array.shape[-1]} ({place})."
                 )
             if want.via:
-                array = self._through(want, array, batch, place, first_row)
+                array = self._through(want, batch, array, place, first_row)
             weight: Any = None if self.weight is None else np.ma.asarray(batch[self.weight])
             rows = want.column.rows_of(array)
             times = len(rows) // max(1, num_rows)  # several values of a feature in one row
@@ -228,13 +233,11 @@ class Measure:
         }
         return Measured(num_rows, 0, joined[()], "", grouped)
 
-    def _through(self, want: Want, array: np.ndarray, batch: Batch, place: str, first_row: int) -> np.ndarray:
+    def _through(self, want: Want, batch: Batch, array: np.ndarray, place: str, first_row: int) -> np.ndarray:
+        keyed = {want.column.name: want.step} if want.step.keyed() else {}
+        groups = groups_of(keyed, batch, len(array), place, first_row) if keyed else None
         # in float64: the statistics are of what exact arithmetic would give
-        groups = {
-            keyed.keys.names: keyed.keys.find({name: batch[name] for name in keyed.keys.names}, place, first_row)
-            for keyed in want.step.keyed()
-        }
-        mapped = apply(want.step, array.astype(np.float64), groups=groups or None, workers=1)
+        mapped = apply(want.step, array.astype(np.float64), groups=groups, workers=1)
         outside = np.isnan(np.ma.filled(mapped, 0)) & np.isfinite(np.ma.filled(array, np.nan).astype(np.float64))
         if outside.any() and want.step.domain:
             row = _first_row(outside)

@@ -101,11 +101,11 @@ class Grouped:
     def __add__(self, other: Grouped) -> Grouped:
         keys, mine, theirs = self.keys.united(other.keys)
         pairs = zip(self.features, self.statistics, other.statistics, strict=True)
-        sums = (
-            added(spread(one, features, mine, len(keys)), spread(two, features, theirs, len(keys)))
+        added = (
+            _added(_spread(one, features, mine, len(keys)), _spread(two, features, theirs, len(keys)))
             for features, one, two in pairs
         )
-        return Grouped(keys, self.features, tuple(sums))
+        return Grouped(keys, self.features, tuple(added))
 
     def coarsened(self) -> Grouped:
         """What a profile keeps when the pass is over: sketches with fewer cells."""
@@ -134,7 +134,7 @@ def _of_no_key(kind: type[Statistic]) -> Statistic:
     return kind.nothing(1).take(0, 0)
 
 
-def spread(statistic: Statistic, features: int, places: np.ndarray, number: int) -> Statistic:
+def _spread(statistic: Statistic, features: int, places: np.ndarray, number: int) -> Statistic:
     """The statistic of keys for `number` keys, among which they have these places; the others have no rows."""
     if len(places) == number:
         return statistic
@@ -143,8 +143,7 @@ def spread(statistic: Statistic, features: int, places: np.ndarray, number: int)
     return type(statistic).join([statistic, type(statistic).nothing(1)]).pick(at.reshape(-1))
 
 
-def added(one: Statistic, two: Statistic) -> Statistic:
-    """The sum for the same keys; sketches by key stay small."""
+def _added(one: Statistic, two: Statistic) -> Statistic:
     return one.union(two, MAX_KEY_CELLS) if isinstance(one, Quantiles) and isinstance(two, Quantiles) else one + two
 
 

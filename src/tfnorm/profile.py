@@ -15,8 +15,7 @@ from typing import Any
 import numpy as np
 
 from tfnorm.errors import ChoiceError, DataError
-from tfnorm.grouped import added, spread
-from tfnorm.keys import Keys
+from tfnorm.gatherings import Gathering, KeyedGathering, Part
 from tfnorm.quantiles import Curve, Quantiles
 from tfnorm.statistics import Count, Extremes, Moments, Statistic
 
@@ -53,50 +52,6 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Part:
-    """On what a statistic was gathered: a column, as it is or after maps that need no statistics."""
-
-    column: str
-    via: str  # the techniques it went through first, as text; empty for none
-    features: int
-    through: str = ""  # a digest of their maps where these were solved from the data, and hold for these data only
-
-
-@dataclass(frozen=True)
-class Gathering:
-    """One kind of statistic for many parts, feature after feature, of all rows or for every key."""
-
-    parts: tuple[Part, ...]
-    statistic: Statistic  # by key, all keys of a feature lie side by side
-    by: tuple[str, ...] = ()  # the key columns; none for all rows
-
-    @cached_property
-    def places(self) -> dict[tuple[str, str, str], tuple[int, int]]:
-        """(column, via, through) -> (first feature, feature after the last) of the statistic."""
-        ends = np.cumsum([part.features for part in self.parts]).tolist()
-        keys = self.statistic.features // max(1, ends[-1]) if self.by else 1
-        return {
-            (part.column, part.via, part.through): ((end - part.features) * keys, end * keys)
-            for part, end in zip(self.parts, ends, strict=True)
-        }
-
-    def of(self, parts: Sequence[Part]) -> Gathering:
-        """Some of the parts alone."""
-        if tuple(parts) == self.parts:
-            return self
-        taken = [self.statistic.take(*self.places[part.column, part.via, part.through]) for part in parts]
-        return Gathering(tuple(parts), type(self.statistic).join(taken), self.by)
-
-    def beside(self, other: Gathering) -> Gathering:
-        """The parts of both, which are of the same rows."""
-        fresh = [part for part in other.parts if part not in self.parts]
-        if not fresh:
-            return self
-        new = other.of(fresh)
-        return Gathering(self.parts + new.parts, type(self.statistic).join([self.statistic, new.statistic]), self.by)
-
-
-@dataclass(frozen=True)
 class Provenance:
     """One source that was read."""
 
@@ -115,15 +70,15 @@ class Profile(Mapping[str, "ColumnProfile"]):
     num_rows: int
     gatherings: tuple[Gathering, ...]
     provenance: tuple[Provenance, ...]
-    key_sets: tuple[Keys, ...] = ()  # for each set of key columns, those by which statistics were gathered
+    keyed: tuple[KeyedGathering, ...] = ()  # one for each set of key columns
 
     @cached_property
     def _by_name(self) -> dict[str, Column]:
         return {column.name: column for column in self.columns}
 
     @cached_property
-    def _by_kind(self) -> dict[tuple[type[Statistic], tuple[str, ...]], Gathering]:
-        return {(type(gathering.statistic), gathering.by): gathering for gathering in self.gatherings}
+    def _by_kind(self) -> dict[type[Statistic], Gathering]:
+        return {type(gathering.statistic): gathering for gathering in self.gatherings}
 
     def __getitem__(self, name: str) -> ColumnProfile:
         if name not in self._by_name:
@@ -140,17 +95,15 @@ class Profile(Mapping[str, "ColumnProfile"]):
     def __len__(self) -> int:
         return len(self.columns)
 
-    def keys_of(self, by: tuple[str, ...]) -> Keys | None:
-        """The keys in these columns; None where nothing was gathered by them."""
-        return next((keys for keys in self.key_sets if keys.names == by), None)
-
-    def statistic(
-        self, kind: type[Statistic], column: str, via: str = "", through: str = "", by: tuple[str, ...] = ()
-    ) -> Statistic | None:
-        """One column's statistic of one kind, `by` key a feature of it for every key; None where it was not gathered."""
-        gathering = self._by_kind.get((kind, by))
+    def statistic(self, kind: type[Statistic], column: str, via: str = "", through: str = "") -> Statistic | None:
+        """One column's statistic of one kind; None where it was not gathered."""
+        gathering = self._by_kind.get(kind)
         place = gathering.places.get((column, via, through)) if gathering else None
         return gathering.statistic.take(*place) if gathering and place else None
+
+    def by(self, columns: tuple[str, ...]) -> KeyedGathering | None:
+        """The statistics by the keys in these columns; None where there are none."""
+        return next((keyed for keyed in self.keyed if keyed.grouped.keys.names == columns), None)
 
     def __add__(self, other: Profile) -> Profile:
         """The profile of both data sets together."""
@@ -163,40 +116,41 @@ class Profile(Mapping[str, "ColumnProfile"]):
                 "profiles add only when they have the same columns; these have "
                 f"{', '.join(map(repr, list(self)[:10]))} and {', '.join(map(repr, list(other)[:10]))}."
             )
-        parts, others = self._lasting_parts(other), other._lasting_parts(self)
-        if parts != others:
+        mine, theirs = self._lasting(other), other._lasting(self)
+        if mine._gathered() != theirs._gathered():
             raise DataError("profiles add only when the same statistics were gathered: fit both with the same choice.")
-        united = {keys.names: keys.united(theirs) for keys in self.key_sets if (theirs := other.keys_of(keys.names))}
-
-        def sum_of(kind: tuple[type[Statistic], tuple[str, ...]], those: tuple[Part, ...]) -> Gathering:
-            mine, theirs = (one._by_kind[kind].of(those).statistic for one in (self, other))
-            if kind[1]:
-                keys, *places = united[kind[1]]
-                features = sum(part.features for part in those)
-                mine, theirs = (
-                    spread(one, features, at, len(keys)) for one, at in zip((mine, theirs), places, strict=True)
-                )
-            return Gathering(those, added(mine, theirs) if kind[1] else mine + theirs, kind[1])
-
         return Profile(
             tuple(_wider(a, b) for a, b in zip(self.columns, other.columns, strict=True)),
             self.bare,
             self.num_rows + other.num_rows,
-            tuple(sum_of(kind, those) for kind, those in parts.items()),
+            tuple(
+                Gathering(one.parts, one.statistic + theirs._by_kind[kind].statistic)
+                for kind, one in mine._by_kind.items()
+            ),
             self.provenance + other.provenance,
-            tuple(keys for keys, *_ in united.values()),
+            tuple(
+                KeyedGathering(one.parts, one.grouped + two.grouped)
+                for one, two in zip(mine.keyed, theirs.keyed, strict=True)
+            ),
         )
 
-    def _lasting_parts(self, other: Profile) -> dict[tuple[type[Statistic], tuple[str, ...]], tuple[Part, ...]]:
-        """What was gathered after maps solved from these data adds to nothing else, unless the other data gave the same maps."""
-        return {
-            kind: tuple(
-                part
-                for part in gathering.parts
-                if not part.through or (kind in other._by_kind and part in other._by_kind[kind].parts)
-            )
-            for kind, gathering in self._by_kind.items()
-        }
+    def _lasting(self, other: Profile) -> Profile:
+        """Without what was gathered after maps solved from these data: it adds to nothing else, unless the maps are the same."""
+        known = other._parts
+
+        def lasting(parts: Sequence[Part]) -> list[Part]:
+            return [part for part in parts if not part.through or part in known]
+
+        return dataclasses.replace(
+            self,
+            gatherings=tuple(one.of(kept) for one in self.gatherings if (kept := lasting(one.parts))),
+            keyed=tuple(one.of(lasting) for one in self.keyed),
+        )
+
+    @cached_property
+    def _parts(self) -> frozenset[Part]:
+        keyed = (part for one in self.keyed for parts in one.parts for part in parts)
+        return frozenset((*(part for one in self.gatherings for part in one.parts), *keyed))
 
     def with_pass(self, other: Profile) -> Profile:
         """With what a further pass over the same rows has gathered."""
@@ -204,15 +158,20 @@ class Profile(Mapping[str, "ColumnProfile"]):
             raise DataError(
                 f"the data changed while they were read: {self.num_rows:,} rows at first, {other.num_rows:,} then, or other ones."
             )
-        kinds = dict.fromkeys((*self._by_kind, *other._by_kind))
-        gatherings = [
-            self._by_kind[kind].beside(other._by_kind[kind])
-            if kind in self._by_kind and kind in other._by_kind
-            else (self._by_kind if kind in self._by_kind else other._by_kind)[kind]
-            for kind in kinds
-        ]
-        new = (keys for keys in other.key_sets if self.keys_of(keys.names) is None)
-        return dataclasses.replace(self, gatherings=tuple(gatherings), key_sets=(*self.key_sets, *new))
+        gatherings = {type(one.statistic): one for one in self.gatherings}
+        for new in other.gatherings:
+            kind = type(new.statistic)
+            gatherings[kind] = gatherings[kind].beside(new) if kind in gatherings else new
+        keyed = {one.grouped.keys.names: one for one in self.keyed}
+        for more in other.keyed:
+            names = more.grouped.keys.names
+            keyed[names] = keyed[names].beside(more) if names in keyed else more
+        return dataclasses.replace(self, gatherings=tuple(gatherings.values()), keyed=tuple(keyed.values()))
+
+    def _gathered(self) -> tuple[object, ...]:
+        """What was gathered, without the numbers."""
+        keyed = [(one.grouped.keys.names, one.parts, [*map(type, one.grouped.statistics)]) for one in self.keyed]
+        return {kind: gathering.parts for kind, gathering in self._by_kind.items()}, keyed
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Profile) and self._as_text() == other._as_text()
@@ -249,10 +208,6 @@ class Profile(Mapping[str, "ColumnProfile"]):
             return "its number of rows or columns is impossible"
         if flaw := next((flaw for column in self.columns if (flaw := column.flaw())), ""):
             return flaw
-        if len({keys.names for keys in self.key_sets}) < len(self.key_sets):
-            return "keys are there twice"
-        if flaw := next((flaw for keys in self.key_sets if (flaw := keys.flaw())), ""):
-            return flaw
         for gathering in self.gatherings:
             if len(gathering.places) != len(gathering.parts):
                 return "a statistic is there twice"
@@ -261,11 +216,20 @@ class Profile(Mapping[str, "ColumnProfile"]):
                     not part.via and part.features != self._by_name[part.column].features
                 ):
                     return f"a statistic is of column {part.column!r}, which does not fit"
-            number = len(self.keys_of(gathering.by) or ()) if gathering.by else 1
-            if sum(part.features for part in gathering.parts) * number != gathering.statistic.features:
+            if sum(part.features for part in gathering.parts) != gathering.statistic.features:
                 return f"{type(gathering.statistic).__name__} has another number of features than its columns"
             if flaw := gathering.statistic.flaw():
                 return f"{type(gathering.statistic).__name__}: {flaw}"
+        for keyed in self.keyed:
+            if flaw := keyed.flaw():
+                return flaw
+            for part in (part for parts in keyed.parts for part in parts):
+                if part.column not in self._by_name or (
+                    not part.via and part.features != self._by_name[part.column].features
+                ):
+                    return f"a statistic by key is of column {part.column!r}, which does not fit"
+        if len({keyed.grouped.keys.names for keyed in self.keyed}) < len(self.keyed):
+            return "statistics by the same keys are there twice"
         return "" if len(self._by_kind) == len(self.gatherings) else "a kind of statistic is there twice"
 
 

@@ -48,6 +48,8 @@ class Policies:
             all_numbers = np.full(extremes.features, _LARGEST)
             before.append(maps.Within(-all_numbers, all_numbers))
         if self.constant == "keep" and extremes.constant.any():
+            if step.keyed():
+                raise ChoiceError('constant="keep" does not go with numbers by key. Leave the column out of the fit.')
             step = maps.Unless(np.where(extremes.constant, 1.0, 0.0), step)
         if self.out_of_range != "keep":
             known = extremes.minimum <= extremes.maximum

@@ -10,6 +10,7 @@ from tfnorm.maps.core import Clip as Clip
 from tfnorm.maps.core import Identity as Identity
 from tfnorm.maps.core import Map as Map
 from tfnorm.maps.core import Namespace as Namespace
+from tfnorm.maps.core import Runnable as Runnable
 from tfnorm.maps.core import chain as chain
 from tfnorm.maps.core import run as run
 from tfnorm.maps.core import working_dtypes as working_dtypes

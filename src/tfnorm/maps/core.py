@@ -37,8 +37,6 @@ class Runnable(Protocol):
 
     def inverse(self, y: Array, xp: Namespace) -> Array: ...
 
-    def inverse_like(self, y: Array, x: Array, xp: Namespace) -> Array: ...
-
 
 @dataclass(frozen=True)
 class Map:
@@ -135,11 +133,6 @@ class Map:
         axes, features last."""
         return self.with_arrays({name: rows_of_table(value, groups, axes, xp) for name, value in self.arrays().items()})
 
-    def of_keys(self, features: int, number: int) -> Map:
-        """The map of as many keys, all keys of a feature side by side: its arrays are (features * keys, ...)."""
-        again = np.repeat(np.arange(features), number)
-        return self.with_arrays({name: value[again] for name, value in self.arrays().items()})
-
     def flaw(self, features: int) -> str:
         """Why no fit of so many features can have given this; empty where one can. Asked of what a file says."""
         if type(self) is Map:
@@ -157,11 +150,6 @@ class Map:
         return tuple(getattr(self, field.name) for field in dataclasses.fields(self) if field.name not in arrays)
 
 
-def constant(values: np.ndarray, xp: Namespace) -> Array:
-    """The array as what `xp` computes with."""
-    return xp.convert_to_tensor(values) if hasattr(xp, "convert_to_tensor") else values
-
-
 def rows_of_table(table: Array, groups: Array, axes: int, xp: Namespace) -> Array:
     """(features, keys) -> (rows, 1, ..., features), or (rows,) for data without an axis of features."""
     extra = axes - len(groups.shape)
@@ -169,6 +157,11 @@ def rows_of_table(table: Array, groups: Array, axes: int, xp: Namespace) -> Arra
         return xp.take(table[0], groups)
     rows = xp.moveaxis(xp.take(table, groups, axis=1), 0, -1)
     return rows if extra == 1 else xp.reshape(rows, (*([-1] * len(groups.shape)), *([1] * (extra - 1)), table.shape[0]))
+
+
+def constant(values: np.ndarray, xp: Namespace) -> Array:
+    """An array as the namespace has it; NumPy's, and what stands in for it, as it is."""
+    return xp.convert_to_tensor(values) if hasattr(xp, "convert_to_tensor") else values
 
 
 def _high_and_low(x: Array, xp: Namespace) -> tuple[Array, Array | None]:
@@ -338,9 +331,6 @@ class Chain(Map):
     def bound(self, groups: Mapping[tuple[str, ...], Array], axes: int, xp: Namespace) -> Runnable:
         return Chain(tuple(step.bound(groups, axes, xp) for step in self.maps))  # type: ignore[misc]  # runs as maps do
 
-    def of_keys(self, features: int, number: int) -> Map:
-        return chain(*(step.of_keys(features, number) for step in self.maps))
-
     def of_rows(self, groups: Array, axes: int, xp: Namespace) -> Runnable:
         return Chain(tuple(step.of_rows(groups, axes, xp) for step in self.maps))  # type: ignore[misc]
 
@@ -403,6 +393,7 @@ def run(step: Runnable, x: Array, xp: Namespace, *, inverse: bool = False, like:
     if inverse or not (step.subtracts_first and _name(x.dtype) in ("int64", "uint64")):
         x = _cast(x, dtype, xp)
     if like is not None:
+        assert isinstance(step, Map)
         return step.inverse_like(x, _cast(like, dtype, xp), xp)
     return step.inverse(x, xp) if inverse else step.forward(x, xp)
 

@@ -339,9 +339,6 @@ class _Lines:
     def inverse(self, y: Array, xp: Namespace) -> Array:
         return _along(y, self.values, self.knots, self.first, xp)
 
-    def inverse_like(self, y: Array, x: Array, xp: Namespace) -> Array:
-        return self.inverse(y, xp)
-
 
 def _along(x: Array, starts: Array, ends: Array, first: Array, xp: Namespace) -> Array:
     """Linear between the knots from `first` on, found by halving; one gather a step, whatever runs it."""

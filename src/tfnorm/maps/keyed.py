@@ -51,11 +51,6 @@ class ByKey(Map):
             {name: value.reshape(-1, *value.shape[2:]) for name, value in self.inner.arrays().items()}
         )
 
-    def of_keys(self, features: int, number: int) -> Map:
-        """Of the known keys alone."""
-        arrays = {name: value[:, :-1].reshape(-1, *value.shape[2:]) for name, value in self.inner.arrays().items()}
-        return self.inner.with_arrays(arrays)
-
     @classmethod
     def of_flat(cls, keys: Keys, step: Map, unseen: str) -> ByKey:
         """From a map of features * (keys + 1) features, all keys of a feature side by side."""
@@ -71,7 +66,7 @@ class ByKey(Map):
         return self.inner.elementwise
 
     @property
-    def fills(self) -> bool:  # type: ignore[override]  # as its inner map does
+    def fills(self) -> bool:  # type: ignore[override]  # as its inner map
         return self.inner.fills
 
     @property
@@ -140,9 +135,6 @@ class _Guarded:
 
     def inverse(self, y: Array, xp: Namespace) -> Array:
         return self._known(self.step.inverse(y, xp), xp)
-
-    def inverse_like(self, y: Array, x: Array, xp: Namespace) -> Array:
-        return self._known(self.step.inverse_like(y, x, xp), xp)
 
     def _known(self, values: Array, xp: Namespace) -> Array:
         known = self.known

@@ -5,16 +5,12 @@ The one law: where a policy does not fire, the column's own map alone decides.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
-from tfnorm.maps.core import Array, Map, Namespace, Runnable, span
-
-if TYPE_CHECKING:
-    from tfnorm.maps.keyed import ByKey
+from tfnorm.maps.core import Array, Map, Namespace, span
 
 
 @dataclass(frozen=True)
@@ -72,12 +68,6 @@ class Unless(Map):
     @property
     def domain(self) -> str:
         return self.step.domain
-
-    def keyed(self) -> tuple[ByKey, ...]:
-        return self.step.keyed()
-
-    def bound(self, groups: Mapping[tuple[str, ...], Array], axes: int, xp: Namespace) -> Runnable:
-        return Unless(self.kept, self.step.bound(groups, axes, xp))  # type: ignore[arg-type]  # runs as maps do
 
     def arrays(self) -> dict[str, Array]:
         return {"kept": self.kept, **{f"step.{name}": value for name, value in self.step.arrays().items()}}
