@@ -50,7 +50,8 @@ MAY: dict[str, set[str]] = {
         *("choosing", "chains", "rules"),
     },
     "artefact": {"errors", "codec", "maps", "techniques", "profile", "rules", "fitted", "fitting"},
-    "layer": {"errors", "codec", "maps"},
+    "lookups": {"errors", "key_columns", "keys"},
+    "layer": {"errors", "codec", "keys", "maps", "lookups"},
     "attach": {"errors", "layer"},
     "summary": {"statistics", "quantiles", "maps", "techniques", "profile", "fitted"},
     "tables": {"sources", "profile", "fitted", "summary"},
@@ -80,8 +81,8 @@ LATE = {
 # library -> the files that import it; those in OPTIONAL are imported inside functions, when there is need
 LIBRARIES = {
     "numba": {"kernels/moments"},
-    "keras": {"layer", "attach", "demo_model"},
-    "tensorflow": {"sources/tensorflow"},
+    "keras": {"lookups", "layer", "attach", "demo_model"},
+    "tensorflow": {"sources/tensorflow", "lookups"},
     "pandas": {"sources/pandas"},
     "polars": {"sources/polars"},
     "matplotlib": {"demo_model"},

@@ -21,6 +21,8 @@ from keras import ops
 
 from tfnorm import codec, maps
 from tfnorm.errors import ArtefactError, ChoiceError, DataError, NotInvertibleError
+from tfnorm.keys import Keys
+from tfnorm.lookups import Lookup
 
 Tensor = Any
 Shape = tuple[int | None, ...]
@@ -64,6 +66,7 @@ class _Fit:
 
     steps: dict[str, maps.Map]  # column -> its map, in fitted order
     groups: list[_Group]
+    lookups: list[Lookup]  # one for each set of keys
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,10 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
     column's tensor; with `like`, the way back is `layer(y, like=x)`: what sample-wise maps forget is taken from the raw
     samples x; `concatenate` gives one tensor (n, total) of the fitted columns in their order, scalars (n,) and
     (n, 1) being one position. The last axis of a column is its features.
+
+    By key: columns whose technique is by key find their numbers by the key columns, which come in the same dict, also where the
+    layer is `bare`. Rows of a key that the fit has not seen get the numbers of all rows, or NaN (unseen "missing" and "error":
+    in a graph nothing can be raised).
 
     Precision: the data's own type decides, since a subtraction must come before a cast. float32, float16, bfloat16,
     booleans and integers below 32 bits are computed in float32, float64 and wider integers (and numbers beyond
@@ -144,7 +151,10 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
         self.bare, self.inverse, self.concatenate, self.fingerprint = bare, inverse, concatenate, str(fingerprint)
         self.like = like
         groups = [self._group(i, members) for i, members in enumerate(_alike(steps))]
-        self._fit = _Fit(steps, groups)
+        lookups = [self._lookup(i, keys) for i, keys in enumerate(keys_of(steps.values()))]
+        self._fit = _Fit(steps, groups, lookups)
+        if any(lookup.has_text for lookup in lookups):
+            self.supports_jit = False  # XLA has no text
         self._float32_will_do = all(one.fits_float32 and (inverse or _rounding_is_harmless(one.step)) for one in groups)
         self.supports_masking = True
         self.built = True  # weights depend on the fit, not on the input
@@ -178,7 +188,7 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
         lacking = [name for group, name in self._members(fitted) if self.like and group.needs_like and name not in raw]
         if lacking:
             raise DataError(f"like: the raw samples of {listed(lacking)} are missing. It has {listed(raw)}")
-        blocks = list(self._blocks(fitted, raw))
+        blocks = list(self._blocks(fitted, raw, self._groups_of(inputs, fitted)))
         if self.bare:
             return blocks[0].values
         if self.concatenate and len(blocks) == 1 and blocks[0].layout != "alone":
@@ -227,6 +237,23 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
         }
         return _Group(step, spans, fits, weights)
 
+    def _lookup(self, index: int, keys: Keys) -> Lookup:
+        def weight(what: str, array: np.ndarray) -> Tensor:
+            made.append(what)
+            return self._weight(f"keys{index}_{len(made)}_{what}", array)
+
+        def table(one: Any) -> None:
+            made.append("table")
+            setattr(self, f"_keys{index}_{len(made)}_table", one)  # as TensorFlow finds it when it saves
+
+        made: list[str] = []
+        return Lookup(keys, weight, table)
+
+    def _groups_of(self, inputs: Tensor, fitted: Mapping[str, Tensor]) -> dict[tuple[str, ...], Tensor]:
+        """Which key each row has, for every set of keys that the columns that came need."""
+        needed = {keys.names for keys in keys_of(self._fit.steps[name] for name in fitted)}
+        return {one.keys.names: one(inputs) for one in self._fit.lookups if one.keys.names in needed}
+
     def _weight(self, name: str, array: np.ndarray) -> Tensor:
         fixed = {"trainable": False, "autocast": False, "name": name}
         weight = self.add_weight(array.shape, initializer=lambda *_, **__: array, dtype=str(array.dtype), **fixed)
@@ -252,6 +279,12 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
 
     def _named(self, inputs: Any) -> Mapping[str, Any]:
         """What came, by column; an error where a fitted one did not."""
+        if self.bare and self._fit.lookups:
+            name = next(iter(self._fit.steps))
+            if not isinstance(inputs, Mapping) or name not in inputs:
+                names = [name, *(key for lookup in self._fit.lookups for key in lookup.keys.names)]
+                raise DataError(f"the numbers of {quoted(name)} are by key: call with a dict of {listed(names)}")
+            return {name: inputs[name]}
         if self.bare:
             if isinstance(inputs, Mapping):
                 raise DataError(f"bare=True takes one tensor, got a dict of {listed(inputs)}. Take the column out")
@@ -280,7 +313,9 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
             came = f"concatenate=True takes batches of scalars (n,) or vectors (n, d), got shape {shape}"
             raise DataError(f"column {quoted(name)}: {came}. Flatten it, or leave concatenate out")
 
-    def _blocks(self, tensors: dict[str, Tensor], like: Mapping[str, Tensor]) -> Iterator[_Block]:
+    def _blocks(
+        self, tensors: dict[str, Tensor], like: Mapping[str, Tensor], groups: Mapping[tuple[str, ...], Tensor]
+    ) -> Iterator[_Block]:
         """Columns of one kind, type and shape are put side by side, mapped at once."""
         for group in self._fit.groups:
             together: dict[tuple[str, int, str], list[str]] = {}
@@ -293,13 +328,20 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
                 if layout == "alone" or len(names) == 1:
                     for name in names:
                         raw = like[name] if self.like and group.needs_like else None
-                        yield _Block([name], self._mapped(group, [name], tensors[name], raw), "alone")
+                        yield _Block([name], self._mapped(group, [name], tensors[name], groups, raw), "alone")
                 else:
                     beside = ops.stack if layout == "stacked" else ops.concatenate
                     x = beside([tensors[name] for name in names], axis=-1)
-                    yield _Block(names, self._mapped(group, names, x), layout)
+                    yield _Block(names, self._mapped(group, names, x, groups), layout)
 
-    def _mapped(self, group: _Group, names: Sequence[str], x: Tensor, like: Tensor | None = None) -> Tensor:
+    def _mapped(
+        self,
+        group: _Group,
+        names: Sequence[str],
+        x: Tensor,
+        groups: Mapping[tuple[str, ...], Tensor],
+        like: Tensor | None = None,
+    ) -> Tensor:
         precision = maps.working_dtypes(keras.backend.standardize_dtype(x.dtype))[0]
         if not group.fits_float32 or super().compute_dtype == "float64":
             precision = "float64"
@@ -309,7 +351,8 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
         features = sum(group.features(name) for name in names)
         if features != 1 and x.shape[-1] is None:  # a width seen only when run: 1 must not spread to all features
             x = ops.reshape(x, (*ops.shape(x)[:-1], features))
-        y = ops.cast(maps.run(step, x, ops, inverse=self.inverse, like=like), self._result_dtype)
+        bound = step.bound(groups, len(x.shape), ops) if step.keyed() else step
+        y = ops.cast(maps.run(bound, x, ops, inverse=self.inverse, like=like), self._result_dtype)
         return y if len(x.shape) else ops.reshape(y, ())  # one number met weights of shape (1,)
 
 
@@ -356,6 +399,16 @@ def _side_by_side(steps: Iterable[maps.Map]) -> maps.Map:
     return steps[0].with_arrays({field: np.concatenate([one[field] for one in arrays]) for field in arrays[0]})
 
 
+def keys_of(steps: Iterable[maps.Map]) -> list[Keys]:
+    """The sets of keys that some maps need, each once."""
+    found: dict[tuple[str, ...], Keys] = {}
+    for step in steps:
+        for keyed in step.keyed():
+            if found.setdefault(keyed.keys.names, keyed.keys) != keyed.keys:
+                raise ArtefactError(f"columns: two maps have other keys of {listed(keyed.keys.names)}")
+    return list(found.values())
+
+
 def features_of(step: maps.Map) -> int:
     """How many numbers a row must have; 1 stands for any."""
     return max(map(len, step.arrays().values()), default=1)
@@ -378,11 +431,29 @@ def _rounding_is_harmless(step: maps.Map) -> bool:
     """Whether raw data may arrive rounded to float32: where the results lie, does it move them by less than 1e-6?"""
     if step.lost or not step.elementwise:
         return True
+    if step.keyed():
+        return _rounding_is_harmless_for_keys(step)
     with np.errstate(all="ignore"):
         x = step.inverse(np.array([[-1.0], [0.0], [0.5], [1.0]]) + np.zeros(features_of(step)), np)
         exact, rounded = (maps.run(step, value, np) for value in (x, x.astype("float32").astype("float64")))
         moved = np.abs(rounded - exact) / (1 + np.abs(exact))
     return bool(np.all((moved <= 1e-6) | np.isnan(exact)))
+
+
+def _rounding_is_harmless_for_keys(step: maps.Map) -> bool:
+    """The same for every key: each a row of its own."""
+    sizes = {keys.names: len(keys) for keys in keys_of([step])}
+    rows = max(sizes.values()) + 1
+    groups = {names: np.minimum(np.arange(rows), size) for names, size in sizes.items()}
+    bound = step.bound(groups, 2, np)
+    for value in (-1.0, 0.0, 0.5, 1.0):
+        with np.errstate(all="ignore"):
+            x = bound.inverse(np.full((rows, features_of(step)), value), np)
+            exact, rounded = (maps.run(bound, one, np) for one in (x, x.astype("float32").astype("float64")))
+            moved = np.abs(rounded - exact) / (1 + np.abs(exact))
+        if not np.all((moved <= 1e-6) | np.isnan(exact)):
+            return False
+    return True
 
 
 def _shape_of_all(shapes: list[Shape]) -> Shape:
