@@ -43,8 +43,11 @@ def encode(value: Any) -> Any:
         }
         return {"is": type(value).__name__, **fields}
     if isinstance(value, np.ndarray):
-        return [encode(item) for item in value.tolist()] if value.dtype.kind == "f" else value.tolist()
+        plain = value.dtype.kind != "f" or bool(np.isfinite(value).all())
+        return value.tolist() if plain else [encode(item) for item in value.tolist()]
     if isinstance(value, tuple | list):
+        if all(type(item) is str for item in value):
+            return list(value)
         return [encode(item) for item in value]
     if isinstance(value, dict):
         return {str(key): encode(item) for key, item in value.items()}

@@ -12,7 +12,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, reduce
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from tfnorm.errors import DataError
 from tfnorm.key_columns import KeyColumn, column_codes, numbered
 
 MAX_KEYS = 1_000_000
+_MOST_PLACES = 1 << 22
 _MOST_NUMBERS = 1 << 62  # as many combinations of values of several columns can be numbered
 
 
@@ -107,13 +108,29 @@ class Keys:
                 raise DataError(
                     f"key column {column.name!r}: the fit saw {column.kind}, and here are {local.kind}. Cast it."
                 )
+            if len(self.columns) == 1:  # a place for each value, before each row
+                places = np.append(self._places, -1)[column.codes_of(local)]  # what is not known has the code -1
+                return np.where(places < 0, len(self), places)[codes]
             found.append(column.codes_of(local)[codes])
-        unknown = np.any([codes < 0 for codes in found], axis=0)
+        unknown = reduce(np.logical_or, [codes < 0 for codes in found])
         numbers = _combined(self.columns, [np.maximum(codes, 0) for codes in found])
-        if not len(self):
-            return np.zeros(len(numbers), np.int64)
-        at = np.minimum(np.searchsorted(self.numbers, numbers), len(self) - 1)
+        if self._places is not None:
+            at = self._places[numbers]
+            return np.where(unknown | (at < 0), len(self), at)
+        at = np.minimum(np.searchsorted(self.numbers, numbers), max(len(self) - 1, 0))
         return np.where(unknown | (self.numbers[at] != numbers), len(self), at)
+
+    @cached_property
+    def _places(self) -> Any:
+        """For every combination of codes, its key's place, or -1; None where there are too many combinations."""
+        size = 1
+        for column in self.columns:
+            size *= len(column) + 1
+        if size > _MOST_PLACES and len(self.columns) > 1:
+            return None
+        places = np.full(size, -1, np.int64)
+        places[self.numbers] = np.arange(len(self))
+        return places
 
     def _recoded(self, new: Sequence[np.ndarray]) -> list[np.ndarray]:
         codes = self.codes.reshape(-1, len(self.columns)).T
