@@ -674,3 +674,43 @@ def test_a_million_rows_of_many_keys_take_no_python_a_key() -> None:
     found = of_partition((Count, Extremes, Moments), partition, RANDOM.normal(size=(rows, 1)))
     assert all(isinstance(one, Statistic) and one.features == len(partition.keys) for one in found)
     assert int(found[0].finite.sum()) == rows
+
+
+@pytest.mark.parametrize(("read", "written"), [("a.csv", "b.csv"), ("a.parquet", "b.parquet"), ("a.csv", "b.parquet")])
+def test_files_in_and_out_by_key(read: str, written: str, tmp_path: Path) -> None:
+    from tfnorm import files_out
+
+    frame = table(200).assign(flag=lambda f: f["weekday"] > 1)
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    frame.to_parquet(tmp_path / "a.parquet")
+    fitted = tfnorm.fit(str(tmp_path / read), {"price": "standard.by('store', 'number', 'flag')", "size": "minmax"})
+    files_out.run(fitted, files_out.plan([str(tmp_path / read)], str(tmp_path / written), force=False), inverse=False)
+    files_out.run(
+        fitted, files_out.plan([str(tmp_path / written)], str(tmp_path / f"c{written}"), force=False), inverse=True
+    )
+    load = pd.read_csv if written.endswith("csv") else pd.read_parquet
+    done, back = load(tmp_path / written), load(tmp_path / f"c{written}")
+    np.testing.assert_allclose(
+        done["price"], standardized(frame, ["store", "number", "flag"], "price"), rtol=1e-9, atol=1e-9
+    )
+    np.testing.assert_allclose(back["price"], frame["price"], rtol=1e-9)
+    assert done["store"].tolist() == frame["store"].tolist()
+    frame.drop(columns="flag").to_csv(tmp_path / "d.csv", index=False)
+    with pytest.raises(DataError, match='key column "flag" of the fit not there'):
+        files_out.run(
+            fitted, files_out.plan([str(tmp_path / "d.csv")], str(tmp_path / "e.csv"), force=False), inverse=False
+        )
+
+
+def test_a_fit_by_key_says_so() -> None:
+    frame = table(60, stores=20)
+    fitted = tfnorm.fit(frame, {"price": "standard.by('store')"})
+    keys = frame["store"].nunique()
+    few = int((frame.groupby("store").size() < 10).sum())
+    text = repr(fitted)
+    assert f"(x - mean) / std by {keys} keys of store" in text
+    assert f"{few} of {keys} keys under 10 values" in text
+    from tfnorm.summary import records
+
+    (record,) = records(fitted)
+    assert (record["by"], record["keys"]) == ([["store"]], [keys])

@@ -10,7 +10,7 @@ import dataclasses
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from glob import has_magic
@@ -19,10 +19,12 @@ from typing import Any
 
 from tfnorm.errors import ChoiceError, DataError, NotInvertibleError
 from tfnorm.fitted import Fitted
+from tfnorm.maps import Map
 from tfnorm.sources import csv_copy, parquet_copy
 from tfnorm.sources.arrow import describe_column, from_numpy, to_numpy
 from tfnorm.sources.columns import did_you_mean, quoted
 from tfnorm.sources.paths import CSV, PARQUET, find, is_data
+from tfnorm.unseen import groups_of, key_columns
 
 Progress = Callable[[int, int | None], None]
 
@@ -187,6 +189,9 @@ def _mapped(fitted: Fitted, names: Sequence[str], batch: Any, path: str, first_r
     import pyarrow as pa
 
     arrays, fields = list(batch.columns), list(batch.schema)
+    steps = {name: fitted.maps[name] for name in names if fitted.maps[name].keyed()}
+    keys = {name: _keys(batch, name, steps.values(), path) for name in key_columns(steps.values())}
+    groups = groups_of(steps, keys, batch.num_rows, path, first_row) if steps else None
     for name in names:
         index = batch.schema.get_field_index(name)
         column = describe_column(name, batch.schema.field(index).type, batch.column(index))
@@ -194,12 +199,38 @@ def _mapped(fitted: Fitted, names: Sequence[str], batch: Any, path: str, first_r
             raise DataError(f"column {quoted([name])}: expected numbers, got {column.dtype} ({path}). Cast it.")
         values = to_numpy(batch.column(index), column, path, first_row)
         try:
-            mapped = fitted[name].inverse(values) if inverse else fitted[name].transform(values)
+            mapped = fitted[name].mapped(values, inverse=inverse, groups=groups)
         except (DataError, ChoiceError) as error:
             raise DataError(f"{error} ({path})") from None
         arrays[index] = from_numpy(mapped)
         fields[index] = fields[index].with_type(arrays[index].type)
     return pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields, metadata=batch.schema.metadata))
+
+
+def _keys(batch: Any, name: str, steps: Iterable[Map], path: str) -> Any:
+    """A key column as the fit saw it: CSV files that become CSV files are read as text, and whole numbers are in it."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.types as t
+
+    if name not in batch.schema.names:
+        raise DataError(
+            f"{path}: key column {quoted([name])} of the fit not there; it has {quoted(batch.schema.names)}."
+        )
+    array = batch.column(name)
+    columns = (column for step in steps for keyed in step.keyed() for column in keyed.keys.columns)
+    kind = next(column.kind for column in columns if column.name == name)
+    if kind == "whole numbers" and (t.is_string(array.type) or t.is_large_string(array.type)):
+        text = pc.utf8_trim_whitespace(array)
+        text = pc.if_else(pc.equal(text, ""), pa.scalar(None, text.type), text)
+        flag = pc.is_in(pc.utf8_lower(text), pa.array(["true", "false"], text.type))
+        if pc.any(flag).as_py():
+            return pc.cast(pc.equal(pc.utf8_lower(text), "true"), pa.int64())
+        try:
+            return pc.cast(text, pa.float64() if pc.any(pc.match_substring(text, ".")).as_py() else pa.int64())
+        except pa.ArrowInvalid as error:
+            raise DataError(f"key column {quoted([name])}: the fit saw whole numbers: {error} ({path}).") from None
+    return array
 
 
 def _schema(schema: Any, batch: Any, names: Sequence[str]) -> Any:

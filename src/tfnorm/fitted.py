@@ -329,6 +329,11 @@ class FittedColumn:
             {self.name: self.map}, bare=True, inverse=inverse, fingerprint=self.fitted.fingerprint, **kwargs
         )
 
+    def mapped(self, values: np.ndarray, *, inverse: bool, groups: Groups | None = None) -> np.ndarray:
+        """`transform` or `inverse` of an array whose rows' keys have been looked up (`tfnorm.unseen.groups_of`)."""
+        own = groups if self.map.keyed() else None
+        return self._run(values, inverse, own)
+
     def _run_by(self, array: np.ndarray, inverse: bool, keys: Any, like: np.ndarray | None = None) -> np.ndarray:
         given = keys_argument(self.map, keys, self.name)
         groups = groups_of({self.name: self.map}, given, len(np.atleast_1d(array))) if given else None
