@@ -24,6 +24,8 @@ SETTINGS = {  # of those that need some, and of those whose defaults would show 
     "impute": "impute('median')",
     "tanh": "tanh(spread=0.2)",
     "asinh": "asinh(scale=0.5)",
+    "patches": "patches(4)",
+    "join_patches": "join_patches(4)",
 }
 WITH_MISSING = ("impute", "mask")
 BINS = 40
@@ -48,22 +50,39 @@ def choice_of(name: str) -> str:
     return SETTINGS.get(name, name)
 
 
+def sample(name: str) -> np.ndarray:
+    """What it is shown on: the skewed sample, or rows of vectors or images for what looks at these."""
+    if name == "whiten":
+        return _cloud()
+    if name == "patches":
+        return _image()
+    return (
+        np.asarray(tfnorm.fit(_image(), "patches(4)").transform(_image()))
+        if name == "join_patches"
+        else skewed(name)[:, None]
+    )
+
+
 @cache
 def fitted_map(name: str) -> tuple[Map, np.ndarray]:
-    """The technique on the sample, or on what of it the technique takes."""
-    x = skewed(name)
+    """The technique on its sample, or on what of it the technique takes."""
+    x = sample(name)
     try:
-        return tfnorm.fit(x[:, None], choice_of(name)).maps["x"], x
+        return tfnorm.fit(x, choice_of(name)).maps["x"], x
     except TfnormError:
-        x = x[x > 0]
-        return tfnorm.fit(x[:, None], choice_of(name)).maps["x"], x
+        x = x[x > 0][:, None]
+        return tfnorm.fit(x, choice_of(name)).maps["x"], x
 
 
 def picture(name: str) -> str:
     """Its SVG."""
     step, x = fitted_map(name)
     if step.elementwise:
-        return _svg(name, _curve(step, x), WIDTH, HEIGHT)
+        return _svg(name, _curve(step, x[:, 0]), WIDTH, HEIGHT)
+    if name in ("patches", "join_patches"):
+        return _svg(name, _cut(name), WIDTH, 190)
+    if name == "whiten":
+        return _svg(name, _points(x, np.asarray(tfnorm.fit(x, name).transform(x)), (6.0, 3.0)), WIDTH, 210)
     if type(step).__name__ == "RowNorm":
         return _svg(name, _vectors(name), WIDTH, 210)
     return _svg(name, _images(name), WIDTH, 210)
@@ -164,14 +183,24 @@ def _vectors(name: str) -> Iterator[str]:
     angles = np.linspace(0, 2 * np.pi, 24, endpoint=False) + 0.13
     lengths = np.exp(0.6 * np.sin(5 * angles)) * 1.2
     x = np.stack([np.cos(angles), np.sin(angles)], axis=1) * lengths[:, None]
-    y = tfnorm.fit(x, choice_of(name)).transform(x)
-    for left, points, word in ((20, x, "before"), (240, y, "after")):
-        limit = 2.4 if word == "before" else 1.2
+    yield from _points(x, np.asarray(tfnorm.fit(x, choice_of(name)).transform(x)), (2.4, 1.2))
+
+
+def _cloud() -> np.ndarray:
+    """Vectors of two numbers that rise together."""
+    angles, sizes = np.arange(60) * 2.399963, np.sqrt((np.arange(60) + 0.5) / 60)  # as sunflowers have them
+    even = np.stack([np.cos(angles), np.sin(angles)], axis=1) * sizes[:, None]
+    return np.asarray(even @ np.array([[4.6, 2.8], [0.4, 1.6]]))
+
+
+def _points(x: np.ndarray, y: np.ndarray, limits: tuple[float, float]) -> Iterator[str]:
+    """Vectors before and after, in a color each."""
+    for left, points, limit, word in ((20, x, limits[0], "before"), (240, y, limits[1], "after")):
         middle = left + SIDE / 2, 10 + SIDE / 2
         yield f'<path class="a" d="M{left} {_px(middle[1])}h{SIDE}M{_px(middle[0])} 10v{SIDE}"/>'
         for i, (a, b) in enumerate(points):
             at = f'cx="{_px(middle[0] + a / limit * SIDE / 2)}" cy="{_px(middle[1] - b / limit * SIDE / 2)}"'
-            yield f'<circle {at} r="4" fill="hsl({i * 15},60%,52%)"/>'
+            yield f'<circle {at} r="4" fill="hsl({i * 360 // len(points)},60%,52%)"/>'
         yield _text(middle[0], SIDE + 28, f"{word}: -{limit:g} to {limit:g}")
 
 
@@ -192,6 +221,30 @@ def _images(name: str) -> Iterator[str]:
                 yield f'<path fill="hsl(210,35%,{18 + 10 * gray}%)" d="{"".join(paths)}"/>'
         yield _text(342, top + 34, f"{word}:", "start")
         yield _text(342, top + 50, f"{low:g} to {high:g}", "start")
+
+
+def _image() -> np.ndarray:
+    """One picture of 8 x 8, (1, 8, 8, 1)."""
+    row, column = np.mgrid[0:8, 0:8]
+    return np.asarray(np.cos(row * 0.9) * np.sin(column * 1.1 + 0.4))[None, :, :, None]
+
+
+def _cut(name: str) -> Iterator[str]:
+    """A picture and its four patches, each a row of sixteen numbers; a color for each patch, lighter for larger numbers."""
+    image = _image()
+    rows = np.asarray(tfnorm.fit(image, "patches(4)").transform(image))[0].reshape(4, 16)
+    whole, cut = (20, 270) if name == "patches" else (250, 20)
+
+    def cell(left: float, top: float, size: float, patch: int, value: float) -> str:
+        place = f'x="{_px(left)}" y="{_px(top)}" width="{_px(size)}" height="{_px(size)}"'
+        return f'<rect {place} fill="hsl({patch * 90},45%,{30 + round(20 * (value + 1))}%)"/>'
+
+    for r, c in np.ndindex(8, 8):
+        yield cell(whole + 18 * c, 14 + 18 * r, 17, 2 * (r // 4) + c // 4, image[0, r, c, 0])
+    for patch, k in np.ndindex(4, 16):
+        yield cell(cut + 8 * k, 30 + 32 * patch, 7.5, patch, rows[patch, k])
+    for left, word in ((whole + 72, "an image"), (cut + 64, "its patches, a row each")):
+        yield _text(left, 178, word)
 
 
 def settings_text(name: str) -> str:

@@ -28,6 +28,7 @@ TITLES = {  # file of src/tfnorm/techniques -> what its techniques are called; b
     "shapes": "Curves fitted to the distribution",
     "limits": "Limits and filling",
     "samples": "By sample: no statistics of the data",
+    "joint": "All features together",
 }
 REFUSED = {  # what of a technique is refused, by way of example: a choice, or data where that is the matter
     "minmax": "minmax(1, 0)",
@@ -47,7 +48,12 @@ REFUSED = {  # what of a technique is refused, by way of example: a choice, or d
     "impute": "impute('mode')",
     "box_cox": "box_cox",
 }
-WORDS = {"Extremes": "minimum and maximum", "Moments": "mean and deviation", "Quantiles": "the quantile sketch"}
+WORDS = {
+    "Extremes": "minimum and maximum",
+    "Moments": "mean and deviation",
+    "Quantiles": "the quantile sketch",
+    "Covariance": "the covariance",
+}
 
 
 @dataclass(frozen=True)
@@ -145,7 +151,7 @@ def _section(kind: TechniqueKind) -> Iterator[str]:
     yield f"| keeps and loses | {_cell(said.keeps)} |"
     yield f"| choose it | {_cell(_sentence(said.choose.removeprefix('Choose it ')))} |"
     yield f"| takes | {_cell(_sentence(step.domain or 'all finite numbers'))} |"
-    yield f"| the way back | {_cell(_sentence(step.lost or _way_back(kind)))} |"
+    yield f"| the way back | {_cell(_sentence(step.lost or step.limited or '`inverse` gives what came'))} |"
     gathered = [WORDS.get(cls.__name__, cls.__name__) for cls in parse(choice_of(kind.name))[0].needs]
     yield f"| gathers | {_sentence(', '.join(gathered) if gathered else 'nothing: it is the same for all data')} |"
     if kind.name in REFUSED:
@@ -156,18 +162,6 @@ def _section(kind: TechniqueKind) -> Iterator[str]:
 
 def _sentence(text: str) -> str:
     return f"{text[:1].upper()}{text[1:].rstrip('.')}."
-
-
-def _way_back(kind: TechniqueKind) -> str:
-    """Tried on the sample."""
-    step, x = fitted_map(kind.name)
-    with np.errstate(all="ignore"):
-        y = step.forward(x[:, None], np)
-        back = step.inverse(y, np)[:, 0]
-    same = np.isclose(back, x, rtol=1e-6, atol=1e-6) | np.isnan(y[:, 0])
-    if same.all():
-        return "`inverse` gives what came"
-    return "`inverse` gives what came, except for what was set to a limit or filled, which comes back as that"
 
 
 def _refusal(choice: str) -> str:

@@ -20,7 +20,7 @@ POSITIVE = RANDOM.lognormal(0, 1, (2001, 3))
 NORMAL = RANDOM.normal(0, 1, (2001, 3))
 MANY = np.random.default_rng(6).lognormal(1, 0.7, 60_000)
 SETTINGS = {"power": "power(3)", "clip": "clip(0.2, 3)", "quantile": "quantile(levels=50)"}
-ALL = [SETTINGS.get(name, name) for name in tfnorm.TECHNIQUES]
+ALL = [SETTINGS.get(name, name) for name in tfnorm.TECHNIQUES if "patches" not in name]  # for these rows are no images
 
 
 @pytest.mark.parametrize("exact", [False, True])

@@ -167,7 +167,7 @@ def grouped_equal(a: Grouped, b: Grouped, kind: type | None = None) -> None:
         AGREE.get(type(one), equal)(one, two) if kind else equal(one, two)
 
 
-@pytest.mark.parametrize("kind", STATISTICS)
+@pytest.mark.parametrize("kind", [kind for kind in STATISTICS if not kind.joint])
 @laws
 @given(
     a=any_rows, b=any_rows, c=any_rows, names=key_lists, weights=st.lists(st.sampled_from([0.0, 1.0, 2.5]), max_size=4)
@@ -192,7 +192,7 @@ def test_grouped_statistics_add_up(kind: Any, a: Any, b: Any, c: Any, names: lis
         assert again.flaw() == ""
 
 
-@pytest.mark.parametrize("kind", STATISTICS)
+@pytest.mark.parametrize("kind", [kind for kind in STATISTICS if not kind.joint])
 @pytest.mark.parametrize("dtype", [np.float64, np.float32, np.int64, np.uint64, np.int8, bool])
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize("weighted", [False, True])
@@ -304,10 +304,12 @@ def test_robust_by_key_is_what_pandas_gives() -> None:
     np.testing.assert_allclose(result, (frame["price"] - middle) / (high - low), rtol=1e-9, atol=1e-12)
 
 
+SETTINGS = {"power": "power(3)", "clip": "clip(0, 50)", "impute": "impute('median')", "patches": "patches(2)"}
+SETTINGS["join_patches"] = "join_patches(2)"
 GROUPABLE = [
-    name if name not in ("clip", "power", "impute") else {"clip": "clip(0, 50)", "impute": "impute('median')"}[name]
+    SETTINGS.get(name, name)
     for name, kind in tfnorm.TECHNIQUES.items()
-    if kind.statistics and name != "power"
+    if kind.statistics and not any(needed.joint for needed in kind.statistics.values())
 ]
 
 
@@ -335,8 +337,13 @@ def test_every_technique_by_key_is_itself_on_each_keys_rows(choice: str) -> None
     )
 
 
+def test_what_looks_at_all_features_is_refused() -> None:
+    with pytest.raises(ChoiceError, match="all features together"):
+        tfnorm.TECHNIQUES["whiten"].by("store")
+
+
 @pytest.mark.parametrize(
-    "choice", [name for name, kind in tfnorm.TECHNIQUES.items() if not kind.statistics and name != "power"]
+    "choice", [SETTINGS.get(name, name) for name, kind in tfnorm.TECHNIQUES.items() if not kind.statistics]
 )
 def test_what_gathers_nothing_is_refused(choice: str) -> None:
     with pytest.raises(ChoiceError, match="gathers nothing"):

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from tfnorm.techniques import identity as identity
     from tfnorm.techniques import impute as impute
     from tfnorm.techniques import instance as instance
+    from tfnorm.techniques import join_patches as join_patches
     from tfnorm.techniques import l1 as l1
     from tfnorm.techniques import l2 as l2
     from tfnorm.techniques import linf as linf
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from tfnorm.techniques import mean_range as mean_range
     from tfnorm.techniques import minmax as minmax
     from tfnorm.techniques import pareto as pareto
+    from tfnorm.techniques import patches as patches
     from tfnorm.techniques import power as power
     from tfnorm.techniques import quantile as quantile
     from tfnorm.techniques import robust as robust
@@ -56,6 +58,7 @@ if TYPE_CHECKING:
     from tfnorm.techniques import standard as standard
     from tfnorm.techniques import tanh as tanh
     from tfnorm.techniques import vast as vast
+    from tfnorm.techniques import whiten as whiten
     from tfnorm.techniques import winsorize as winsorize
     from tfnorm.techniques import yeo_johnson as yeo_johnson
 
@@ -78,6 +81,7 @@ _HOME = {
         "identity",
         "impute",
         "instance",
+        "join_patches",
         "l1",
         "l2",
         "linf",
@@ -87,6 +91,7 @@ _HOME = {
         "mean_range",
         "minmax",
         "pareto",
+        "patches",
         "power",
         "quantile",
         "robust",
@@ -97,6 +102,7 @@ _HOME = {
         "standard",
         "tanh",
         "vast",
+        "whiten",
         "winsorize",
         "yeo_johnson",
     ),

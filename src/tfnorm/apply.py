@@ -1,7 +1,8 @@
 """How a map runs on arrays.
 
-The one law: the result is that of `maps.run`, bit for bit, whatever the tiles and threads. Work goes tile by tile, so that a
-formula's intermediate values stay in cache, and memory is read once and written once. What most columns get, and what NumPy
+The one law: the result is that of `maps.run`, bit for bit, whatever the tiles and threads (a matrix' to the rounding of its
+sums, whose order BLAS chooses by the number of rows). Work goes tile by tile, so that a formula's intermediate values stay in
+cache, and memory is read once and written once. What most columns get, and what NumPy
 does slowly, has a compiled twin (`tfnorm.twins`), for large arrays only: a row must not wait for a compiler.
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 
@@ -19,6 +21,7 @@ from tfnorm.twins import Rows, twin
 
 TILE_BYTES = 1 << 19  # of one intermediate value
 SMALL_VALUES = 1 << 12  # up to as many, NumPy's ways are shorter than those around its work
+MATRIX_ROWS = 1024
 ALONE_BELOW = 1 << 18  # values; fewer are done before a second thread has started, or a kernel is loaded
 
 
@@ -29,24 +32,21 @@ Groups = Mapping[tuple[str, ...], np.ndarray]
 def apply(
     step: Map, x: np.ndarray, *, groups: Groups | None = None, inverse: bool = False, workers: int | None = None
 ) -> np.ndarray:
-    """Forward or back on an array of any number type, rows first; masked stays masked, unless the map makes a number of it.
+    """Forward or back on an array of any number type, rows first; masked stays masked.
     Maps by key need the rows' `groups`. The result shares no memory with x.
 
     Computed in float32 for float32 and smaller types, in float64 for others, and cast last.
     """
+    if x.ndim == 1 and not step.elementwise and step.width(1) != 1:
+        x = x[:, None]  # a number a row, that becomes several or did so
     if isinstance(x, np.ma.MaskedArray):
-        if step.fills and not inverse:
-            numbers = x if x.dtype.kind == "f" else x.astype(np.float64)
-            filled = apply(step, np.ma.filled(numbers, np.nan), groups=groups, workers=workers)
-            return np.ma.MaskedArray(filled, np.ma.getmaskarray(x) & np.isnan(filled))
-        data = apply(step, x.data, groups=groups, inverse=inverse, workers=workers)
-        return np.ma.MaskedArray(data, np.ma.getmaskarray(x))
+        return _masked(step, x, groups, inverse, workers)
     name = "float64" if x.dtype == np.longdouble else x.dtype.name
     working, result = working_dtypes(name)
     if working == "float32" and not step.fits("float32"):
         working = "float64"
     step = step.at(working)
-    out = np.empty(x.shape, result)
+    out = np.empty([length or 0 for length in step.shape(x.shape, inverse=inverse)], result)
     if not x.ndim or x.size <= SMALL_VALUES or not len(x):
         out[...] = _mapped(_bound(step, groups, x, slice(None)), x, working, inverse, np)
         return out
@@ -54,14 +54,27 @@ def apply(
     twins = not alone and x.dtype.name == working == result and groups is None
     fill = (twin(step, x, out, inverse) if twins else None) or _tiles(step, x, groups, out, working, inverse)
     workers = 1 if alone else default_workers() if workers is None else workers
-    share = -(-len(x) // workers)
     if workers == 1:
         fill(0, len(x))
         return out
+    shares = workers * min(4, x.size // ALONE_BELOW)  # several each, so that none waits long for one that was kept
+    share = -(-len(x) // shares)
     with ThreadPoolExecutor(workers) as pool:
         for future in [pool.submit(fill, first, min(first + share, len(x))) for first in range(0, len(x), share)]:
             future.result()
     return out
+
+
+def _masked(
+    step: Map, x: np.ma.MaskedArray[Any, Any], groups: Groups | None, inverse: bool, workers: int | None
+) -> np.ndarray:
+    """What is masked stays masked, unless the map is there to fill it; to a map of whole samples it is missing, NaN."""
+    if step.elementwise and not step.fills:
+        data = apply(step, x.data, groups=groups, inverse=inverse, workers=workers)
+        return np.ma.MaskedArray(data, np.ma.getmaskarray(x))
+    floats = x.astype(working_dtypes(x.dtype.name)[1], copy=False)
+    data = apply(step, np.ma.filled(floats, np.nan), groups=groups, inverse=inverse, workers=workers)
+    return np.ma.MaskedArray(data, np.isnan(data))
 
 
 def _bound(step: Map, groups: Groups | None, x: np.ndarray, part: slice) -> Runnable:
@@ -75,6 +88,8 @@ def _tiles(step: Map, x: np.ndarray, groups: Groups | None, out: np.ndarray, wor
     """By NumPy. Maps of single numbers run on flat tiles, their constants repeated: NumPy is slow on narrow rows."""
     width, features = x.size // len(x), x.shape[-1]
     values = (TILE_BYTES if x.size >= ALONE_BELOW else TILE_BYTES // 8) // np.dtype(working).itemsize
+    if any(value.ndim == 2 for value in step.arrays().values()) and not step.elementwise:
+        values = max(values, MATRIX_ROWS * width)  # so many that reading the matrix is not what takes the time
     rows = min(max(1, values // width), len(x))
     flat = (
         groups is None

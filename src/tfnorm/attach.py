@@ -13,7 +13,8 @@ from typing import Any
 import keras
 
 from tfnorm.errors import ChoiceError, TfnormError
-from tfnorm.layer import Normalize, Shape, features_of, keys_of, listed, quoted
+from tfnorm.layer import Normalize, keys_of, listed, quoted
+from tfnorm.maps import Map, Shape, mark_name
 
 _SAFE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,99}")
 
@@ -50,17 +51,22 @@ def attach(
     shapes: dict[str, Shape] = {name: tuple(x.shape) for name, x in wanted.items()}
     lone = len(wanted) == 1 and not is_dict
     layer = normalize
-    keyed = [step for part in (normalize, restore) if part for step in part.columns.values()]
     if normalize is not None:
         if normalize.inverse or (normalize.bare and not lone):
             raise ChoiceError(f"normalize must take a dict, as the model does: {listed(wanted)}. No inverse, not bare")
         if normalize.bare:
-            shapes = {name: next(iter(shapes.values())) for name in normalize.columns}
+            shapes = {name: _raw(step, next(iter(shapes.values()))) for name, step in normalize.columns.items()}
         elif lone:
             shapes = _widths(normalize, next(iter(shapes.values())))
             layer = _part(normalize, list(shapes), concatenate=True)
         else:
             layer = _part(normalize, [name for name in normalize.columns if name in wanted], concatenate=False)
+            marks = [mark_name(name) for name, step in layer.columns.items() if step.marks]
+            shapes = {
+                name: _raw(layer.columns[name], shape) if name in layer.columns else shape
+                for name, shape in shapes.items()
+                if name not in marks
+            }
     columns = layer.columns if layer else {}
     taken = {model.name, restore.name, *([layer.name] if layer else [])}
     raw: dict[str, Any] = {}
@@ -68,11 +74,10 @@ def attach(
         dtype = (dtypes or {}).get(name, layer.compute_dtype) if layer and name in columns else wanted[name].dtype
         raw[name] = keras.Input(shape[1:], dtype=dtype, name=_input_name(name, taken))
     inputs = list(raw)
-    for column in (column for keys in keys_of(keyed) for column in keys.columns if column.name not in raw):
-        dtype = (
-            "string" if column.kind == "text" else "int64"
-        )  # a key that the model does not take, for our layers alone
-        raw[column.name] = keras.Input((), dtype=dtype, name=_input_name(column.name, taken))
+    for keys in keys_of([*columns.values(), *restore.columns.values()]):
+        for key in (key for key in keys.columns if key.name not in raw):  # the model does not take it, our layers do
+            dtype = "string" if key.kind == "text" else "int64"
+            raw[key.name] = keras.Input((), dtype=dtype, name=_input_name(key.name, taken))
     entry = next(iter(raw.values())) if len(raw) == 1 and lone and (layer is None or layer.bare) else raw
     ready = entry if layer is None else layer(entry)
     if isinstance(ready, dict):
@@ -85,6 +90,11 @@ def attach(
         warnings.filterwarnings("ignore", message="When providing `inputs` as a dict")
         back = {**raw, next(iter(restore.columns)): predicted[0]} if keys_of(restore.columns.values()) else predicted[0]
         return Attached(entry, restore(back))
+
+
+def _raw(step: Map, shape: Shape) -> Shape:
+    """The shape that the map takes to give this one."""
+    return step.shape(shape, inverse=True)
 
 
 def _inputs_of(model: Any) -> tuple[dict[str, Any], bool]:
@@ -124,12 +134,13 @@ def _part(normalize: Normalize, names: list[str], *, concatenate: bool) -> Norma
 
 
 def _widths(normalize: Normalize, shape: Shape) -> dict[str, Shape]:
-    """Each column's share of the rows that the model takes, as the shape in which it comes."""
+    """Each column as it must come, so that all together give the rows that the model takes."""
     wanted = shape[-1] if shape else None
-    widths = {name: features_of(step) for name, step in normalize.columns.items()}
+    steps = normalize.columns
+    widths = {name: step.width(step.features()) for name, step in steps.items()}
     total = sum(widths.values())
     # rows without numbers of their own may be of any width: the one there is takes what the others leave
-    free = [name for name, step in normalize.columns.items() if not step.elementwise and not step.arrays()]
+    free = [name for name, step in steps.items() if not step.elementwise and not step.arrays()]
     free = free or (list(widths) if list(widths.values()) == [1] else [])
     if len(free) == 1:
         widths[free[0]] += max(0, (wanted or 0) - total)
@@ -138,4 +149,4 @@ def _widths(normalize: Normalize, shape: Shape) -> dict[str, Shape]:
             f"the model takes rows of {wanted} numbers (shape {shape}), the fitted columns have {total} together: "
             f"{listed(widths)}, in this order. Fit the columns that the model was trained on"
         )
-    return {name: (None, width) for name, width in widths.items()}
+    return {name: _raw(steps[name], (None, width)) for name, width in widths.items()}

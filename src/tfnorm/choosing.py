@@ -6,10 +6,12 @@ The one law: all that cannot be done is said before anything is read, in one err
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from itertools import takewhile
 from typing import Any
 
-from tfnorm.errors import ChoiceError
-from tfnorm.maps import RowNorm
+from tfnorm import maps
+from tfnorm.covariance import Covariance, excess
+from tfnorm.errors import ChoiceError, DataError
 from tfnorm.profile import UNITS, Column, Profile
 from tfnorm.sources import Source
 from tfnorm.sources.columns import did_you_mean, quoted
@@ -137,11 +139,45 @@ def check_shapes(columns: list[Column], stages: Mapping[str, Stages]) -> None:
     for column in columns:
         for stage in stages[column.name]:
             step = None if stage.needs else stage.solve({})
-            if isinstance(step, RowNorm) and len(column.shape) < max((-axis for axis in step.axes), default=1):
+            if Covariance in stage.needs:
+                _check_joint(column, stages[column.name], stage)
+            if isinstance(step, maps.Patches | maps.JoinPatches):
+                fits_shape(column, _before(stages[column.name]))
+            if isinstance(step, maps.RowNorm) and len(column.shape) < step.sample_axes:
                 raise ChoiceError(
                     f"column {quoted([column.name])}: {stage} needs a vector in each row, got {_shape_text(column)}. "
                     "Join the columns into one array first (df.to_numpy()), or choose another technique."
                 )
+
+
+def _before(stages: Stages) -> maps.Map:
+    """What is done before anything is needed of the data."""
+    return maps.chain(*(stage.solve({}) for stage in takewhile(lambda stage: not stage.needs, stages)))
+
+
+def fits_shape(column: Column, step: maps.Map) -> maps.Map:
+    """The map, where the column has a shape for it."""
+    try:
+        step.shape((None, *column.shape))
+    except DataError as error:
+        raise ChoiceError(f"column {quoted([column.name])}: {error}") from None
+    return step
+
+
+def _check_joint(column: Column, stages: Stages, stage: Any) -> None:
+    """A technique that looks at all features together needs several, each with statistics of its own."""
+    name = quoted([column.name])
+    if column.scalar:
+        raise ChoiceError(
+            f"column {name}: {stage} needs a vector in each row, got single numbers. "
+            "Join the columns into one array first (df.to_numpy()), or choose another technique."
+        )
+    if column.features != column.shape[-1]:
+        raise ChoiceError(
+            f"column {name}: {stage} looks at the features together, and axis=None takes them for one. Leave axis out."
+        )
+    if too_wide := excess(_before(stages).width(column.features)):
+        raise ChoiceError(f"column {name}: {stage}: {too_wide}")
 
 
 def _shape_text(column: Column) -> str:

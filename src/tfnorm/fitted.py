@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +16,7 @@ import numpy as np
 from tfnorm.apply import Groups, apply
 from tfnorm.errors import ChoiceError, DataError, NotInvertibleError
 from tfnorm.gather import as_numbers
-from tfnorm.maps import Map
+from tfnorm.maps import Map, mark_name
 from tfnorm.profile import Column, ColumnProfile, Profile
 from tfnorm.rules import Policies, Rules
 from tfnorm.sources import BARE
@@ -69,12 +69,15 @@ class Fitted:
     def _apply(self, batch: Any, *, inverse: bool, like: Any = None) -> Any:
         from tfnorm.sources import arrays, frames
 
-        def run(values: Mapping[str, np.ndarray], columns: Mapping[str, Any]) -> dict[str, np.ndarray]:
-            raw = {name: None if like is None else self._of_like(like, name) for name in values}
-            keyed = {name: self.maps[name] for name in values if self.maps[name].keyed()}
-            num_rows = len(np.atleast_1d(next(iter(values.values()))))
-            groups = groups_of(keyed, columns, num_rows) if keyed else None
-            return {name: self[name]._run(value, inverse, groups, raw[name]) for name, value in values.items()}
+        def run(
+            names: list[str], values: Mapping[str, np.ndarray], keys: Mapping[str, Any]
+        ) -> Iterator[dict[str, Any]]:
+            """What the table gets for each of the columns."""
+            keyed = {name: self.maps[name] for name in names if self.maps[name].keyed()}
+            groups = groups_of(keyed, keys, len(np.atleast_1d(values[names[0]]))) if keyed else None
+            for name in names:
+                raw = None if like is None else self._of_like(like, name)
+                yield self[name]._columns(values, inverse, groups, raw)
 
         if hasattr(batch, "element_spec"):
             raise DataError("a tf.data.Dataset is normalized by the layer: layer = fitted.layer(); dataset.map(layer).")
@@ -82,20 +85,28 @@ class Fitted:
             came = frames.column_names(batch)
             names = [name for name in self.columns if name in came]
             self._some(names, came)
+            marks = self._marks(names, came, inverse)
             keys = [name for name in key_columns(self.maps[name] for name in names) if name in came]
-            columns = frames.read_columns(batch, [*names, *keys])
-            return frames.replace_columns(batch, run({name: columns[name] for name in names}, columns))
+            columns = frames.read_columns(batch, [*names, *keys, *(mark for mark in marks if mark in came)])
+            values = {name: array for found in run(names, columns, columns) for name, array in found.items()}
+            drop = [mark for mark in marks if inverse and mark in came]
+            return frames.replace_columns(batch, values, beside={} if inverse else marks, drop=drop)
         if isinstance(batch, Mapping):
             names = [name for name in batch if name in self.maps]
             self._some(names, list(batch))
-            mapped = run({name: arrays.numbers(batch[name], name) for name in names}, batch)
-            return {name: mapped.get(name, value) for name, value in batch.items()}
+            marks = self._marks(names, list(batch), inverse)
+            numbers = {name: arrays.numbers(batch[name], name) for name in (*names, *marks) if name in batch}
+            mapped = dict(zip(names, run(names, numbers, batch), strict=True))
+            rest = {name: {name: value} for name, value in batch.items() if name not in marks}
+            return {name: one for column in rest for name, one in mapped.get(column, rest[column]).items()}
         if not self.profile.bare:
             raise DataError(
                 f"expected a table or a mapping with the columns {quoted(self.columns)}, got {type(batch).__name__}. "
                 'For one column, take it by name: fitted["name"].transform(...).'
             )
-        return run({BARE: arrays.numbers(batch)}, {})[BARE]
+        return self[BARE]._run(
+            arrays.numbers(batch), inverse, None, None if like is None else self._of_like(like, BARE)
+        )
 
     def _of_like(self, like: Any, name: str) -> np.ndarray | None:
         """A column of the raw samples; None where its way back lacks nothing."""
@@ -112,6 +123,17 @@ class Fitted:
         if not self.profile.bare:
             raise DataError(f"like: expected a table or a mapping, as the batch is, got {type(like).__name__}.")
         return arrays.numbers(like)
+
+    def _marks(self, names: list[str], came: Iterable[Any], inverse: bool) -> dict[str, str]:
+        """The columns of marks -> those that they belong to; an error where one is there and means something else."""
+        marks = {mark_name(name): name for name in names if self.maps[name].marks}
+        taken = [mark for mark in marks if mark in self.maps or (mark in came and not inverse)]
+        if taken:
+            raise ChoiceError(
+                f"column {quoted(taken)}: is there already, and is what the marks of {quoted([marks[taken[0]]])} are called. "
+                "Rename it, or leave indicator out."
+            )
+        return marks
 
     def _some(self, names: list[str], came: list[str]) -> None:
         if not names:
@@ -291,6 +313,11 @@ class FittedColumn:
             for stage, of in found.items()
         }
 
+    @property
+    def width(self) -> int:
+        """How many features the result has: more or fewer than came for some techniques."""
+        return self.map.width(self.column.features)
+
     def transform(self, values: Any, *, keys: Any = None) -> np.ndarray:
         """A lone array of this column to the normalized scale.
 
@@ -329,10 +356,35 @@ class FittedColumn:
             {self.name: self.map}, bare=True, inverse=inverse, fingerprint=self.fitted.fingerprint, **kwargs
         )
 
-    def mapped(self, values: np.ndarray, *, inverse: bool, groups: Groups | None = None) -> np.ndarray:
-        """`transform` or `inverse` of an array whose rows' keys have been looked up (`tfnorm.unseen.groups_of`)."""
-        own = groups if self.map.keyed() else None
-        return self._run(values, inverse, own)
+    def columns(
+        self, batch: Mapping[str, np.ndarray], *, inverse: bool = False, groups: Groups | None = None
+    ) -> dict[str, np.ndarray]:
+        """The columns that a table gets for this one: itself, and beside it the marks of what was missing, where it has some.
+
+        The batch holds the column and, on the way back, that of its marks; `groups` tells which keys the rows have
+        (`tfnorm.unseen.groups_of`), where the technique is by key.
+        """
+        return self._columns(batch, inverse, groups if self.map.keyed() else None)
+
+    def _columns(
+        self,
+        batch: Mapping[str, np.ndarray],
+        inverse: bool,
+        groups: Groups | None = None,
+        like: np.ndarray | None = None,
+    ) -> dict[str, np.ndarray]:
+        array, mark = batch[self.name], mark_name(self.name)
+        if not self.map.marks:
+            return {self.name: self._run(array, inverse, groups, like)}
+        if inverse and mark in batch:
+            halves = [one[:, None] if one.ndim == 1 else one for one in (array, batch[mark].astype(array.dtype))]
+            array = (np.ma if np.ma.isMA(array) else np).concatenate(halves, axis=-1)
+        result = self._run(array, inverse, groups, like)
+        if inverse:
+            return {self.name: result.reshape(batch[self.name].shape) if self.column.scalar else result}
+        width = result.shape[-1] // 2
+        shape = array.shape if self.column.scalar else result[..., :width].shape
+        return {self.name: result[..., :width].reshape(shape), mark: result[..., width:].reshape(shape)}
 
     def _run_by(self, array: np.ndarray, inverse: bool, keys: Any, like: np.ndarray | None = None) -> np.ndarray:
         given = keys_argument(self.map, keys, self.name)
@@ -349,9 +401,15 @@ class FittedColumn:
         if array.dtype.kind not in "biuf":
             raise DataError(f"column {quoted([self.name])}: expected numbers, got {array.dtype}. Cast it.")
         wide, last = self.column.features, (self.column.shape or (None,))[-1]
-        if (wide > 1 and array.ndim < 2) or (last == wide and array.ndim > 1 and array.shape[-1] != wide):
+        expected = self.map.width(wide) if inverse else wide
+        allowed = {expected, wide if self.map.marks else expected}  # values may come back without their marks
+        if self.column.scalar:
+            wrong = expected > 1 and array.ndim > 1 and array.shape[-1] not in allowed
+        else:
+            wrong = last == wide and array.ndim > 1 and array.shape[-1] not in allowed
+        if wrong or (wide > 1 and array.ndim < 2):
             raise DataError(
-                f"column {quoted([self.name])}: expected {wide} features on the last axis, got shape {array.shape}."
+                f"column {quoted([self.name])}: expected {expected} features on the last axis, got shape {array.shape}."
             )
         if self.profile.profile.bare and self.column.shape and array.ndim != len(self.column.shape) + 1:
             raise DataError(
@@ -365,6 +423,8 @@ class FittedColumn:
         if not inverse:
             self._enforce(array)
         result = apply(self.map, array, groups=groups, inverse=inverse)
+        if inverse and self.column.scalar and self.map.marks and (array.ndim == 1 or array.shape[-1] != 1):
+            result = result[..., 0]  # the numbers without the axis that their marks were on
         return result if masked or not isinstance(result, np.ma.MaskedArray) else result.filled(np.nan)
 
     def _enforce(self, array: np.ndarray) -> None:

@@ -13,7 +13,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from tfnorm.chains import Place, first_places, next_places, solve, written
-from tfnorm.choosing import Unit, check_keys, check_shapes, chosen_columns, refuse_infinite, stages_of, units_of
+from tfnorm.choosing import (
+    Unit,
+    check_keys,
+    check_shapes,
+    chosen_columns,
+    fits_shape,
+    refuse_infinite,
+    stages_of,
+    units_of,
+)
 from tfnorm.codec import encode
 from tfnorm.errors import ChoiceError, DataError
 from tfnorm.fitted import Fitted
@@ -176,7 +185,7 @@ def solved(profile: Profile, stages: Mapping[str, Stages], rules: Rules = Rules(
     steps: dict[str, Map] = {}
     for name, chain in stages.items():
         policies, extremes = rules.of(name), rules.extremes(profile, name)
-        step = solve(profile, rules.sharing(name), chain)
+        step = fits_shape(profile[name].column, solve(profile, rules.sharing(name), chain))
         if policies.constant == "error" and (extremes.constant & (extremes.minimum <= extremes.maximum)).any():
             constant.append(name)
         if policies.missing == "error" and profile[name].count.missing.any():

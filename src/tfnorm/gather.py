@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import itertools
 import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from tfnorm.engines.threads import Threads
 from tfnorm.errors import ChoiceError, DataError
 from tfnorm.gatherings import Gathering, KeyedGathering, Part
 from tfnorm.grouped import Grouped, Partition, of_partition
-from tfnorm.maps import Map
+from tfnorm.maps import Chain, Map, chain
 from tfnorm.profile import Column, Profile, Provenance
 from tfnorm.quantiles import Quantiles
 from tfnorm.sources import Batch, Shard, Source, rows_per_shard
@@ -44,6 +45,11 @@ class Want:
     kinds: tuple[type[Statistic], ...]
     through: str = ""  # a digest of the maps, where they were solved from these data
     by: tuple[str, ...] = ()  # key columns, where they are gathered for every key; none for all rows
+
+    @property
+    def features(self) -> int:
+        """How many the statistics are of: those of what the map gives."""
+        return self.step.width(self.column.features)
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -108,7 +114,7 @@ def gather(
 
 def _parts(wants: Sequence[Want], kind: type[Statistic], by: tuple[str, ...]) -> tuple[Part, ...]:
     found = (want for want in wants if kind in want.kinds and want.by == by)
-    return tuple(Part(want.column.name, want.via, want.column.features, want.through) for want in found)
+    return tuple(Part(want.column.name, want.via, want.features, want.through) for want in found)
 
 
 def _refuse_empty_weights(wants: Sequence[Want], statistics: Mapping[type[Statistic], Statistic]) -> None:
@@ -118,7 +124,7 @@ def _refuse_empty_weights(wants: Sequence[Want], statistics: Mapping[type[Statis
     empty = np.flatnonzero((count.finite > 0) & (extremes.minimum > extremes.maximum))
     if len(empty):
         wants = [want for want in wants if not want.by]
-        ends = np.cumsum([want.column.features for want in wants])
+        ends = np.cumsum([want.features for want in wants])
         name = wants[int(np.searchsorted(ends, empty[0], side="right"))].column.name
         raise DataError(
             f"column {name!r}: every value has the weight 0. Give some of them weight, or no weights at all."
@@ -187,7 +193,7 @@ class Measure:
     def _features(self, by: tuple[str, ...]) -> dict[type[Statistic], int]:
         """How many features each kind of statistic has."""
         wants = [want for want in self.wants if want.by == by]
-        return {kind: sum(w.column.features for w in wants if kind in w.kinds) for kind in self._kinds(by)}
+        return {kind: sum(w.features for w in wants if kind in w.kinds) for kind in self._kinds(by)}
 
     def _empty(self) -> Measured:
         statistics = {kind: kind.nothing(features) for kind, features in self._features(()).items()}
@@ -207,7 +213,7 @@ class Measure:
             if want.via:
                 array = self._through(want, batch, array, place, first_row)
             weight: Any = None if self.weight is None else np.ma.asarray(batch[self.weight])
-            rows = want.column.rows_of(array)
+            rows = array.reshape(-1, want.features)
             times = len(rows) // max(1, num_rows)  # several values of a feature in one row
             if weight is not None and len(rows) != len(weight):
                 weight = np.repeat(weight, times)
@@ -238,14 +244,26 @@ class Measure:
         groups = groups_of(keyed, batch, len(array), place, first_row) if keyed else None
         # in float64: the statistics are of what exact arithmetic would give
         mapped = apply(want.step, array.astype(np.float64), groups=groups, workers=1)
-        outside = np.isnan(np.ma.filled(mapped, 0)) & np.isfinite(np.ma.filled(array, np.nan).astype(np.float64))
-        if outside.any() and want.step.domain:
+        if not want.step.domain:
+            return mapped
+        # numbers are compared with themselves, so before any of them changes its place
+        own = mapped
+        if not want.step.elementwise:
+            own = apply(_elementwise_part(want.step), array.astype(np.float64), groups=groups, workers=1)
+        outside = np.isnan(np.ma.filled(own, 0)) & np.isfinite(np.ma.filled(array, np.nan).astype(np.float64))
+        if outside.any():
             row = _first_row(outside)
             raise DataError(
                 f"column {want.column.name!r}: {want.via} needs {want.step.domain}, got {array[row]} in row "
                 f"{first_row + row} ({place}). Choose another technique, or leave such rows out."
             )
         return mapped
+
+
+def _elementwise_part(step: Map) -> Map:
+    """What it does up to the first step that mixes or moves numbers."""
+    steps = step.maps if isinstance(step, Chain) else (step,)
+    return chain(*itertools.takewhile(lambda one: one.elementwise, steps))
 
 
 def _first_row(found: np.ndarray) -> int:

@@ -10,6 +10,7 @@ columns are stacked, mapped at once and taken apart again, so 100,000 columns co
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -23,9 +24,9 @@ from tfnorm import codec, maps
 from tfnorm.errors import ArtefactError, ChoiceError, DataError, NotInvertibleError
 from tfnorm.keys import Keys
 from tfnorm.lookups import Lookup
+from tfnorm.maps import Shape
 
 Tensor = Any
-Shape = tuple[int | None, ...]
 
 _INTEGERS = [f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)]
 _NUMBERS = frozenset([*_INTEGERS, "bool", "float16", "bfloat16", "float32", "float64"])
@@ -75,18 +76,25 @@ class _Block:
 
     names: list[str]
     values: Tensor
-    layout: str  # "stacked" (n, columns) of (n,), "joined" (n, columns) of (n, 1), "alone" as the one column came
+    # "stacked" (n, columns) of (n,), "joined" (n, columns) of (n, 1), "alone" as the one column came, "number" (n, 1) of (n,)
+    layout: str
+    marks: bool  # whether as many marks of what was missing follow the values
 
-    def columns(self, *, flat: bool) -> Iterable[tuple[str, Tensor]]:
-        """Each column in the shape in which it came; `flat`, as (n, width)."""
-        values, count = self.values, len(self.names)
+    def columns(self, *, flat: bool) -> Iterator[tuple[str, Tensor]]:
+        """Each column in the shape in which it came, and each that has marks followed by these; `flat`, as (n, width)."""
+        halves = ops.split(self.values, 2, axis=-1) if self.marks else [self.values]
+        kinds = [self._parts(half, flat) for half in halves]
+        for i, name in enumerate(self.names):
+            yield from zip((name, maps.mark_name(name)), (parts[i] for parts in kinds), strict=False)
+
+    def _parts(self, values: Tensor, flat: bool) -> Sequence[Tensor]:
         if self.layout == "alone":
-            parts = [ops.expand_dims(values, -1) if flat and len(values.shape) == 1 else values]
-        elif self.layout == "joined" or flat:
-            parts = ops.split(values, count, axis=-1)
-        else:
-            parts = ops.unstack(values, count, axis=-1)
-        return zip(self.names, parts, strict=True)
+            return [ops.expand_dims(values, -1) if flat and len(values.shape) == 1 else values]
+        if self.layout == "number":
+            return [values if flat else ops.squeeze(values, -1)]
+        if self.layout == "joined" or flat:
+            return list(ops.split(values, len(self.names), axis=-1))
+        return list(ops.unstack(values, len(self.names), axis=-1))
 
 
 @keras.saving.register_keras_serializable(package="tfnorm")
@@ -96,7 +104,9 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
     Shapes: a dict of columns gives a dict, fitted columns mapped and others untouched; `bare` takes and gives the one
     column's tensor; with `like`, the way back is `layer(y, like=x)`: what sample-wise maps forget is taken from the raw
     samples x; `concatenate` gives one tensor (n, total) of the fitted columns in their order, scalars (n,) and
-    (n, 1) being one position. The last axis of a column is its features.
+    (n, 1) being one position. The last axis of a column is its features, of which a map may give more or fewer. Marks of
+    what was missing (`impute(indicator=True)`) follow the values on that axis, (n,) becoming (n, 2); in a dict they are a
+    column of their own, "age_missing" for "age", which goes back into "age" on the way back.
 
     By key: columns whose technique is by key find their numbers by the key columns, which come in the same dict, also where the
     layer is `bare`. Rows of a key that the fit has not seen get the numbers of all rows, or NaN (unseen "missing" and "error":
@@ -188,28 +198,67 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
         lacking = [name for group, name in self._members(fitted) if self.like and group.needs_like and name not in raw]
         if lacking:
             raise DataError(f"like: the raw samples of {listed(lacking)} are missing. It has {listed(raw)}")
-        blocks = list(self._blocks(fitted, raw, self._groups_of(inputs, fitted)))
-        if self.bare:
+        blocks = list(self._blocks(fitted, self._named(inputs), raw, self._groups_of(inputs, fitted)))
+        if self.bare and not self.inverse:
             return blocks[0].values
-        if self.concatenate and len(blocks) == 1 and blocks[0].layout != "alone":
+        if self.concatenate and len(blocks) == 1 and blocks[0].layout in ("stacked", "joined") and not blocks[0].marks:
             return blocks[0].values  # already side by side, and a block is in fitted order
-        mapped = {name: values for block in blocks for name, values in block.columns(flat=self.concatenate)}
+        mapped = dict(pair for block in blocks for pair in block.columns(flat=self.concatenate))
+        if self.bare:
+            return next(iter(mapped.values()))
         if self.concatenate:
-            return ops.concatenate([mapped[name] for name in self._fit.steps], axis=-1)
-        return {**inputs, **mapped}
+            return ops.concatenate([mapped[one] for name in self._fit.steps for one in self._named_of(name)], axis=-1)
+        return self._beside(inputs, mapped)
 
     def compute_output_spec(self, inputs: Tensor, like: Any = None, training: Any = None) -> Any:  # noqa: ARG002
         fitted, dtype = self._fitted(inputs), self._result_dtype
+        shapes = {name: tuple(x.shape) for name, x in fitted.items()}
         if self.bare or self.concatenate:
-            shapes = [x.shape for x in fitted.values()]
-            return keras.KerasTensor(shapes[0] if self.bare else _shape_of_all(shapes), dtype)
-        return {name: keras.KerasTensor(x.shape, dtype if name in fitted else x.dtype) for name, x in inputs.items()}
+            return keras.KerasTensor(self._result_shapes(shapes), dtype)
+        found = {name: keras.KerasTensor(shape, dtype) for name, shape in self._result_shapes(shapes).items()}
+        return self._beside({name: keras.KerasTensor(x.shape, x.dtype) for name, x in inputs.items()}, found)
 
     def compute_output_shape(self, input_shape: Any, like_shape: Any = None) -> Any:  # noqa: ARG002  # Keras' name for it
         shapes = self._named(input_shape)
         for group, name in self._members(shapes):
             self._check(name, group, tuple(shapes[name]))
-        return _shape_of_all([shapes[name] for name in self._fit.steps]) if self.concatenate else input_shape
+        found = self._result_shapes({name: tuple(shapes[name]) for name in self._fit.steps if name in shapes})
+        return found if self.bare or self.concatenate else self._beside(input_shape, found)
+
+    def _result_shapes(self, shapes: Mapping[str, Shape]) -> Any:
+        """The shapes of the results: by name, or the one there is."""
+        found: dict[str, Shape] = {}
+        for name, came in shapes.items():
+            step = self._fit.steps[name]
+            wide = (*came, 1) if _is_number(step, came) else came
+            result = step.shape(wide, inverse=self.inverse)
+            if len(wide) > len(came) and (self.inverse or not (self.bare or self.concatenate)):
+                result = came
+            elif self._gives_marks(step):
+                result = (*result[:-1], None if result[-1] is None else result[-1] // 2)
+            found |= dict.fromkeys(self._named_of(name), result)
+        if self.bare:
+            return next(iter(found.values()))
+        return _shape_of_all(list(found.values())) if self.concatenate else found
+
+    def _gives_marks(self, step: maps.Map) -> bool:
+        """Whether the marks of what was missing are columns of their own."""
+        return step.marks and not self.inverse and not self.bare
+
+    def _named_of(self, name: str) -> tuple[str, ...]:
+        """The columns that one becomes."""
+        return (name, maps.mark_name(name)) if self._gives_marks(self._fit.steps[name]) else (name,)
+
+    def _beside(self, inputs: Mapping[str, Any], mapped: Mapping[str, Any]) -> dict[str, Any]:
+        """What came, with the mapped columns in their places, and marks beside theirs."""
+        found: dict[str, Any] = {}
+        marks = [maps.mark_name(name) for name, step in self._fit.steps.items() if step.marks]
+        for name, value in inputs.items():
+            if name in self._fit.steps:
+                found |= {one: mapped[one] for one in self._named_of(name)}
+            elif name not in marks:
+                found[name] = value
+        return found
 
     def compute_mask(self, inputs: Tensor, previous_mask: Any) -> Any:  # noqa: ARG002
         return None if self.concatenate else previous_mask
@@ -222,7 +271,7 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
 
     def _group(self, index: int, members: dict[str, maps.Map]) -> _Group:
         step = _side_by_side(members.values())
-        widths = [features_of(one) for one in members.values()]
+        widths = [one.features() for one in members.values()]
         spans = {
             name: (int(end) - width, int(end))
             for name, width, end in zip(members, widths, np.cumsum(widths), strict=True)
@@ -297,15 +346,22 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
         missing = [name for name in self._fit.steps if name not in inputs]
         if missing and (not self.inverse or len(missing) == len(self._fit.steps)):
             raise DataError(f"fitted columns missing: {listed(missing)}. The input has {listed(inputs)}; pass them all")
+        marks = [maps.mark_name(name) for name, step in self._fit.steps.items() if step.marks]
+        if taken := [mark for mark in marks if mark in inputs and not self.inverse]:
+            raise DataError(
+                f"column {listed(taken)}: is there already, and is what marks of what was missing are called"
+            )
         return inputs
 
     def _check(self, name: str, group: _Group, shape: Shape) -> None:
         features = group.features(name)
+        expected = self._fit.steps[name].width(features) if self.inverse else features
+        allowed = (expected, features, None) if group.step.marks and self.inverse else (expected, None)
         width = shape[-1] if shape else 1
-        if features != 1 and (width not in (features, None) or shape == (None,)):
-            came = f"fitted on {features} features a row, got {width if len(shape) > 1 else 'a scalar'} (shape {shape})"
+        if features != 1 and (width not in allowed or shape == (None,)):
+            came = f"fitted on {expected} features a row, got {width if len(shape) > 1 else 'a scalar'} (shape {shape})"
             raise DataError(f"column {quoted(name)}: {came}. Give rows of that width, or fit again")
-        axes = _sample_axes(group.step)
+        axes = group.step.sample_axes
         if 0 < axes >= len(shape):
             came = f"needs {axes + 1} axes, since samples of {axes} are normalized as one, got shape {shape}"
             raise DataError(f"column {quoted(name)}: {came}. Batch the data before this layer")
@@ -314,25 +370,39 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
             raise DataError(f"column {quoted(name)}: {came}. Flatten it, or leave concatenate out")
 
     def _blocks(
-        self, tensors: dict[str, Tensor], like: Mapping[str, Tensor], groups: Mapping[tuple[str, ...], Tensor]
+        self,
+        tensors: dict[str, Tensor],
+        came: Mapping[str, Tensor],
+        like: Mapping[str, Tensor],
+        groups: Mapping[tuple[str, ...], Tensor],
     ) -> Iterator[_Block]:
-        """Columns of one kind, type and shape are put side by side, mapped at once."""
+        """Columns of one kind, type and shape are put side by side, mapped at once; on the way back each with its marks."""
         for group in self._fit.groups:
             together: dict[tuple[str, int, str], list[str]] = {}
             for name in group.spans:
                 if name in tensors:
                     x = tensors[name]
-                    key = (keras.backend.standardize_dtype(x.dtype), len(x.shape), _layout(group, name, tuple(x.shape)))
+                    layout = "alone" if self.inverse and group.step.marks else _layout(group, name, tuple(x.shape))
+                    key = (keras.backend.standardize_dtype(x.dtype), len(x.shape), layout)
                     together.setdefault(key, []).append(name)
+            marks = self._gives_marks(group.step)
+            marked = [one for one in group.spans if self.inverse and group.step.marks and maps.mark_name(one) in came]
             for (_, _, layout), names in together.items():
                 if layout == "alone" or len(names) == 1:
                     for name in names:
-                        raw = like[name] if self.like and group.needs_like else None
-                        yield _Block([name], self._mapped(group, [name], tensors[name], groups, raw), "alone")
+                        x, raw = tensors[name], like[name] if self.like and group.needs_like else None
+                        number = _is_number(self._fit.steps[name], tuple(x.shape))
+                        if name in marked:
+                            halves = [x, ops.cast(came[maps.mark_name(name)], x.dtype)]
+                            x = ops.stack(halves, axis=-1) if number else ops.concatenate(halves, axis=-1)
+                        elif number:
+                            x = ops.expand_dims(x, -1)
+                        y = self._mapped(group, [name], x, groups, raw)
+                        yield _Block([name], y, "number" if number else "alone", marks)
                 else:
                     beside = ops.stack if layout == "stacked" else ops.concatenate
                     x = beside([tensors[name] for name in names], axis=-1)
-                    yield _Block(names, self._mapped(group, names, x, groups), layout)
+                    yield _Block(names, self._mapped(group, names, x, groups), layout, marks)
 
     def _mapped(
         self,
@@ -349,6 +419,8 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
         if not group.weights[precision]:
             x = ops.cast(x, precision)
         features = sum(group.features(name) for name in names)
+        if self.inverse:
+            features = step.width(features)
         if features != 1 and x.shape[-1] is None:  # a width seen only when run: 1 must not spread to all features
             x = ops.reshape(x, (*ops.shape(x)[:-1], features))
         bound = step.bound(groups, len(x.shape), ops) if step.keyed() else step
@@ -372,6 +444,11 @@ def _decoded(columns: Any) -> dict[str, maps.Map]:
 def _whole(name: str, step: maps.Map) -> maps.Map:
     """The map with float64 arrays of one entry a feature each."""
     arrays = {field: np.atleast_1d(np.asarray(value, np.float64)) for field, value in step.arrays().items()}
+    if not _shares(step):
+        step = step.with_arrays(arrays)
+        if flaw := step.flaw(step.features()):
+            raise ArtefactError(f"column {quoted(name)}: {flaw}")
+        return step
     features = max(map(len, arrays.values()), default=1)
     for field, value in arrays.items():
         if not value.size or len(value) not in (1, features):
@@ -383,6 +460,9 @@ def _alike(steps: dict[str, maps.Map]) -> Iterator[dict[str, maps.Map]]:
     """Columns that can share arrays, together: of one class and settings, float32 holding all numbers or none."""
     groups: dict[Any, dict[str, maps.Map]] = {}
     for name, step in steps.items():
+        if not _shares(step):
+            groups[name] = {name: step}
+            continue
         trailing = tuple((field, value.shape[1:]) for field, value in step.arrays().items())
         groups.setdefault((type(step), step.settings(), trailing), {})[name] = step
     for group in groups.values():
@@ -409,32 +489,35 @@ def keys_of(steps: Iterable[maps.Map]) -> list[Keys]:
     return list(found.values())
 
 
-def features_of(step: maps.Map) -> int:
-    """How many numbers a row must have; 1 stands for any."""
-    return max(map(len, step.arrays().values()), default=1)
+def _shares(step: maps.Map) -> bool:
+    """Whether its numbers may lie beside those of other columns: each is of one feature, the same all the way."""
+    *before, last = step.maps if isinstance(step, maps.Chain) and step.maps else (step,)
+    return all(one.elementwise for one in before) and (last.elementwise or last.marks or not step.arrays())
 
 
-def _sample_axes(step: maps.Map) -> int:
-    """How many trailing axes make the sample that is mapped as one: none where each number is mapped by itself."""
-    if isinstance(step, maps.Chain):
-        return max(map(_sample_axes, step.maps), default=0)
-    return 0 if step.elementwise else max((-axis for axis in getattr(step, "axes", (-1,))), default=1)
+def _is_number(step: maps.Map, shape: Shape) -> bool:
+    """Whether it is one number a row that the map makes several of, or did: such need an axis of their own."""
+    return len(shape) < 2 and not step.elementwise and step.features() == 1 and step.width(1) != 1
 
 
 def _layout(group: _Group, name: str, shape: Shape) -> str:
-    if not group.step.elementwise or group.features(name) != 1:
+    if not (group.step.elementwise or group.step.marks) or group.features(name) != 1:
         return "alone"
     return "stacked" if len(shape) < 2 else "joined" if shape[1:] == (1,) else "alone"
 
 
 def _rounding_is_harmless(step: maps.Map) -> bool:
     """Whether raw data may arrive rounded to float32: where the results lie, does it move them by less than 1e-6?"""
-    if step.lost or not step.elementwise:
+    if not step.invertible:
         return True
     if step.keyed():
         return _rounding_is_harmless_for_keys(step)
+    steps = step.maps if isinstance(step, maps.Chain) else (step,)
+    side = math.prod(one.size for one in steps if isinstance(one, maps.Patches | maps.JoinPatches))
+    shape = step.shape((4, side, side, step.features()) if step.sample_axes > 1 else (4, step.features()))
+    y = np.reshape([-1.0, 0.0, 0.5, 1.0], (4, *[1] * (len(shape) - 1))) + np.zeros([length or 1 for length in shape])
     with np.errstate(all="ignore"):
-        x = step.inverse(np.array([[-1.0], [0.0], [0.5], [1.0]]) + np.zeros(features_of(step)), np)
+        x = step.inverse(y, np)
         exact, rounded = (maps.run(step, value, np) for value in (x, x.astype("float32").astype("float64")))
         moved = np.abs(rounded - exact) / (1 + np.abs(exact))
     return bool(np.all((moved <= 1e-6) | np.isnan(exact)))
@@ -448,7 +531,7 @@ def _rounding_is_harmless_for_keys(step: maps.Map) -> bool:
     bound = step.bound(groups, 2, np)
     for value in (-1.0, 0.0, 0.5, 1.0):
         with np.errstate(all="ignore"):
-            x = bound.inverse(np.full((rows, features_of(step)), value), np)
+            x = bound.inverse(np.full((rows, step.features()), value), np)
             exact, rounded = (maps.run(bound, one, np) for one in (x, x.astype("float32").astype("float64")))
             moved = np.abs(rounded - exact) / (1 + np.abs(exact))
         if not np.all((moved <= 1e-6) | np.isnan(exact)):

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from tfnorm.covariance import Covariance
 from tfnorm.errors import ChoiceError, DataError
 from tfnorm.gatherings import Gathering, KeyedGathering, Part
 from tfnorm.quantiles import Curve, Quantiles
@@ -45,10 +46,6 @@ class Column:
     @property
     def scalar(self) -> bool:
         return not self.shape
-
-    def rows_of(self, array: np.ndarray) -> np.ndarray:
-        """The column's values as (rows, features)."""
-        return array.reshape(-1, self.features)
 
 
 @dataclass(frozen=True)
@@ -212,14 +209,16 @@ class Profile(Mapping[str, "ColumnProfile"]):
             if len(gathering.places) != len(gathering.parts):
                 return "a statistic is there twice"
             for part in gathering.parts:
-                if part.column not in self._by_name or (
-                    not part.via and part.features != self._by_name[part.column].features
-                ):
+                column = self._by_name.get(part.column)
+                if column is None or part.features < 1 or (not part.via and part.features != column.features):
                     return f"a statistic is of column {part.column!r}, which does not fit"
             if sum(part.features for part in gathering.parts) != gathering.statistic.features:
                 return f"{type(gathering.statistic).__name__} has another number of features than its columns"
             if flaw := gathering.statistic.flaw():
                 return f"{type(gathering.statistic).__name__}: {flaw}"
+            sizes = tuple(part.features for part in gathering.parts)
+            if isinstance(gathering.statistic, Covariance) and gathering.statistic.sizes != sizes:
+                return "Covariance: its blocks are not its columns"
         for keyed in self.keyed:
             if flaw := keyed.flaw():
                 return flaw
@@ -280,6 +279,10 @@ class ColumnProfile:
     @property
     def quantiles(self) -> Quantiles:
         return self.get(Quantiles)
+
+    @property
+    def covariance(self) -> Covariance:
+        return self.get(Covariance)
 
     @property
     def mean(self) -> Any:

@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from tfnorm.maps import Affine, Chain, Clip, Fill, Identity, Map
+from tfnorm.covariance import Covariance
+from tfnorm.maps import Affine, Chain, Clip, Fill, Identity, Limit, Map
 from tfnorm.quantiles import Curve, Quantiles
 from tfnorm.statistics import Count, Extremes, Moments, Statistic
 
@@ -44,6 +45,8 @@ def push(known: Statistics, step: Map, wanted: Collection[type[Statistic]]) -> P
         return Pushed({})
     found: dict[type[Statistic], Any] = {Extremes: _extremes(extremes, steps, filled)}
     straight = _is_straight(extremes, steps) and not filled.any()
+    if Covariance in wanted and straight and Covariance in known:
+        found[Covariance] = known[Covariance].pushed(step)
     lines = Moments in wanted and straight and Moments in known
     if lines:
         found[Moments] = _through_lines(known[Moments], step, steps)
@@ -95,7 +98,7 @@ def _is_straight(extremes: Extremes, steps: tuple[Map, ...]) -> bool:
     ends[np.isinf(ends)] = np.nan  # of a feature without values
     for one in steps:
         mapped = np.asarray(one.forward(ends, np))
-        if isinstance(one, Clip):
+        if isinstance(one, Clip | Limit):
             if not np.array_equal(mapped, ends, equal_nan=True):
                 return False
         elif not isinstance(one, Affine | Identity | Fill):

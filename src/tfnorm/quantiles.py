@@ -256,6 +256,12 @@ class Curve:
         held = mass > 0
         return low[held], high[held], mass[held]
 
+    def across(self, values: np.ndarray) -> np.ndarray:
+        """How many cells begin below and end above each of `values`; where none does, its rank is known."""
+        wide = self.high > self.low
+        begun = np.searchsorted(np.sort(self.low[wide]), values, side="left")
+        return begun - np.searchsorted(np.sort(self.high[wide]), values, side="right")
+
     def rank_error(self) -> float:
         """The widest uncertainty of any value's rank, as a share of all values."""
         if not len(self.count):

@@ -47,7 +47,7 @@ class Policies:
         if self.infinite == "missing" and may_be_infinite:
             all_numbers = np.full(extremes.features, _LARGEST)
             before.append(maps.Within(-all_numbers, all_numbers))
-        if self.constant == "keep" and extremes.constant.any():
+        if self.constant == "keep" and step.elementwise and extremes.constant.any():
             if step.keyed():
                 raise ChoiceError('constant="keep" does not go with numbers by key. Leave the column out of the fit.')
             step = maps.Unless(np.where(extremes.constant, 1.0, 0.0), step)
@@ -65,7 +65,7 @@ class Policies:
                 step = maps.chain(step, clip)
             else:
                 before.append(maps.Clip(low, high))
-        after = [maps.Fill(np.full(extremes.features, self.fill))] if self.missing == "fill" else []
+        after = [maps.Fill(np.full(step.width(extremes.features), self.fill))] if self.missing == "fill" else []
         return maps.chain(*before, step, *after)
 
     def done(self, policy: str) -> str:

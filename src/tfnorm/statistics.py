@@ -13,7 +13,7 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Self
+from typing import ClassVar, Self
 
 import numpy as np
 
@@ -116,6 +116,9 @@ def check_weight(weight: np.ndarray, rows: int) -> np.ndarray:
 @dataclass(frozen=True)
 class Statistic:
     """What every statistic has."""
+
+    joint: ClassVar[bool] = False
+    """Whether features of a column are told of together: then columns side by side stay apart, but a feature does not."""
 
     @classmethod
     def of(cls, rows: np.ndarray, weight: np.ndarray | None = None) -> Self:

@@ -13,6 +13,7 @@ import numpy as np
 from tfnorm.kernels.moments import entry, kernel
 
 PAIRWISE = 128
+BLOCK_VALUES = 1024  # of a block of rows, in the nearest cache
 
 
 @kernel
@@ -73,23 +74,36 @@ def _sum(row, square):
 
 @entry
 def unit(x, order, out):
-    """out = x / norm of each row, of order 1, 2 or infinite; x and out are (rows, values) and contiguous."""
+    """out = x / norm of each row, of order 1, 2 or infinite; x and out are (rows, values) and contiguous.
+
+    Step by step for the rows of a block, so that a row need not wait for the last one's root and division.
+    """
     zero, one = x.dtype.type(0.0), x.dtype.type(1.0)
-    for g in range(len(x)):
-        row, result = x[g], out[g]
-        largest = _largest(row)
-        largest = one if largest == zero else largest
-        for i in range(len(row)):
-            result[i] = row[i] / largest
+    values = x.shape[1]
+    rows = max(1, BLOCK_VALUES // values)
+    divisor = np.empty(rows, x.dtype)
+    for start in range(0, len(x), rows):
+        block, result = x[start : start + rows], out[start : start + rows]
+        for g in range(len(block)):
+            largest = _largest(block[g])
+            divisor[g] = one if largest == zero else largest
+        for g in range(len(block)):
+            by = divisor[g]
+            for i in range(values):
+                result[g, i] = block[g, i] / by
         if order > 2:
-            missing = 0
-            for i in range(len(row)):
-                missing += row[i] != row[i]
-            if missing:
-                result[:] = np.nan
+            for g in range(len(block)):
+                missing = 0
+                for i in range(values):
+                    missing += block[g, i] != block[g, i]
+                if missing:
+                    result[g, :] = np.nan
             continue
-        norm = _sum(result, order == 2)
-        norm = np.sqrt(norm) if order == 2 else norm
-        norm = one if norm == zero else norm
-        for i in range(len(row)):
-            result[i] /= norm
+        for g in range(len(block)):
+            norm = _sum(result[g], order == 2)
+            norm = np.sqrt(norm) if order == 2 else norm
+            divisor[g] = one if norm == zero else norm
+        for g in range(len(block)):
+            by = divisor[g]
+            for i in range(values):
+                result[g, i] /= by

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 Array = Any  # a NumPy array or a tensor of whatever backend Keras runs on
 Namespace = Any  # numpy or keras.ops
+Shape = tuple[int | None, ...]
 
 
 class Runnable(Protocol):
@@ -54,6 +55,9 @@ class Map:
     fills: ClassVar[bool] = False
     """Whether it makes a number of what is missing."""
 
+    marks: ClassVar[bool] = False
+    """Whether the result has, after its values, as many marks of what was missing; tables give these a column of their own."""
+
     restores_like: ClassVar[bool] = False
     """Whether `inverse_like` gives back what `inverse` cannot."""
 
@@ -83,6 +87,23 @@ class Map:
     def limited(self) -> str:
         """What does not come back as it was, in words, where the rest does; empty where everything does."""
         return ""
+
+    @property
+    def sample_axes(self) -> int:
+        """How many trailing axes make the sample that is mapped as one: none where each number is mapped by itself."""
+        return 0 if self.elementwise else 1
+
+    def shape(self, came: Shape, *, inverse: bool = False) -> Shape:  # most leave it as it is
+        """The shape of the result for an array of this shape; None for an axis that is not known."""
+        return came
+
+    def width(self, features: int) -> int:
+        """How many features the result has, for so many."""
+        return self.shape((None, None, None, features))[-1] or 1
+
+    def features(self, width: int = 1) -> int:
+        """How many features a row must have for `width` of them to come out; 1 stands for any."""
+        return max(width, *map(len, self.arrays().values())) if self.arrays() else width
 
     @property
     def domain(self) -> str:
@@ -133,6 +154,10 @@ class Map:
         axes, features last."""
         return self.with_arrays({name: rows_of_table(value, groups, axes, xp) for name, value in self.arrays().items()})
 
+    def taken_off(self) -> Array:
+        """How much the subtraction that it begins with takes off, in the output's units; 0 where there is none."""
+        return 0.0
+
     def flaw(self, features: int) -> str:
         """Why no fit of so many features can have given this; empty where one can. Asked of what a file says."""
         if type(self) is Map:
@@ -164,7 +189,7 @@ def constant(values: np.ndarray, xp: Namespace) -> Array:
     return xp.convert_to_tensor(values) if hasattr(xp, "convert_to_tensor") else values
 
 
-def _high_and_low(x: Array, xp: Namespace) -> tuple[Array, Array | None]:
+def high_and_low(x: Array, xp: Namespace) -> tuple[Array, Array | None]:
     """64-bit integers as an unevaluated sum of two float64, since one holds only 53 bits; floats as they are."""
     if "int64" not in str(x.dtype):
         return x, None
@@ -196,7 +221,7 @@ class Affine(Map):
         return bool((self.scale >= 0).all())
 
     def forward(self, x: Array, xp: Namespace) -> Array:
-        high, low = _high_and_low(x, xp)
+        high, low = high_and_low(x, xp)
         distance = high - self.center
         if low is not None:
             distance = distance + low
@@ -209,6 +234,9 @@ class Affine(Map):
         if self.has_constant:
             divisor = xp.where(divisor == 0, xp.full_like(divisor, float("inf")), divisor)
         return (y - self.offset) / divisor + self.center
+
+    def taken_off(self) -> Array:
+        return np.abs(self.center * self.scale)
 
     def at(self, dtype: str) -> Affine:
         """What rounding the center loses goes into the offset: (x - c) = (x - round(c)) + (round(c) - c)."""
@@ -280,6 +308,21 @@ class Chain(Map):
         return any(step.fills for step in self.maps)
 
     @property
+    def marks(self) -> bool:  # type: ignore[override]  # marks are marks until they are mixed with values
+        return reduce(lambda marked, step: step.marks or (marked and step.elementwise), self.maps, False)
+
+    @property
+    def sample_axes(self) -> int:
+        return max((step.sample_axes for step in self.maps), default=0)
+
+    def shape(self, came: Shape, *, inverse: bool = False) -> Shape:
+        steps = reversed(self.maps) if inverse else self.maps
+        return reduce(lambda shape, step: step.shape(shape, inverse=inverse), steps, came)
+
+    def features(self, width: int = 1) -> int:
+        return reduce(lambda found, step: step.features(found), reversed(self.maps), width)
+
+    @property
     def restores_like(self) -> bool:  # type: ignore[override]  # where each step that loses something does
         return bool(self.lost) and all(step.restores_like or not step.lost for step in self.maps)
 
@@ -318,9 +361,10 @@ class Chain(Map):
     def fits(self, dtype: str) -> bool:
         """Not where a stage takes off much of what an earlier one has rounded already: log1p of a million, say."""
         precision = np.finfo(dtype).eps
-        steps = (one for step in self.maps[1:] for one in step.steps() if not self.maps[0].subtracts_first)
-        later = (step for step in steps if isinstance(step, Affine))
-        return super().fits(dtype) and all(bool((np.abs(s.center * s.scale) * precision < 5e-7).all()) for s in later)
+        later = () if not self.maps or self.maps[0].subtracts_first else self.maps[1:]
+        return all(step.fits(dtype) for step in self.maps) and all(
+            bool((np.asarray(step.taken_off()) * precision < 5e-7).all()) for step in later
+        )
 
     def steps(self) -> tuple[Map, ...]:
         return tuple(one for step in self.maps for one in step.steps())
@@ -340,7 +384,11 @@ class Chain(Map):
     def flaw(self, features: int) -> str:
         if not self.maps:
             return "it is a chain of nothing"
-        return next((flaw for step in self.maps if (flaw := step.flaw(features))), "")
+        for step in self.maps:
+            if flaw := step.flaw(features):
+                return flaw
+            features = step.width(features)
+        return ""
 
     def settings(self) -> tuple[object, ...]:
         return tuple((type(step), step.settings()) for step in self.maps)

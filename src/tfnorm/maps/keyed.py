@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from tfnorm.keys import Keys
-from tfnorm.maps.core import Array, Map, Namespace, Runnable, constant
+from tfnorm.maps.core import Array, Map, Namespace, Runnable, Shape, constant
 
 UNSEEN = ("global", "error", "missing")
 
@@ -80,6 +80,19 @@ class ByKey(Map):
     @property
     def domain(self) -> str:
         return self.inner.domain
+
+    @property
+    def sample_axes(self) -> int:
+        return self.inner.sample_axes
+
+    def shape(self, came: Shape, *, inverse: bool = False) -> Shape:
+        return self.inner.shape(came, inverse=inverse)
+
+    def features(self, width: int = 1) -> int:
+        return max(width, *map(len, self.arrays().values()))
+
+    def taken_off(self) -> Array:
+        return self.inner.taken_off()
 
     def steps(self) -> tuple[Map, ...]:
         return self.inner.steps()

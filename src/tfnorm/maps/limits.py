@@ -14,6 +14,31 @@ from tfnorm.maps.core import Array, Map, Namespace, span
 
 
 @dataclass(frozen=True)
+class Limit(Map):
+    """`y = min(max(x, low), high)`, the same for all features: what `Clip` does where no data set the ends."""
+
+    elementwise: ClassVar[bool] = True
+    rises: ClassVar[bool] = True
+
+    low: float
+    high: float
+
+    def forward(self, x: Array, xp: Namespace) -> Array:
+        inside = xp.where(x < self.low, xp.full_like(x, self.low), x)  # which keeps NaN
+        return xp.where(x > self.high, xp.full_like(x, self.high), inside)
+
+    def inverse(self, y: Array, xp: Namespace) -> Array:
+        return y
+
+    @property
+    def limited(self) -> str:
+        return f"what lies outside {self.low:g} to {self.high:g} comes back as the nearest end"
+
+    def flaw(self, features: int) -> str:
+        return "" if self.low < self.high else "its low must be below its high"
+
+
+@dataclass(frozen=True)
 class Within(Map):
     """`y = x` from low to high, NaN outside."""
 
@@ -69,6 +94,10 @@ class Unless(Map):
     def domain(self) -> str:
         return self.step.domain
 
+    @property
+    def sample_axes(self) -> int:
+        return self.step.sample_axes
+
     def arrays(self) -> dict[str, Array]:
         return {"kept": self.kept, **{f"step.{name}": value for name, value in self.step.arrays().items()}}
 
@@ -81,6 +110,9 @@ class Unless(Map):
 
     def fits(self, dtype: str) -> bool:
         return self.step.fits(dtype)
+
+    def taken_off(self) -> Array:
+        return self.step.taken_off()
 
     def flaw(self, features: int) -> str:
         if self.kept.dtype != np.float64 or self.kept.shape != (features,) or not np.isin(self.kept, (0, 1)).all():

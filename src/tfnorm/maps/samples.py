@@ -53,6 +53,10 @@ class RowNorm(Map):
     def _axes_of(self, x: Array) -> tuple[int, ...]:
         return self.axes or tuple(range(1, len(x.shape)))
 
+    @property
+    def sample_axes(self) -> int:
+        return max((-axis for axis in self.axes), default=1)
+
     def flaw(self, features: int) -> str:
         sound = self.order in (1, 2, np.inf) and all(-32 <= axis < 0 for axis in self.axes)
         sound = sound and len(set(self.axes)) == len(self.axes)
@@ -107,6 +111,10 @@ class Instance(Map):
         if self.epsilon:
             divisor = xp.maximum(divisor, xp.full_like(divisor, self.epsilon))
         return away, least + rest, divisor
+
+    @property
+    def sample_axes(self) -> int:
+        return max((-axis for axis in self.axes), default=1)
 
     def flaw(self, features: int) -> str:
         sound = all(-32 <= axis < 0 for axis in self.axes) and len(set(self.axes)) == len(self.axes)

@@ -321,13 +321,15 @@ def batches_of(reader: Any, columns: Sequence[Column], name: str) -> Iterator[di
         row += batch.num_rows
 
 
-def replace(table: Any, values: Mapping[str, np.ndarray]) -> Any:
+def replace(table: Any, values: Mapping[str, np.ndarray], beside: Mapping[str, str], drop: Sequence[str]) -> Any:
     """A `pyarrow.Table` or `RecordBatch` with other values in these columns."""
     import pyarrow as pa
 
     result = table
     for name, array in values.items():
-        index = table.schema.get_field_index(name)
-        field = pa.field(name, from_numpy(array).type)
-        result = result.set_column(index, field, from_numpy(array))
-    return result
+        index = result.schema.get_field_index(beside.get(name, name))
+        field, column = pa.field(name, from_numpy(array).type), from_numpy(array)
+        result = (
+            result.add_column(index + 1, field, column) if name in beside else result.set_column(index, field, column)
+        )
+    return result.select([name for name in result.schema.names if name not in drop]) if drop else result

@@ -5,7 +5,7 @@ The one law: a library is imported only for its own objects.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -118,12 +118,18 @@ def read_columns(frame: Any, names: list[str]) -> Batch:
     return table.read(pick(table.columns, names, type_name(frame)), 0)
 
 
-def replace_columns(frame: Any, values: Mapping[str, np.ndarray]) -> Any:
+def replace_columns(
+    frame: Any, values: Mapping[str, np.ndarray], *, beside: Mapping[str, str] | None = None, drop: Sequence[str] = ()
+) -> Any:
     """A frame of the same kind with other values in these columns, all else as it was.
 
     An (n, d) array becomes a fixed-size list, in pandas a column of arrays. What is masked becomes null, in pandas'
     columns of NumPy dtypes NaN.
+
+    beside: a new column of `values` -> the one that it is put after.
+    drop: columns that go.
     """
+    beside = beside or {}
     root = library(frame)
     name = type_name(frame)
     if not is_frame(frame) or root not in ("pandas", "polars", "pyarrow") or name == "pyarrow.RecordBatchReader":
@@ -131,7 +137,7 @@ def replace_columns(frame: Any, values: Mapping[str, np.ndarray]) -> Any:
     names = [
         str(column) for column in (frame.collect_schema().names() if name == "polars.LazyFrame" else _names(frame))
     ]
-    missing = [column for column in values if column not in names]
+    missing = [column for column in values if column not in names and column not in beside]
     if missing:
         raise DataError(f"column {quoted(missing)}: not in {name}.{did_you_mean(missing[0], names)}")
     num_rows = None if name == "polars.LazyFrame" else len(frame)
@@ -141,14 +147,14 @@ def replace_columns(frame: Any, values: Mapping[str, np.ndarray]) -> Any:
     if root == "pandas":
         from tfnorm.sources import pandas
 
-        return pandas.replace(frame, values)
+        return pandas.replace(frame, values, beside, drop)
     if root == "polars":
         from tfnorm.sources import polars
 
-        return polars.replace(frame, values)
+        return polars.replace(frame, values, beside, drop)
     from tfnorm.sources import arrow
 
-    return arrow.replace(frame, values)
+    return arrow.replace(frame, values, beside, drop)
 
 
 def column_names(frame: Any) -> list[str]:

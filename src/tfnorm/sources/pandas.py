@@ -139,13 +139,17 @@ def _categories(series: Any, column: Column, first_row: int) -> np.ndarray:
     return np.ma.MaskedArray(values, codes < 0) if (codes < 0).any() else values
 
 
-def replace(frame: Any, values: Mapping[str, np.ndarray]) -> Any:
+def replace(frame: Any, values: Mapping[str, np.ndarray], beside: Mapping[str, str], drop: Sequence[str]) -> Any:
     """The frame with other values in these columns; index, order and all other columns stay as they are."""
     names = {str(name): name for name in frame.columns}
     result = frame.copy(deep=False)
     for name, array in values.items():
-        result[names[name]] = _series(frame[names[name]], array)
-    return result
+        old = names[beside.get(name, name)]
+        if name in beside:
+            result.insert(result.columns.get_loc(old) + 1, name, _series(frame[old], array))
+        else:
+            result[old] = _series(frame[old], array)
+    return result.drop(columns=[names[name] for name in drop]) if drop else result
 
 
 def _series(old: Any, array: np.ndarray) -> Any:

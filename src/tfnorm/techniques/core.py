@@ -81,6 +81,8 @@ class Technique:
             raise ChoiceError(f"{self}: by() is there twice. Name all key columns in one.")
         if not self.needs:
             raise ChoiceError(f"{self} gathers nothing, so it is the same for every key. Leave by() out.")
+        if any(kind.joint for kind in self.needs):
+            raise ChoiceError(f"{self} looks at all features together, and is not solved by key. Leave by() out.")
         if unseen not in UNSEEN:
             raise ChoiceError(f"{self}.by(): unseen must be one of {', '.join(map(repr, UNSEEN))}, got {unseen!r}.")
         if shrink is not None:
@@ -190,6 +192,9 @@ def _setting(kind: TechniqueKind, name: str, value: Any) -> Any:
             if isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value):
                 number = float(value)
                 return int(number) if number.is_integer() and abs(number) < 1 << 53 else number
+        elif one is type(None) and float in hints:
+            if value is None:
+                return value
         elif one is int:
             if isinstance(value, numbers.Integral) and not isinstance(value, bool):
                 return int(value)
@@ -197,7 +202,8 @@ def _setting(kind: TechniqueKind, name: str, value: Any) -> Any:
             value is None or isinstance(value, int) or (isinstance(value, tuple) and all(type(v) is int for v in value))
         ):
             return value
-    raise ChoiceError(f"{kind.name}: {name} must be {' or '.join(map(_meant, hints))}, got {value!r}.")
+    words = " or ".join("None" if one is type(None) else _meant(one) for one in hints)
+    raise ChoiceError(f"{kind.name}: {name} must be {words}, got {value!r}.")
 
 
 def _meant(hint: Any) -> str:
