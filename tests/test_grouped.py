@@ -503,6 +503,7 @@ def test_a_choice_by_key_is_written_and_read() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        ("impute('mean', indicator=True).by('a')", "gives marks of what is missing, and is not solved by key"),
         ("standard.by()", "needs names of columns"),
         ("standard.by(1)", "needs names of columns"),
         ("standard.by('a', 'a')", "each once"),

@@ -92,6 +92,17 @@ def test_unbatched_rows() -> None:
         close(row["vector"], wanted["vector"][i], "float32")
 
 
+def test_marks_of_what_is_missing_go_with_numbers_by_key() -> None:
+    data = table()
+    data["price"][::9] = np.nan
+    fitted = tfnorm.fit(data, {"price": "standard.by('store'), impute(indicator=True)"})
+    got, wanted = fitted.layer()(tensors(data)), fitted.transform(data)
+    for name in ("price", "price_missing"):
+        close(got[name], wanted[name], "float32")
+    back = fitted.layer(inverse=True)(got)["price"]
+    np.testing.assert_allclose(back, data["price"], rtol=1e-5)
+
+
 def test_keys_come_as_n_or_n_1_and_in_any_number_type() -> None:
     data = table()
     fitted = tfnorm.fit(data, {"price": "standard.by('number', unseen='missing')"})
