@@ -508,7 +508,7 @@ def _layout(group: _Group, name: str, shape: Shape) -> str:
 
 def _rounding_is_harmless(step: maps.Map) -> bool:
     """Whether raw data may arrive rounded to float32: where the results lie, does it move them by less than 1e-6?"""
-    if not step.invertible:
+    if step.lost:
         return True
     if step.keyed():
         return _rounding_is_harmless_for_keys(step)
