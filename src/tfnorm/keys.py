@@ -45,7 +45,12 @@ class Keys:
         columns, codes = zip(
             *(column_codes(name, array, place, first_row) for name, array in arrays.items()), strict=True
         )
-        numbers, groups = numbered(_combined(columns, codes))
+        if len(columns) == 1:  # every value is there, and is a key
+            first = int(len(codes[0]) == 0 or codes[0].min() > 0)
+            numbers, groups = np.arange(first, len(columns[0]) + 1), codes[0]
+            groups -= first
+        else:
+            numbers, groups = numbered(_combined(columns, codes))
         keys = cls(columns, _apart(columns, numbers))
         keys.check_number()
         return keys, groups
@@ -88,16 +93,19 @@ class Keys:
 
     def united(self, other: Keys) -> tuple[Keys, np.ndarray, np.ndarray]:
         """The keys of both, and where this one's and the other's are among them, (keys,) int64 each."""
-        if self.columns == other.columns and np.array_equal(self.codes, other.codes):
+        pairs = list(zip(self.columns, other.columns, strict=True))
+        if np.array_equal(self.codes, other.codes) and all(one.same(two) for one, two in pairs):
             return self, np.arange(len(self)), np.arange(len(self))
-        columns, mine, theirs = zip(
-            *(one.united(two) for one, two in zip(self.columns, other.columns, strict=True)), strict=True
-        )
+        columns, mine, theirs = zip(*(one.united(two) for one, two in pairs), strict=True)
         first, second = (_combined(columns, keys._recoded(new)) for keys, new in ((self, mine), (other, theirs)))
         numbers = first if np.array_equal(first, second) else np.union1d(first, second)
         keys = Keys(columns, _apart(columns, numbers))
         keys.check_number()
-        return keys, np.searchsorted(numbers, first), np.searchsorted(numbers, second)
+        same = np.arange(len(numbers))
+        mine, theirs = (
+            same if len(part) == len(numbers) else np.searchsorted(numbers, part) for part in (first, second)
+        )
+        return keys, mine, theirs
 
     def find(self, arrays: Mapping[str, Any], place: str = "", first_row: int = 0) -> np.ndarray:
         """Which key each row has, (n,) int64; `len(self)` for those that are not among them."""
