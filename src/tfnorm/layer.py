@@ -9,9 +9,7 @@ columns are stacked, mapped at once and taken apart again, so 100,000 columns co
 
 from __future__ import annotations
 
-import json
-import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -21,9 +19,10 @@ import numpy as np
 from keras import ops
 
 from tfnorm import codec, maps
-from tfnorm.errors import ArtefactError, ChoiceError, DataError, NotInvertibleError
+from tfnorm.errors import ChoiceError, DataError, NotInvertibleError
 from tfnorm.keys import Keys
-from tfnorm.lookups import Lookup
+from tfnorm.layer_maps import alike, decoded, listed, quoted, rounding_is_harmless, side_by_side
+from tfnorm.lookups import Lookup, keys_of
 from tfnorm.maps import Shape
 
 Tensor = Any
@@ -144,7 +143,7 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
         **kwargs: Any,
     ) -> None:
         super().__init__(autocast=False, **kwargs)
-        steps = _decoded(columns)
+        steps = decoded(columns)
         if not steps:
             raise ChoiceError("Normalize has no columns, so there is nothing to normalize. Fit first: tfnorm.fit(...)")
         if bare and len(steps) != 1:
@@ -160,12 +159,12 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
             raise ChoiceError("like=True goes with inverse=True, where a column is mapped by its samples' own numbers")
         self.bare, self.inverse, self.concatenate, self.fingerprint = bare, inverse, concatenate, str(fingerprint)
         self.like = like
-        groups = [self._group(i, members) for i, members in enumerate(_alike(steps))]
+        groups = [self._group(i, members) for i, members in enumerate(alike(steps))]
         lookups = [self._lookup(i, keys) for i, keys in enumerate(keys_of(steps.values()))]
         self._fit = _Fit(steps, groups, lookups)
         if any(lookup.has_text for lookup in lookups):
             self.supports_jit = False  # XLA has no text
-        self._float32_will_do = all(one.fits_float32 and (inverse or _rounding_is_harmless(one.step)) for one in groups)
+        self._float32_will_do = all(one.fits_float32 and (inverse or rounding_is_harmless(one.step)) for one in groups)
         self.supports_masking = True
         self.built = True  # weights depend on the fit, not on the input
 
@@ -270,7 +269,7 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
         return "float64" if self.variable_dtype == "float64" else "float32"
 
     def _group(self, index: int, members: dict[str, maps.Map]) -> _Group:
-        step = _side_by_side(members.values())
+        step = side_by_side(members.values())
         widths = [one.features() for one in members.values()]
         spans = {
             name: (int(end) - width, int(end))
@@ -428,73 +427,6 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
         return y if len(x.shape) else ops.reshape(y, ())  # one number met weights of shape (1,)
 
 
-def _decoded(columns: Any) -> dict[str, maps.Map]:
-    steps: dict[str, maps.Map] = {}
-    for pair in columns.items() if isinstance(columns, Mapping) else columns or ():
-        named = isinstance(pair, tuple | list) and len(pair) == 2 and isinstance(pair[0], str)
-        if not named or pair[0] in steps:
-            raise ArtefactError(f"columns: expected pairs of a name, there once, and a map, got {str(pair)[:80]}")
-        name, step = pair
-        if not isinstance(step, maps.Map):
-            step = codec.decode(maps.Map, step, f"$.columns[{len(steps)}]")
-        steps[name] = _whole(name, step)
-    return steps
-
-
-def _whole(name: str, step: maps.Map) -> maps.Map:
-    """The map with float64 arrays of one entry a feature each."""
-    arrays = {field: np.atleast_1d(np.asarray(value, np.float64)) for field, value in step.arrays().items()}
-    if not _shares(step):
-        step = step.with_arrays(arrays)
-        if flaw := step.flaw(step.features()):
-            raise ArtefactError(f"column {quoted(name)}: {flaw}")
-        return step
-    features = max(map(len, arrays.values()), default=1)
-    for field, value in arrays.items():
-        if not value.size or len(value) not in (1, features):
-            raise ArtefactError(f"column {quoted(name)}: {field} has shape {value.shape}, expected ({features},)")
-    return step.with_arrays({k: v if len(v) == features else np.repeat(v, features, 0) for k, v in arrays.items()})
-
-
-def _alike(steps: dict[str, maps.Map]) -> Iterator[dict[str, maps.Map]]:
-    """Columns that can share arrays, together: of one class and settings, float32 holding all numbers or none."""
-    groups: dict[Any, dict[str, maps.Map]] = {}
-    for name, step in steps.items():
-        if not _shares(step):
-            groups[name] = {name: step}
-            continue
-        trailing = tuple((field, value.shape[1:]) for field, value in step.arrays().items())
-        groups.setdefault((type(step), step.settings(), trailing), {})[name] = step
-    for group in groups.values():
-        all_fit = _side_by_side(group.values()).fits("float32")
-        narrow = {name: step for name, step in group.items() if all_fit or step.fits("float32")}
-        wide = {name: step for name, step in group.items() if name not in narrow}
-        yield from filter(None, (narrow, wide))
-
-
-def _side_by_side(steps: Iterable[maps.Map]) -> maps.Map:
-    """The maps as one, over all their features."""
-    steps = list(steps)
-    arrays = [step.arrays() for step in steps]
-    return steps[0].with_arrays({field: np.concatenate([one[field] for one in arrays]) for field in arrays[0]})
-
-
-def keys_of(steps: Iterable[maps.Map]) -> list[Keys]:
-    """The sets of keys that some maps need, each once."""
-    found: dict[tuple[str, ...], Keys] = {}
-    for step in steps:
-        for keyed in step.keyed():
-            if found.setdefault(keyed.keys.names, keyed.keys) != keyed.keys:
-                raise ArtefactError(f"columns: two maps have other keys of {listed(keyed.keys.names)}")
-    return list(found.values())
-
-
-def _shares(step: maps.Map) -> bool:
-    """Whether its numbers may lie beside those of other columns: each is of one feature, the same all the way."""
-    *before, last = step.maps if isinstance(step, maps.Chain) and step.maps else (step,)
-    return all(one.elementwise for one in before) and (last.elementwise or last.marks or not step.arrays())
-
-
 def _is_number(step: maps.Map, shape: Shape) -> bool:
     """Whether it is one number a row that the map makes several of, or did: such need an axis of their own."""
     return len(shape) < 2 and not step.elementwise and step.features() == 1 and step.width(1) != 1
@@ -506,50 +438,7 @@ def _layout(group: _Group, name: str, shape: Shape) -> str:
     return "stacked" if len(shape) < 2 else "joined" if shape[1:] == (1,) else "alone"
 
 
-def _rounding_is_harmless(step: maps.Map) -> bool:
-    """Whether raw data may arrive rounded to float32: where the results lie, does it move them by less than 1e-6?"""
-    if step.lost:
-        return True
-    if step.keyed():
-        return _rounding_is_harmless_for_keys(step)
-    steps = step.maps if isinstance(step, maps.Chain) else (step,)
-    side = math.prod(one.size for one in steps if isinstance(one, maps.Patches | maps.JoinPatches))
-    shape = step.shape((4, side, side, step.features()) if step.sample_axes > 1 else (4, step.features()))
-    y = np.reshape([-1.0, 0.0, 0.5, 1.0], (4, *[1] * (len(shape) - 1))) + np.zeros([length or 1 for length in shape])
-    with np.errstate(all="ignore"):
-        x = step.inverse(y, np)
-        exact, rounded = (maps.run(step, value, np) for value in (x, x.astype("float32").astype("float64")))
-        moved = np.abs(rounded - exact) / (1 + np.abs(exact))
-    return bool(np.all((moved <= 1e-6) | np.isnan(exact)))
-
-
-def _rounding_is_harmless_for_keys(step: maps.Map) -> bool:
-    """The same for every key: each a row of its own."""
-    sizes = {keys.names: len(keys) for keys in keys_of([step])}
-    rows = max(sizes.values()) + 1
-    groups = {names: np.minimum(np.arange(rows), size) for names, size in sizes.items()}
-    bound = step.bound(groups, 2, np)
-    for value in (-1.0, 0.0, 0.5, 1.0):
-        with np.errstate(all="ignore"):
-            x = bound.inverse(np.full((rows, step.features()), value), np)
-            exact, rounded = (maps.run(bound, one, np) for one in (x, x.astype("float32").astype("float64")))
-            moved = np.abs(rounded - exact) / (1 + np.abs(exact))
-        if not np.all((moved <= 1e-6) | np.isnan(exact)):
-            return False
-    return True
-
-
 def _shape_of_all(shapes: list[Shape]) -> Shape:
     widths = [shape[-1] if len(shape) > 1 else 1 for shape in shapes]
     batch = next((shape[0] for shape in shapes if shape[0] is not None), None)
     return (batch, None if None in widths else sum(width or 0 for width in widths))
-
-
-def quoted(name: str) -> str:
-    return json.dumps(name, ensure_ascii=False)
-
-
-def listed(names: Iterable[str], most: int = 10) -> str:
-    names = list(names)
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return (", ".join(map(quoted, names[:most])) or "nothing") + more

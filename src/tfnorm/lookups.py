@@ -8,18 +8,29 @@ Null is NaN in a column of floats; tensors of integers and of text have none.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
-from tfnorm.errors import DataError
+from tfnorm.errors import ArtefactError, DataError
 from tfnorm.key_columns import KeyColumn, TextKeys, WholeKeys
-from tfnorm.keys import Keys
+from tfnorm.keys import Keys, listed
+from tfnorm.maps import Map
 
 Tensor = Any
+
+
+def keys_of(steps: Iterable[Map]) -> list[Keys]:
+    """The sets of keys that some maps need, each once."""
+    found: dict[tuple[str, ...], Keys] = {}
+    for step in steps:
+        for keyed in step.keyed():
+            if found.setdefault(keyed.keys.names, keyed.keys) != keyed.keys:
+                raise ArtefactError(f"columns: two maps have other keys of {listed(keyed.keys.names)}")
+    return list(found.values())
 
 
 class Lookup:
