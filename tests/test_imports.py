@@ -50,11 +50,22 @@ MAY: dict[str, set[str]] = {
         *("errors", "codec", "sources", "statistics", "quantiles", "maps", "techniques", "profile", "gather", "fitted"),
         *("choosing", "chains", "rules"),
     },
-    "artefact": {"errors", "codec", "maps", "techniques", "profile", "rules", "fitted", "fitting"},
+    "fading": {"gather", "statistics", "quantiles", "covariance"},
+    "running": {
+        *("errors", "codec", "sources", "statistics", "techniques", "profile", "gather", "fitted", "fitting", "fading"),
+        *("gatherings", "choosing", "chains", "rules"),
+    },
+    "artefact": {"errors", "codec", "maps", "techniques", "profile", "rules", "fitted", "fitting", "running"},
     "lookups": {"errors", "key_columns", "keys", "maps"},
     "layer_maps": {"errors", "codec", "maps"},
     "layer": {"errors", "codec", "keys", "maps", "lookups", "layer_maps"},
     "attach": {"errors", "maps", "lookups", "layer_maps", "layer"},
+    "traced": {"errors", "maps", "statistics", "techniques", "chains"},
+    "tensors": {"fading", "statistics"},
+    "layer_running": {
+        *("errors", "sources", "statistics", "maps", "techniques", "profile", "gather", "fitting", "fading", "running"),
+        *("artefact", "layer", "layer_maps", "traced", "tensors", "chains"),
+    },
     "summary": {"sources", "statistics", "quantiles", "maps", "techniques", "profile", "fitted"},
     "tables": {"sources", "maps", "profile", "fitted", "summary"},
     "files_out": {"errors", "sources", "maps", "unseen", "fitted"},
@@ -77,13 +88,16 @@ LATE = {
     ("fitted", "tables"),
     ("fitted", "layer"),
     ("fitted", "attach"),
+    ("fitted", "layer_running"),
+    ("running", "artefact"),
+    ("running", "layer_running"),
     ("__init__", "fitted"),
 }
 
 # library -> the files that import it; those in OPTIONAL are imported inside functions, when there is need
 LIBRARIES = {
     "numba": {"kernels/moments"},
-    "keras": {"lookups", "layer", "attach", "demo_model"},
+    "keras": {"lookups", "layer", "attach", "traced", "tensors", "layer_running", "demo_model"},
     "tensorflow": {"sources/tensorflow", "lookups"},
     "pandas": {"sources/pandas"},
     "polars": {"sources/polars"},

@@ -127,7 +127,7 @@ def test_pushed_through_straight_lines() -> None:
         np.testing.assert_allclose(found.mean, expected.mean, rtol=1e-7)
         varying = np.ix_([0, 1, 3], [0, 1, 3])
         np.testing.assert_allclose(found.correlation[varying], expected.correlation[varying], rtol=1e-6)
-        assert np.diag(found.scaled()[0])[2] == 0
+        assert np.diag(found.in_units()[0])[2] == 0
     with pytest.raises(TypeError, match="Patches"):
         Covariance.of(MIXED).pushed(Patches(2))
 

@@ -163,6 +163,14 @@ def features_stand_alone(kind: Any, a: np.ndarray) -> None:
         (moments_agree if kind is Moments else equal)(part, kind.of(a[:, j : j + 1]))
 
 
+def scaling_is_weighing(kind: Any, a: np.ndarray, weight: np.ndarray, factor: float) -> None:
+    """S.of(a, weight * factor) == S.of(a, weight).scaled(factor), and each feature may have a factor of its own."""
+    value = kind.of(a, weight).scaled(factor)
+    AGREE.get(kind, equal)(value, kind.of(a, weight * factor))
+    equal(value, kind.of(a, weight).scaled(np.full(a.shape[1], factor)))
+    assert value.flaw() == ""
+
+
 any_float = st.floats(allow_nan=True, allow_infinity=True, width=64)
 near_constant = st.sampled_from([1e9, 1e9 + 1e-6, 1e9 - 1e-6])
 whole_numbers = st.integers(-5, 5).map(float)
@@ -201,6 +209,16 @@ def test_statistics_add_up(kind: Any, rows: Rows) -> None:
 def test_weighted_statistics_add_up(kind: Any, rows: Rows, data: Any) -> None:
     weights = data.draw(st.lists(st.sampled_from([0.0, 1.0, 2.5, 2.0**-9]), min_size=1, max_size=5))
     adds_up(kind, *rows, weight=np.resize(weights, sum(map(len, rows))))
+
+
+@pytest.mark.parametrize("kind", STATISTICS)
+@laws
+@given(rows=row_lists(1), data=st.data())
+def test_scaling_is_weighing(kind: Any, rows: Rows, data: Any) -> None:
+    weights = data.draw(st.lists(st.sampled_from([0.0, 1.0, 2.5, 2.0**-9]), min_size=1, max_size=5))
+    scaling_is_weighing(
+        kind, rows[0], np.resize(weights, len(rows[0])), data.draw(st.sampled_from([0.5, 1.0, 2.0**-30]))
+    )
 
 
 @pytest.mark.parametrize("kind", STATISTICS)
@@ -476,6 +494,12 @@ class Squared(Map):
 
     def inverse(self, y: Any, xp: Any) -> Any:
         return xp.sqrt(y)
+
+
+def test_a_statistic_that_does_not_scale_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Moments, "scaled", Statistic.scaled)
+    with pytest.raises(AssertionError):
+        scaling_is_weighing(Moments, np.array([[1.0], [2.0]]), np.ones(2), 0.5)
 
 
 def test_a_wrong_statistic_fails() -> None:

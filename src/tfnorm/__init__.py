@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from tfnorm.fitting import fit as fit
     from tfnorm.fitting import scan as scan
     from tfnorm.layer import Normalize as Normalize
+    from tfnorm.layer_running import RunningNormalize as RunningNormalize
     from tfnorm.profile import Profile as Profile
+    from tfnorm.running import Running as Running
     from tfnorm.techniques import TECHNIQUES as TECHNIQUES
     from tfnorm.techniques import asinh as asinh
     from tfnorm.techniques import box_cox as box_cox
@@ -69,6 +71,8 @@ _HOME = {
     "fitting": ("fit", "scan"),
     "profile": ("Profile",),
     "layer": ("Normalize",),
+    "layer_running": ("RunningNormalize",),
+    "running": ("Running",),
     "techniques": (
         "TECHNIQUES",
         "asinh",
@@ -116,12 +120,11 @@ def __getattr__(name: str) -> Any:
     """A word's module is loaded when the word is first used (PEP 562)."""
     if name not in _MODULE:
         raise AttributeError(f"module 'tfnorm' has no attribute {name!r}")
-    if name == "Normalize":
+    if name in ("Normalize", "RunningNormalize"):
         from tfnorm.fitted import keras_part
 
-        value = keras_part().Normalize
-    else:
-        value = getattr(importlib.import_module(f"tfnorm.{_MODULE[name]}"), name)
+        keras_part()
+    value = getattr(importlib.import_module(f"tfnorm.{_MODULE[name]}"), name)
     globals()[name] = value
     return value
 
@@ -131,6 +134,7 @@ def __dir__() -> list[str]:
 
 
 if "keras" in sys.modules:
-    # whoever has Keras can then load models with our layer in them; a Keras without a backend says so when it is used
+    # whoever has Keras can then load models with our layers in them; a Keras without a backend says so when it is used
     with contextlib.suppress(ImportError):
         importlib.import_module("tfnorm.attach")
+        importlib.import_module("tfnorm.layer_running")

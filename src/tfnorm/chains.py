@@ -37,6 +37,12 @@ def written(stages: Stages) -> str:
     return ", ".join(map(str, stages))
 
 
+def split(stages: Stages) -> tuple[Stages, Technique | None, Stages]:
+    """The stages before the first that needs statistics, that one (or None), and those after it."""
+    first = next((i for i, stage in enumerate(stages) if stage.needs), None)
+    return (stages, None, ()) if first is None else (stages[:first], stages[first], stages[first + 1 :])
+
+
 @dataclass(frozen=True)
 class Place:
     """Where statistics are gathered: after which stages."""
@@ -60,7 +66,7 @@ def first_places(stages: Stages) -> list[Place]:
     if first < len(stages):
         needing = [stage for stage in stages if stage.needs]
         needed = [kind for stage in needing for kind in stage.needs]
-        if len(needing) > 1:
+        if any({Moments, Quantiles} & set(stage.needs) for stage in needing[1:]):  # to be pushed there
             needed += [Moments, Quantiles]
         there = replace(_place(stages, first, before), by=())
         there = replace(there, kinds=tuple(dict.fromkeys((*there.kinds, *needed))))

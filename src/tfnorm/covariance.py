@@ -143,7 +143,12 @@ class Covariance(Statistic):
             *(np.concatenate([getattr(part, name) for part in parts]) for name in names),
         )
 
-    def scaled(self) -> tuple[np.ndarray, int]:
+    def scaled(self, factor: float | np.ndarray) -> Covariance:
+        first, _ = _pairs(self.ends.tobytes())
+        each = np.broadcast_to(factor, self.features)  # one number a block
+        return replace(self, weight=self.weight * each, products=self.products * each[first])
+
+    def in_units(self) -> tuple[np.ndarray, int]:
         """The population covariance (features, features) in units of 4**k, and k; for one block. Zeros where there is no row."""
         first, second = _pairs(self.ends.tobytes())
         unit = int(self.exponent.max(initial=_SMALLEST))

@@ -451,6 +451,7 @@ def keras_part() -> Any:
     try:
         import tfnorm.attach
         import tfnorm.layer
+        import tfnorm.layer_running
     except ImportError as error:
         if (error.name or "").split(".")[0] not in ("keras", "tensorflow"):
             raise

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tfnorm.chains import Place, first_places, next_places, solve, written
@@ -31,7 +31,7 @@ from tfnorm.maps import Identity, Map
 from tfnorm.profile import Column, Profile
 from tfnorm.quantiles import Quantiles
 from tfnorm.rules import Rules, policies_of, share_of
-from tfnorm.sources import open_source
+from tfnorm.sources import Source, open_source
 from tfnorm.sources.columns import quoted
 from tfnorm.statistics import Count, Extremes, Moments, Statistic
 from tfnorm.techniques import Choosable, Stages
@@ -127,17 +127,7 @@ def fit(
         refuse_infinite(source, [name for name in stages if rules.of(name).infinite == "error"])
         return solved(source, stages, rules)
     opened = open_source(source, weight=weight)
-    by_name = [column.name for column in opened.columns]
-    units = units_of(opened, unit)
-    numeric = [c.name for c in opened.columns if (c.kind == "number" or c.name in units) and c.name != opened.weight]
-    if opened.bare:  # the one column there is was meant, whatever it holds
-        numeric = by_name
-    stages = stages_of(choice, by_name, numeric)
-    left_out = [c for c in opened.columns if c.name not in stages and c.name != opened.weight]
-    if left_out and not isinstance(choice, Mapping):
-        logging.getLogger("tfnorm").info("left as they are: %s", quoted(f"{c.name} ({c.dtype})" for c in left_out))
-    chosen = chosen_columns(opened, list(stages), axis, unit)
-    check_shapes(chosen, stages)
+    stages, chosen, wants = planned(opened, choice, axis, unit)
     keys = check_keys(opened, stages)
     rules = _rules(stages, {column.name: column for column in chosen}, given, share)
     refused = frozenset(name for name in stages if rules.of(name).infinite == "error")
@@ -146,7 +136,7 @@ def fit(
     def read(wants: list[Want]) -> Profile:
         return gather(opened, chosen, wants, infinite=refused, engine=reader, keys=keys, progress=progress)
 
-    profile = read([_want(column, place) for column in chosen for place in first_places(stages[column.name])])
+    profile = read(wants)
     while again := [
         _want(column, place)
         for column in chosen
@@ -159,6 +149,28 @@ def fit(
             )
         profile = profile.with_pass(read(again))
     return solved(profile, stages, rules)
+
+
+def planned(opened: Source, choice: Any, axis: Any, unit: Unit) -> tuple[dict[str, Stages], list[Column], list[Want]]:
+    """What a choice means for a source: each column's techniques, the columns, and what the first pass gathers on them."""
+    by_name = [column.name for column in opened.columns]
+    units = units_of(opened, unit)
+    numeric = [c.name for c in opened.columns if (c.kind == "number" or c.name in units) and c.name != opened.weight]
+    if opened.bare:  # the one column there is was meant, whatever it holds
+        numeric = by_name
+    stages = stages_of(choice, by_name, numeric)
+    left_out = [c for c in opened.columns if c.name not in stages and c.name != opened.weight]
+    if left_out and not isinstance(choice, Mapping):
+        logging.getLogger("tfnorm").info("left as they are: %s", quoted(f"{c.name} ({c.dtype})" for c in left_out))
+    chosen = chosen_columns(opened, list(stages), axis, unit)
+    check_shapes(chosen, stages)
+    check_keys(opened, stages)
+    return stages, chosen, wanted(chosen, stages)
+
+
+def wanted(columns: Sequence[Column], stages: Mapping[str, Stages]) -> list[Want]:
+    """What one pass gathers so that these techniques can be solved."""
+    return [_want(column, place) for column in columns for place in first_places(stages[column.name])]
 
 
 def _want(column: Column, place: Place) -> Want:

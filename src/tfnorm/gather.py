@@ -11,7 +11,7 @@ import hashlib
 import itertools
 import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -65,7 +65,9 @@ class Measured:
     num_shards: int
     statistics: Mapping[type[Statistic], Statistic]
     digest: str  # of the shards' fingerprints, in order
-    grouped: Mapping[tuple[str, ...], Grouped]  # key columns -> the statistics of the wants by these
+    grouped: Mapping[tuple[str, ...], Grouped] = field(
+        default_factory=dict
+    )  # key columns -> statistics of the wants by them
 
     def __add__(self, other: Measured) -> Measured:
         return Measured(
@@ -90,7 +92,8 @@ def gather(
     """Every want's statistics over all rows, in one pass. Infinite values are refused in the columns `infinite`; `keys` are
     the key columns that this or another pass over the same data needs."""
     # all of them in every pass, so that the shards and their fingerprints are the same
-    names = list(dict.fromkeys((*(column.name for column in columns), *keys)))
+    needed = (name for want in wants for name in want.columns)
+    names = list(dict.fromkeys((*(column.name for column in columns), *keys, *needed)))
     by_name = {column.name: column for column in source.columns}
     rows = rows_per_shard(row_bytes([by_name[name] for name in names]))
     total_rows = None if progress is None else source.num_rows or getattr(source, "about_rows", None)
@@ -99,17 +102,33 @@ def gather(
     total = engine(measure, source.shards(names), operator.add)
     if total is None or total.num_rows == 0:
         raise DataError(f"{source.name}: there are no rows to fit. Check the path or the data set.")
-    _refuse_empty_weights(wants, total.statistics)
-    gatherings = tuple(
-        Gathering(_parts(wants, kind, ()), statistic.coarsened() if isinstance(statistic, Quantiles) else statistic)
-        for kind, statistic in total.statistics.items()
-    )
+    profile = finished(profile_of(source.name, source.bare, columns, wants, total))
+    refuse_weightless(profile)
+    return profile
+
+
+def profile_of(source: str, bare: bool, columns: Sequence[Column], wants: Sequence[Want], total: Measured) -> Profile:
+    """What was measured, by column; to be added to, or finished."""
+    gatherings = tuple(Gathering(_parts(wants, kind, ()), statistic) for kind, statistic in total.statistics.items())
     keyed = tuple(
-        KeyedGathering(tuple(_parts(wants, type(one), by) for one in grouped.statistics), grouped.coarsened())
+        KeyedGathering(tuple(_parts(wants, type(one), by) for one in grouped.statistics), grouped)
         for by, grouped in total.grouped.items()
     )
-    provenance = Provenance(source.name, total.num_rows, total.num_shards, total.digest)
-    return Profile(tuple(columns), source.bare, total.num_rows, gatherings, (provenance,), keyed)
+    provenance = Provenance(source, total.num_rows, total.num_shards, total.digest)
+    return Profile(tuple(columns), bare, total.num_rows, gatherings, (provenance,), keyed)
+
+
+def finished(profile: Profile) -> Profile:
+    """The profile as it is kept once the pass is over: with sketches no finer than need be."""
+    coarser = with_statistics(profile, lambda one: one.coarsened() if isinstance(one, Quantiles) else one)
+    keyed = tuple(dataclasses.replace(one, grouped=one.grouped.coarsened()) for one in profile.keyed)
+    return dataclasses.replace(coarser, keyed=keyed)
+
+
+def with_statistics(profile: Profile, change: Callable[[Any], Any]) -> Profile:
+    """The profile with every kind's statistic of all rows changed."""
+    changed = tuple(Gathering(one.parts, change(one.statistic)) for one in profile.gatherings)
+    return dataclasses.replace(profile, gatherings=changed)
 
 
 def _parts(wants: Sequence[Want], kind: type[Statistic], by: tuple[str, ...]) -> tuple[Part, ...]:
@@ -117,15 +136,16 @@ def _parts(wants: Sequence[Want], kind: type[Statistic], by: tuple[str, ...]) ->
     return tuple(Part(want.column.name, want.via, want.features, want.through) for want in found)
 
 
-def _refuse_empty_weights(wants: Sequence[Want], statistics: Mapping[type[Statistic], Statistic]) -> None:
-    count, extremes = statistics[Count], statistics[Extremes]
+def refuse_weightless(profile: Profile) -> None:
+    """A column whose values all have the weight 0 is a mistake, not a constant."""
+    by_kind = {type(one.statistic): one for one in profile.gatherings}
+    count, extremes = by_kind[Count].statistic, by_kind[Extremes].statistic
     assert isinstance(count, Count)
     assert isinstance(extremes, Extremes)
     empty = np.flatnonzero((count.finite > 0) & (extremes.minimum > extremes.maximum))
     if len(empty):
-        wants = [want for want in wants if not want.by]
-        ends = np.cumsum([want.features for want in wants])
-        name = wants[int(np.searchsorted(ends, empty[0], side="right"))].column.name
+        ends = np.cumsum([part.features for part in by_kind[Count].parts])
+        name = by_kind[Count].parts[int(np.searchsorted(ends, empty[0], side="right"))].column
         raise DataError(
             f"column {name!r}: every value has the weight 0. Give some of them weight, or no weights at all."
         )
@@ -176,13 +196,12 @@ class Measure:
         fold: Fold[Measured] = Fold(operator.add)
         first_row = 0
         for batch in recut(batches, self.rows):
-            num_rows = _length(batch)
-            fold.push(self._measured(batch, num_rows, place, first_row))
-            first_row += num_rows
+            fold.push(measured := self.of(batch, place, first_row))
+            first_row += measured.num_rows
             if self.on_rows is not None:
-                self.on_rows(num_rows)
+                self.on_rows(measured.num_rows)
         total = fold.total()
-        return self._empty() if total is None else total
+        return self.nothing() if total is None else total
 
     def _kinds(self, by: tuple[str, ...] = ()) -> list[type[Statistic]]:
         return list(dict.fromkeys(kind for want in self.wants if want.by == by for kind in want.kinds))
@@ -195,11 +214,14 @@ class Measure:
         wants = [want for want in self.wants if want.by == by]
         return {kind: sum(w.features for w in wants if kind in w.kinds) for kind in self._kinds(by)}
 
-    def _empty(self) -> Measured:
+    def nothing(self) -> Measured:
+        """The statistics of no rows."""
         statistics = {kind: kind.nothing(features) for kind, features in self._features(()).items()}
         return Measured(0, 0, statistics, "", {by: Grouped.nothing(by, self._features(by)) for by in self._by()})
 
-    def _measured(self, batch: Batch, num_rows: int, place: str, first_row: int) -> Measured:
+    def of(self, batch: Batch, place: str, first_row: int) -> Measured:
+        """The statistics of rows at hand; `place` and the number of the first row are for errors."""
+        num_rows = _length(batch)
         parts: dict[tuple[str, ...], dict[type[Statistic], list[Statistic]]] = {
             by: {kind: [] for kind in self._kinds(by)} for by in ((), *self._by())
         }

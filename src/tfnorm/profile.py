@@ -117,7 +117,7 @@ class Profile(Mapping[str, "ColumnProfile"]):
         if mine._gathered() != theirs._gathered():
             raise DataError("profiles add only when the same statistics were gathered: fit both with the same choice.")
         return Profile(
-            tuple(_wider(a, b) for a, b in zip(self.columns, other.columns, strict=True)),
+            wider(self.columns, other.columns),
             self.bare,
             self.num_rows + other.num_rows,
             tuple(
@@ -230,6 +230,11 @@ class Profile(Mapping[str, "ColumnProfile"]):
         if len({keyed.grouped.keys.names for keyed in self.keyed}) < len(self.keyed):
             return "statistics by the same keys are there twice"
         return "" if len(self._by_kind) == len(self.gatherings) else "a kind of statistic is there twice"
+
+
+def wider(columns: tuple[Column, ...], others: tuple[Column, ...]) -> tuple[Column, ...]:
+    """The same columns, each of a type and shape that hold both."""
+    return tuple(_wider(a, b) for a, b in zip(columns, others, strict=True))
 
 
 def _wider(a: Column, b: Column) -> Column:

@@ -98,6 +98,19 @@ class Quantiles(Statistic):
         )
         return Quantiles(ends, keys[:used].copy(), levels[:used].copy(), counts[:used].copy())
 
+    def scaled(self, factor: float | np.ndarray) -> Quantiles:
+        return Quantiles(self.ends, self.keys, self.levels, self.counts * self._each(factor))
+
+    def without_dust(self, share: float) -> Quantiles:
+        """Without the cells that hold less than that share of their feature."""
+        kept = self.counts >= self._each(self.total) * share
+        ends = np.concatenate([[0], np.cumsum(kept)])[self.ends]
+        return Quantiles(ends, self.keys[kept], self.levels[kept], self.counts[kept])
+
+    def _each(self, values: float | np.ndarray) -> np.ndarray:
+        """A feature's value for every cell of it."""
+        return np.repeat(np.broadcast_to(values, self.features), np.diff(self.ends, prepend=0))
+
     def take(self, start: int, stop: int) -> Quantiles:
         begin = int(self.ends[start - 1]) if start else 0
         span = slice(begin, int(self.ends[stop - 1]) if stop else 0)
@@ -114,10 +127,6 @@ class Quantiles(Statistic):
         """From the different values of each feature, rising, and how many (or what weight) each has, (features,) `ends` telling
         where a feature's values end."""
         return _settled(cls(ends, _keys(values), np.zeros(len(values), np.uint8), counts))
-
-    def scaled(self, factor: float) -> Quantiles:
-        """As if every row weighed `factor` times as much."""
-        return Quantiles(self.ends, self.keys, self.levels, self.counts * factor)
 
     @classmethod
     def join(cls, parts: Sequence[Quantiles]) -> Quantiles:

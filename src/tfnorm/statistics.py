@@ -139,6 +139,13 @@ class Statistic:
         """The statistic of this one's rows followed by the other's."""
         raise TypeError(f"{type(self).__name__} does not say how it adds")
 
+    def scaled(self, factor: float | np.ndarray) -> Self:  # noqa: ARG002
+        """The statistic of the same rows, each counted `factor` times as much; a number, or one a feature, above 0.
+
+        What asks whether a row counts, and not how much, stays as it is.
+        """
+        return self
+
     @property
     def features(self) -> int:
         return len(getattr(self, dataclasses.fields(self)[0].name))
@@ -330,19 +337,16 @@ class Moments(Statistic):
             low = low - (mean - total)
         return cls(weight, mean, low, exponent, m2, m3, m4)
 
-    def scaled(self, factor: float) -> Moments:
-        """As if every row weighed `factor` times as much."""
-        return Moments(
-            self.weight * factor, self.mean, self.mean_low, self.exponent,
-            self.m2 * factor, self.m3 * factor, self.m4 * factor,
-        )  # fmt: skip
-
     def __add__(self, other: Moments) -> Moments:
         from tfnorm.kernels import moments
 
         out = np.empty((7, self.features))
         moments.add_moments(self._stacked(), other._stacked(), out, self.features)
         return Moments(*out)
+
+    def scaled(self, factor: float | np.ndarray) -> Moments:
+        sums = {name: getattr(self, name) * factor for name in ("weight", "m2", "m3", "m4")}
+        return dataclasses.replace(self, **sums)
 
     def _stacked(self) -> np.ndarray:
         return np.stack([getattr(self, field.name) for field in dataclasses.fields(self)])

@@ -31,7 +31,7 @@ def coarsen(keys, levels, counts, n, most):
 
     One sweep builds the tree of the cells from the levels at which neighbours part, as one builds a Cartesian tree.
     """
-    if n <= 1 or most < 1.0:
+    if n <= 1 or not most > 0.0:
         return n
     depth = 2 * 64 + 2  # levels part ever lower up the stack, a cell and what is nested in it at the same level
     first = np.empty(depth, np.int64)  # of a subtree on the stack: its first cell,
@@ -115,7 +115,7 @@ def coarsen_all(ends, keys, levels, counts, resolution, keep, exact):
             widest = max(widest, np.int64(levels[at]))
         start = ends[j]
         if total > keep if keep >= 0 else n > exact or widest > 0:
-            n = coarsen(keys[used:], levels[used:], counts[used:], n, np.floor(total / resolution))
+            n = coarsen(keys[used:], levels[used:], counts[used:], n, total / resolution)
         used += n
         ends[j] = used
     return used
@@ -139,7 +139,7 @@ def add(a, b, max_cells, resolution, out):
                 total += counts[i]
             parts = 2.0 * resolution
             while n > max_cells:  # finer cells first; rarely twice
-                n = coarsen(keys, levels, counts, n, np.floor(total / parts))
+                n = coarsen(keys, levels, counts, n, total / parts)
                 parts /= 2.0
         used, start_a, start_b = used + n, stop_a, stop_b
         out[0][j] = used

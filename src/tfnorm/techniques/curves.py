@@ -5,8 +5,6 @@ The one law: what they keep, drop and are defined on is the map's own word (`tfn
 
 from __future__ import annotations
 
-import numpy as np
-
 from tfnorm import maps
 from tfnorm.errors import ChoiceError
 from tfnorm.maps import Affine, Map
@@ -155,5 +153,5 @@ def tanh(moments: Moments, extremes: Extremes, spread: float = 0.01) -> Map:
     z = standard().solve({Moments: moments, Extremes: extremes})
     assert isinstance(z, Affine)
     # (1 + tanh v) / 2 = sigmoid(2 v)
-    stretched = Affine(z.center, z.scale * (2 * spread), np.asarray(z.offset * (2 * spread)), z.has_constant)
+    stretched = Affine(z.center, z.scale * (2 * spread), z.offset * (2 * spread), z.has_constant)
     return maps.chain(stretched, maps.Sigmoid())

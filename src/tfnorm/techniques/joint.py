@@ -89,7 +89,7 @@ def _how_many(variances: np.ndarray, components: float | None, features: int) ->
 
 def _principal(covariance: Covariance) -> tuple[np.ndarray, np.ndarray, int]:
     """Variances from the largest down in units of 4**k, their directions (features, number), and k; none without variance."""
-    matrix, unit = covariance.scaled()
+    matrix, unit = covariance.in_units()
     variance = np.diag(matrix)
     varies = np.flatnonzero(variance > 0)
     values, vectors = np.linalg.eigh(matrix[np.ix_(varies, varies)])
