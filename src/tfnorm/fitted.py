@@ -373,13 +373,15 @@ class FittedColumn:
             **kwargs,
         )
 
-    def columns(self, batch: Mapping[str, np.ndarray], *, inverse: bool = False) -> dict[str, np.ndarray]:
+    def columns(
+        self, batch: Mapping[str, np.ndarray], *, inverse: bool = False, groups: Groups | None = None
+    ) -> dict[str, np.ndarray]:
         """The columns that a table gets for this one: itself, and beside it the marks of what was missing, where it has some.
 
-        The batch holds the column, the columns of its keys and, on the way back, that of its marks.
+        The batch holds the column and, on the way back, that of its marks; `groups` tells which keys the rows have
+        (`tfnorm.unseen.groups_of`), where the technique is by key.
         """
-        groups = groups_of({self.name: self.map}, batch, len(batch[self.name])) if self.map.keyed() else None
-        return self._columns(batch, inverse, groups)
+        return self._columns(batch, inverse, groups if self.map.keyed() else None)
 
     def _columns(
         self,
