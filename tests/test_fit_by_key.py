@@ -212,6 +212,7 @@ def test_unseen_keys_never_pass_through_raw(caplog: pytest.LogCaptureFixture) ->
             caplog.clear()
             result = fitted.transform(new)
         assert len(caplog.records) == 1
+        assert fitted.fired == {(name, "unseen"): len(new) for name in choice}
         np.testing.assert_allclose(result["price"], expected, rtol=1e-12)
         np.testing.assert_allclose(
             fitted["price"].inverse(expected, keys="new"), new["price"] + 0 * expected, rtol=1e-12

@@ -41,8 +41,13 @@ MAY: dict[str, set[str]] = {
         *("errors", "engines", "sources", "statistics", "quantiles", "grouped", "maps", "profile", "apply", "unseen"),
         *("gatherings", "sparse", "apply_stored"),
     },
+    "keras_part": set(),
+    "fitted_column": {
+        *("errors", "sources", "maps", "profile", "apply", "apply_stored", "unseen", "gather", "rules", "keras_part")
+    },
     "fitted": {
-        *("errors", "sources", "maps", "techniques", "profile", "apply", "apply_stored", "unseen", "gather", "rules")
+        *("errors", "sources", "maps", "techniques", "profile", "apply", "unseen", "gather", "rules", "keras_part"),
+        "fitted_column",
     },
     "choosing": {"errors", "sources", "maps", "techniques", "profile", "covariance"},
     "pushing": {"statistics", "quantiles", "covariance", "maps"},
@@ -57,7 +62,7 @@ MAY: dict[str, set[str]] = {
     "fading": {"gather", "statistics", "quantiles", "covariance"},
     "running": {
         *("errors", "codec", "sources", "statistics", "techniques", "profile", "gather", "fitted", "fitting", "fading"),
-        *("gatherings", "choosing", "chains", "rules"),
+        *("gatherings", "choosing", "chains", "rules", "keras_part"),
     },
     "artefact": {"errors", "codec", "maps", "techniques", "profile", "rules", "fitted", "fitting", "running"},
     "layer_stored": {"errors", "maps"},
@@ -88,15 +93,16 @@ LATE = {
     ("profile", "artefact"),
     ("profile", "tables"),
     ("fitted", "fitting"),
-    ("fitted", "chains"),
     ("fitted", "artefact"),
     ("fitted", "tables"),
-    ("fitted", "layer"),
+    ("fitted_column", "chains"),
     ("fitted", "attach"),
-    ("fitted", "layer_running"),
+    ("keras_part", "layer"),
+    ("keras_part", "attach"),
+    ("keras_part", "layer_running"),
     ("running", "artefact"),
     ("running", "layer_running"),
-    ("__init__", "fitted"),
+    ("__init__", "keras_part"),
 }
 
 # library -> the files that import it; those in OPTIONAL are imported inside functions, when there is need
