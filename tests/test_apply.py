@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 import tfnorm
-from tfnorm import maps, twins
-from tfnorm.apply import ALONE_BELOW, apply
+from tfnorm import maps
+from tfnorm.apply import twins
+from tfnorm.apply.dense import ALONE_BELOW, apply
 from tfnorm.maps import Map, run
 
 FEATURES = 3

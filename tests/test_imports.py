@@ -32,19 +32,14 @@ MAY: dict[str, set[str]] = {
     "profile": {"errors", "codec", "statistics", "quantiles", "covariance", "keys", "gatherings"},
     "rules": {"errors", "sources", "maps", "statistics", "profile"},
     "sparse": {"errors", "kernels", "sources", "statistics", "quantiles"},
-    "sparing": {"kernels"},
-    "twins": {"kernels", "maps"},
-    "apply": {"engines", "maps", "sparing", "twins"},
-    "apply_stored": {"errors", "sources", "maps", "apply"},
+    "apply": {"errors", "kernels", "engines", "sources", "maps"},
     "unseen": {"errors", "sources", "keys", "maps", "apply"},
     "gather": {
         *("errors", "engines", "sources", "statistics", "quantiles", "grouped", "maps", "profile", "apply", "unseen"),
-        *("gatherings", "sparse", "apply_stored"),
+        *("gatherings", "sparse"),
     },
     "keras_part": set(),
-    "fitted_column": {
-        *("errors", "sources", "maps", "profile", "apply", "apply_stored", "unseen", "gather", "rules", "keras_part")
-    },
+    "fitted_column": {*("errors", "sources", "maps", "profile", "apply", "unseen", "gather", "rules", "keras_part")},
     "fitted": {
         *("errors", "sources", "maps", "techniques", "profile", "apply", "unseen", "gather", "rules", "keras_part"),
         "fitted_column",
@@ -65,16 +60,9 @@ MAY: dict[str, set[str]] = {
         *("gatherings", "choosing", "chains", "rules", "keras_part"),
     },
     "artefact": {"errors", "codec", "maps", "techniques", "profile", "rules", "fitted", "fitting", "running"},
-    "layer_stored": {"errors", "maps"},
-    "lookups": {"errors", "key_columns", "keys", "maps"},
-    "layer_maps": {"errors", "codec", "maps"},
-    "layer": {"errors", "codec", "keys", "maps", "layer_stored", "lookups", "layer_maps"},
-    "attach": {"errors", "maps", "lookups", "layer_maps", "layer"},
-    "traced": {"errors", "maps", "statistics", "techniques", "chains"},
-    "tensors": {"fading", "statistics"},
-    "layer_running": {
-        *("errors", "sources", "statistics", "maps", "techniques", "profile", "gather", "fitting", "fading", "running"),
-        *("artefact", "layer", "layer_maps", "traced", "tensors", "chains"),
+    "layer": {
+        *("errors", "codec", "key_columns", "keys", "sources", "statistics", "maps", "techniques", "profile", "gather"),
+        *("chains", "fitting", "fading", "running", "artefact"),
     },
     "summary": {"sources", "statistics", "quantiles", "maps", "techniques", "profile", "fitted"},
     "tables": {"sources", "maps", "profile", "fitted", "summary"},
@@ -96,20 +84,19 @@ LATE = {
     ("fitted", "artefact"),
     ("fitted", "tables"),
     ("fitted_column", "chains"),
-    ("fitted", "attach"),
     ("keras_part", "layer"),
-    ("keras_part", "attach"),
-    ("keras_part", "layer_running"),
     ("running", "artefact"),
-    ("running", "layer_running"),
     ("__init__", "keras_part"),
 }
 
 # library -> the files that import it; those in OPTIONAL are imported inside functions, when there is need
 LIBRARIES = {
     "numba": {"kernels/moments"},
-    "keras": {"layer", "layer_stored", "lookups", "attach", "traced", "tensors", "layer_running", "demo_model"},
-    "tensorflow": {"sources/tensorflow", "lookups"},
+    "keras": {
+        *(f"layer/{name}" for name in ("attach", "lookups", "normalize", "running", "stored", "tensors", "traced")),
+        "demo_model",
+    },
+    "tensorflow": {"sources/tensorflow", "layer/lookups"},
     "pandas": {"sources/pandas"},
     "polars": {"sources/polars"},
     "scipy": {"sources/scipy"},

@@ -16,9 +16,9 @@ import tensorflow as tf
 
 from test_layer import COLUMNS, affine, apart, expected, table
 from tfnorm import maps
-from tfnorm.attach import attach
 from tfnorm.errors import ArtefactError, ChoiceError, TfnormError
 from tfnorm.layer import Normalize
+from tfnorm.layer.attach import attach
 
 HOSTILE = [
     "",

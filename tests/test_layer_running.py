@@ -20,9 +20,9 @@ from tfnorm import artefact, tensors
 from tfnorm.errors import ArtefactError, ChoiceError, DataError
 from tfnorm.fading import WINDOW
 from tfnorm.layer import Normalize
-from tfnorm.layer_running import RunningNormalize
+from tfnorm.layer.running import RunningNormalize
+from tfnorm.layer.traced import Traced
 from tfnorm.statistics import Count, Extremes, Moments
-from tfnorm.traced import Traced
 
 KEPT = [
     *("standard", "standard(center=False)", "standard(scale=False)", "center", "minmax", "minmax(-1, 1, clip=True)"),

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tfnorm.fitting import fit as fit
     from tfnorm.fitting import scan as scan
     from tfnorm.layer import Normalize as Normalize
-    from tfnorm.layer_running import RunningNormalize as RunningNormalize
+    from tfnorm.layer import RunningNormalize as RunningNormalize
     from tfnorm.profile import Profile as Profile
     from tfnorm.running import Running as Running
     from tfnorm.techniques import TECHNIQUES as TECHNIQUES
@@ -70,8 +70,7 @@ _HOME = {
     "fitted": ("Fitted",),
     "fitting": ("fit", "scan"),
     "profile": ("Profile",),
-    "layer": ("Normalize",),
-    "layer_running": ("RunningNormalize",),
+    "layer": ("Normalize", "RunningNormalize"),
     "running": ("Running",),
     "techniques": (
         "TECHNIQUES",
@@ -136,5 +135,4 @@ def __dir__() -> list[str]:
 if "keras" in sys.modules:
     # whoever has Keras can then load models with our layers in them; a Keras without a backend says so when it is used
     with contextlib.suppress(ImportError):
-        importlib.import_module("tfnorm.attach")
-        importlib.import_module("tfnorm.layer_running")
+        importlib.import_module("tfnorm.layer")

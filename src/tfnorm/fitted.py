@@ -208,8 +208,6 @@ class Fitted:
         target: the column of this fit that `model` predicts, or a fit of the target alone.
         """
         part = keras_part()
-        from tfnorm.attach import attach
-
         if isinstance(target, Fitted):
             if len(target.columns) != 1:
                 raise ChoiceError(f"target has the columns {quoted(target.columns)}; say which one: fitted[name].")
@@ -218,14 +216,14 @@ class Fitted:
         if not isinstance(column, FittedColumn):
             raise ChoiceError(f"target must be a column's name, a fit of it, or fitted[name]; got {target!r}.")
         if any(isinstance(one, part.Normalize) and not one.inverse for one in model._flatten_layers()):
-            return attach(None, model, column.layer(inverse=True))  # its inputs are raw already
+            return part.attach(None, model, column.layer(inverse=True))  # its inputs are raw already
         inputs = {name: step for name, step in self.maps.items() if column.fitted is not self or name != column.name}
         if not inputs:
             raise ChoiceError("the fit has no column but the target, so there are no inputs to normalize.")
         flags = {"bare": self.profile.bare, "missing": self._missing(inputs)}
         normalize = part.Normalize(inputs, **flags, fingerprint=self.fingerprint)
         dtypes = {name: self.profile[name].column.dtype for name in inputs}
-        return attach(normalize, model, column.layer(inverse=True), dtypes=dtypes)
+        return part.attach(normalize, model, column.layer(inverse=True), dtypes=dtypes)
 
     def save(self, path: Any) -> None:
         """Write it as JSON: beside first, then in place, so that a full disk or a kill leaves an old file whole."""

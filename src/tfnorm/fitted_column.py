@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tfnorm.apply import Groups, apply
-from tfnorm.apply_stored import apply_stored
+from tfnorm.apply import Groups, apply, apply_stored
 from tfnorm.errors import ChoiceError, DataError, NotInvertibleError
 from tfnorm.gather import as_numbers
 from tfnorm.keras_part import keras_part

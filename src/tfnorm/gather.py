@@ -16,8 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from tfnorm.apply import apply
-from tfnorm.apply_stored import apply_stored
+from tfnorm.apply import apply, apply_stored
 from tfnorm.engines import Fold
 from tfnorm.engines.threads import Threads
 from tfnorm.errors import ChoiceError, DataError

@@ -6,11 +6,9 @@ from typing import Any
 
 
 def keras_part() -> Any:
-    """The module with the layer. All that saved models may hold is registered then."""
+    """The package with the layers. All that saved models may hold is registered then."""
     try:
-        import tfnorm.attach
         import tfnorm.layer
-        import tfnorm.layer_running
     except ImportError as error:
         if (error.name or "").split(".")[0] not in ("keras", "tensorflow"):
             raise

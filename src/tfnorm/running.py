@@ -218,10 +218,7 @@ class Running:
 
         See `RunningNormalize`, which also tells which techniques a layer can keep. Needs TensorFlow: `pip install 'tfnorm[tf]'`.
         """
-        keras_part()
-        from tfnorm.layer_running import RunningNormalize
-
-        return RunningNormalize.of(self, **kwargs)
+        return keras_part().RunningNormalize.of(self, **kwargs)
 
     def save(self, path: Any) -> None:
         """Write it as JSON, whole or not at all; after `tfnorm.load` updates go on bit for bit as if never saved."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tfnorm.apply import apply, at_work
+from tfnorm.apply.dense import apply, at_work
 from tfnorm.errors import DataError
 from tfnorm.maps import Chain, Map, RowNorm, run, sparse_flaw
 from tfnorm.sources.stored import Ragged, Sparse, Stored

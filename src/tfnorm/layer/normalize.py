@@ -21,9 +21,9 @@ from keras import ops
 from tfnorm import codec, maps
 from tfnorm.errors import ChoiceError, DataError, NotInvertibleError
 from tfnorm.keys import Keys
-from tfnorm.layer_maps import alike, decoded, listed, quoted, rounding_is_harmless, side_by_side
-from tfnorm.layer_stored import is_ragged, is_sparse, is_stored, like_symbol, map_stored, spread
-from tfnorm.lookups import Lookup, keys_of
+from tfnorm.layer.lookups import Lookup, keys_of
+from tfnorm.layer.maps import alike, decoded, listed, quoted, rounding_is_harmless, side_by_side
+from tfnorm.layer.stored import is_ragged, is_sparse, is_stored, like_symbol, map_stored, spread
 from tfnorm.maps import Shape
 
 Tensor = Any

@@ -13,9 +13,9 @@ from typing import Any
 import keras
 
 from tfnorm.errors import ChoiceError, TfnormError
-from tfnorm.layer import Normalize
-from tfnorm.layer_maps import listed, quoted
-from tfnorm.lookups import keys_of
+from tfnorm.layer.lookups import keys_of
+from tfnorm.layer.maps import listed, quoted
+from tfnorm.layer.normalize import Normalize
 from tfnorm.maps import Map, Shape, mark_name
 
 _SAFE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,99}")

@@ -86,7 +86,7 @@ def _run(name: str, inputs: Any) -> Any:
 
 
 def statistics_of(moments: Any, extremes: Any) -> dict[type[Statistic], Any]:
-    """What techniques ask, of arrays or tensors as `tfnorm.tensors` has them: (5, features) and (runs, 2, features)."""
+    """What techniques ask, of arrays or tensors as `tfnorm.layer.tensors` has them: (5, features) and (runs, 2, features)."""
     zero = np.zeros(moments.shape[1])
     if isinstance(moments, np.ndarray) and isinstance(extremes, np.ndarray):
         (weight, mean, m2, m3, m4), low, high = moments, extremes[:, 0].min(axis=0), extremes[:, 1].max(axis=0)

@@ -3,8 +3,8 @@
 The one law: what the layer knows after some training batches is what `tfnorm.Running` knows of the same rows, and it applies the
 same maps.
 
-Statistics are non-trainable float64 weights (`tfnorm.tensors` gathers them), so an offset a million times the spread costs no
-digits in ten million steps. A technique's formula is that of NumPy, traced (`tfnorm.traced`).
+Statistics are non-trainable float64 weights (`tfnorm.layer.tensors` gathers them), so an offset a million times the spread
+costs no digits in ten million steps. A technique's formula is that of NumPy, traced (`tfnorm.layer.traced`).
 """
 
 from __future__ import annotations
@@ -20,20 +20,21 @@ import keras
 import numpy as np
 from keras import ops
 
-from tfnorm import artefact, maps, tensors
+from tfnorm import artefact, maps
 from tfnorm.chains import split
 from tfnorm.errors import ChoiceError, DataError
 from tfnorm.fading import WINDOW, Fading, Runs
 from tfnorm.fitting import wanted
 from tfnorm.gather import Measured, Want, profile_of
-from tfnorm.layer_maps import listed, quoted
+from tfnorm.layer import tensors
+from tfnorm.layer.maps import listed, quoted
+from tfnorm.layer.traced import Traced, refuse_unkept, solved, statistics_of, tensor_of
 from tfnorm.maps import Shape
 from tfnorm.profile import Column
 from tfnorm.running import NAME, Memory, Running
 from tfnorm.sources import BARE
 from tfnorm.statistics import Count, Extremes, Moments, Statistic
 from tfnorm.techniques import Choosable, Stages, parse
-from tfnorm.traced import Traced, refuse_unkept, solved, statistics_of, tensor_of
 
 Tensor = Any
 _COUNTS = [field.name for field in dataclasses.fields(Count)]

@@ -3,7 +3,7 @@
 The one law: the result is that of `maps.run`, bit for bit, whatever the tiles and threads (a matrix' to the rounding of its
 sums, whose order BLAS chooses by the number of rows). Work goes tile by tile, so that a formula's intermediate values stay in
 cache, and memory is read once and written once. What most columns get, and what NumPy
-does slowly, has a compiled twin (`tfnorm.twins`), for large arrays only: a row must not wait for a compiler.
+does slowly, has a compiled twin (`tfnorm.apply.twins`), for large arrays only: a row must not wait for a compiler.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from tfnorm import sparing
+from tfnorm.apply import sparing
+from tfnorm.apply.twins import Rows, twin
 from tfnorm.engines.threads import default_workers
 from tfnorm.maps import Map, Runnable, working_dtypes
-from tfnorm.twins import Rows, twin
 
 TILE_BYTES = 1 << 19  # of one intermediate value
 SMALL_VALUES = 1 << 12  # up to as many, NumPy's ways are shorter than those around its work
