@@ -16,11 +16,10 @@ from keras import ops
 
 import tfnorm
 from test_laws import equal
-from tfnorm import artefact, tensors
+from tfnorm import artefact
 from tfnorm.errors import ArtefactError, ChoiceError, DataError
 from tfnorm.fading import WINDOW
-from tfnorm.layer import Normalize
-from tfnorm.layer.running import RunningNormalize
+from tfnorm.layer import Normalize, RunningNormalize, tensors
 from tfnorm.layer.traced import Traced
 from tfnorm.statistics import Count, Extremes, Moments
 
