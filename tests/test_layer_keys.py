@@ -232,3 +232,23 @@ def test_attach_to_a_model_of_named_inputs() -> None:
     ready = {**raw, "size": fitted.transform({"size": data["size"]})["size"]}
     wanted = fitted["price"].inverse(other(ready).numpy(), keys=data["store"])
     np.testing.assert_allclose(mixed({**tensors(raw), "store": batch["store"]}), wanted, rtol=1e-5)
+
+
+def test_attach_around_a_sequential_feeds_its_first_layer_as_the_layer_alone() -> None:
+    times = 1_700_000_000_000_000_000 + 20 * np.arange(6)
+    rows = {
+        "time": times,
+        "id": np.array([16777216, 16777217] * 3),
+        "store": np.array(["a", "b", "b"] * 2),
+        "v": times / 7,
+    }
+    fitted = tfnorm.fit(rows, {"time": "standard", "v": "standard.by('id', 'store')"})
+    model = keras.Sequential([fitted.layer(concatenate=True), keras.layers.Dense(1)])
+    batch = {name: tf.constant(value) for name, value in rows.items()}
+    predicted = model({**batch, "price": tf.zeros(6)})  # as in training, with the target among the columns
+    attached = fitted.attach(model, target=tfnorm.fit({"price": [-3.0, 3.0]}, "standard"))
+    assert set(attached.input) == set(rows)
+    np.testing.assert_allclose(attached(batch), 3 * predicted, rtol=1e-6)
+    np.testing.assert_allclose(
+        attached.predict(tf.data.Dataset.from_tensors(batch), verbose=0), 3 * predicted, rtol=1e-6
+    )

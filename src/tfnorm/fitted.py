@@ -215,14 +215,14 @@ class Fitted:
         column = self[target] if isinstance(target, str) else target
         if not isinstance(column, FittedColumn):
             raise ChoiceError(f"target must be a column's name, a fit of it, or fitted[name]; got {target!r}.")
+        dtypes = {name: self.profile[name].column.dtype for name in self.columns}
         if any(isinstance(one, part.Normalize) and not one.inverse for one in model._flatten_layers()):
-            return part.attach(None, model, column.layer(inverse=True))  # its inputs are raw already
+            return part.attach(None, model, column.layer(inverse=True), dtypes=dtypes)  # its inputs are raw already
         inputs = {name: step for name, step in self.maps.items() if column.fitted is not self or name != column.name}
         if not inputs:
             raise ChoiceError("the fit has no column but the target, so there are no inputs to normalize.")
         flags = {"bare": self.profile.bare, "missing": self._missing(inputs)}
         normalize = part.Normalize(inputs, **flags, fingerprint=self.fingerprint)
-        dtypes = {name: self.profile[name].column.dtype for name in inputs}
         return part.attach(normalize, model, column.layer(inverse=True), dtypes=dtypes)
 
     def save(self, path: Any) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import keras
@@ -49,7 +49,7 @@ def attach(
     """
     if not (restore.inverse and restore.bare):
         raise ChoiceError("restore must be Normalize({column: map}, bare=True, inverse=True)")
-    wanted, is_dict = _inputs_of(model)
+    wanted, is_dict = _inputs_of(model, dtypes or {})
     shapes: dict[str, Shape] = {name: tuple(x.shape) for name, x in wanted.items()}
     lone = len(wanted) == 1 and not is_dict
     layer = normalize
@@ -76,10 +76,9 @@ def attach(
         dtype = (dtypes or {}).get(name, layer.compute_dtype) if layer and name in columns else wanted[name].dtype
         raw[name] = keras.Input(shape[1:], dtype=dtype, name=_input_name(name, taken))
     inputs = list(raw)
-    for keys in keys_of([*columns.values(), *restore.columns.values()]):
-        for key in (key for key in keys.columns if key.name not in raw):  # the model does not take it, our layers do
-            dtype = "string" if key.kind == "text" else "int64"
-            raw[key.name] = keras.Input((), dtype=dtype, name=_input_name(key.name, taken))
+    for key, dtype in _key_types([*columns.values(), *restore.columns.values()]).items():
+        if key not in raw:  # the model does not take it, our layers do
+            raw[key] = keras.Input((), dtype=dtype, name=_input_name(key, taken))
     entry = next(iter(raw.values())) if len(raw) == 1 and lone and (layer is None or layer.bare) else raw
     ready = entry if layer is None else layer(entry)
     if isinstance(ready, dict):
@@ -94,12 +93,18 @@ def attach(
         return Attached(entry, restore(back))
 
 
+def _key_types(steps: Iterable[Map]) -> dict[str, str]:
+    """The key columns that these maps need, and the type in which Keras takes them."""
+    found = (key for keys in keys_of(steps) for key in keys.columns)
+    return {key.name: "string" if key.kind == "text" else "int64" for key in found}
+
+
 def _raw(step: Map, shape: Shape) -> Shape:
     """The shape that the map takes to give this one."""
     return step.shape(shape, inverse=True)
 
 
-def _inputs_of(model: Any) -> tuple[dict[str, Any], bool]:
+def _inputs_of(model: Any, dtypes: Mapping[str, str]) -> tuple[dict[str, Any], bool]:
     """What a model takes, by name, as symbolic tensors; and whether it takes them as a dict."""
     if not getattr(model, "built", False):
         raise TfnormError(f"model {quoted(model.name)} is not built. Call it on a batch first")
@@ -109,7 +114,14 @@ def _inputs_of(model: Any) -> tuple[dict[str, Any], bool]:
         return (dict(struct), True) if isinstance(struct, dict) else ({x.name: x for x in tensors}, False)
     shape = (model.get_build_config() or {}).get("input_shape")  # a subclassed model knows what it was called with
     if isinstance(shape, dict):
-        return {name: keras.KerasTensor((None, *one[1:])) for name, one in shape.items()}, True
+        types: dict[str, str] = {}
+        first = model.layers[0] if isinstance(model, keras.Sequential) else None
+        if isinstance(first, Normalize):  # what it leaves out need not come, and what it takes must come unrounded
+            types |= {name: dtypes.get(name, first.compute_dtype) for name in first.columns}
+            types |= _key_types(first.columns.values())
+            shape = {name: one for name, one in shape.items() if name in types or not first.concatenate}
+        inputs = {name: (None, *one[1:]) for name, one in shape.items()}
+        return {name: keras.KerasTensor(one, types.get(name, "float32")) for name, one in inputs.items()}, True
     if not shape or not all(size is None or isinstance(size, int) for size in shape):
         raise TfnormError(f"model {quoted(model.name)}: its inputs are unknown. Call it on a tensor or a dict of them")
     return {"inputs": keras.KerasTensor((None, *shape[1:]))}, False
