@@ -48,7 +48,7 @@ MAY: dict[str, set[str]] = {
     "pushing": {"statistics", "quantiles", "covariance", "maps"},
     "chains": {
         *("errors", "codec", "sources", "statistics", "quantiles", "keys", "grouped", "maps", "techniques", "profile"),
-        "pushing",
+        *("pushing", "covariance"),
     },
     "fitting": {
         *("errors", "codec", "sources", "statistics", "quantiles", "maps", "techniques", "profile", "gather", "fitted"),
@@ -68,6 +68,7 @@ MAY: dict[str, set[str]] = {
     "traced": {"errors", "maps", "statistics", "techniques", "chains"},
     "tensors": {"fading", "statistics"},
     "layer_running": {
+        "layer_stored",
         *("errors", "sources", "statistics", "maps", "techniques", "profile", "gather", "fitting", "fading", "running"),
         *("artefact", "layer", "layer_maps", "traced", "tensors", "chains"),
     },
