@@ -212,3 +212,11 @@ def test_what_running_layers_refuse() -> None:
         tfnorm.RunningNormalize("maxabs")(tf.sparse.from_dense(ROWS), training=True)
     with pytest.raises(TfnormError, match="expected numbers, got string"):
         tfnorm.RunningNormalize()(tf.constant([["a"]]), training=True)
+
+
+@pytest.mark.parametrize("like", [ROWS[:1], ROWS[:7], ROWS[:, :2], ROWS[:, 0], np.full(ROWS.shape, "a")])
+def test_like_must_be_the_samples_themselves(like: Any) -> None:
+    """One row would spread over all, silently."""
+    fitted = tfnorm.fit(ROWS, "standard, instance")
+    with pytest.raises(TfnormError, match="like: column"):
+        fitted.inverse(fitted.transform(ROWS), like=like)

@@ -441,6 +441,14 @@ class FittedColumn:
         if groups is not None and array.ndim and any(len(codes) != len(array) for codes in groups.values()):
             raise DataError(f"column {quoted([self.name])}: has {len(array)} rows, and its keys have another number.")
         if like is not None:
+            if like.dtype.kind not in "biuf":
+                raise DataError(f"like: column {quoted([self.name])}: expected numbers, got {like.dtype}. Cast it.")
+            other = like.ndim != array.ndim or len(like) != len(array)  # along other axes there may be more, or fewer
+            if other or (wide > 1 and like.shape[-1] != wide):
+                raise DataError(
+                    f"like: column {quoted([self.name])}: expected the {len(array)} raw samples that the values belong to, "
+                    f"{wide} features each, got shape {like.shape} for values of shape {array.shape}."
+                )
             y, x = (np.asarray(np.ma.filled(one.astype(np.float64), np.nan)) for one in (array, like))
             step: Any = self.map if groups is None else self.map.bound(groups, x.ndim, np)
             return np.asarray(step.inverse_like(y, x, np))
