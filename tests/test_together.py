@@ -220,3 +220,28 @@ def test_like_must_be_the_samples_themselves(like: Any) -> None:
     fitted = tfnorm.fit(ROWS, "standard, instance")
     with pytest.raises(TfnormError, match="like: column"):
         fitted.inverse(fitted.transform(ROWS), like=like)
+
+
+IMAGES = np.random.default_rng(2).random((30, 4, 4, 2)) + STORE[:30, None, None, None]
+
+
+@pytest.mark.parametrize("rule", [{}, {"out_of_range": "clip", "missing": 0}])
+@pytest.mark.parametrize(
+    ("rows", "choice"),
+    [
+        (IMAGES, [BY, "patches(2)"]),
+        (IMAGES, ["patches(2)", BY]),
+        (IMAGES, ["patches(2)", BY, "whiten", "join_patches(2)"]),
+        (IMAGES, ["standard", "patches(2)", "whiten"]),
+        (ROWS[:30], [BY, "whiten(components=2)"]),
+        (ROWS[:30], [BY, "impute(indicator=True)"]),
+    ],
+)
+def test_maps_of_another_width_by_key_in_the_layer(rows: Any, choice: Any, rule: Any) -> None:
+    data = {"x": rows, "store": STORE[:30]}
+    fitted = tfnorm.fit(data, {"x": choice}, **rule)
+    found, expected = fitted.layer(dtype="float64")(data), fitted.transform(data)
+    for name in set(expected) - {"store"}:
+        np.testing.assert_allclose(found[name], expected[name], atol=1e-9)
+    if "components" not in str(choice):
+        np.testing.assert_allclose(fitted.inverse(expected)["x"], rows, atol=1e-6)

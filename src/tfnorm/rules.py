@@ -144,7 +144,8 @@ def _limits_after(
     rest = np.repeat(np.stack([extremes.minimum_low, extremes.maximum_low]), again, axis=1)
     low, high = affine.forward(ends, np) + rest * affine.scale
     if kind is maps.Within:  # the ends themselves are in, however they are rounded
-        low, high = low - 4 * np.spacing(np.abs(low)), high + 4 * np.spacing(np.abs(high))
+        least = 4 * np.spacing(np.maximum(np.abs(low), np.abs(high)))
+        low, high = low - least, high + least
     limits = kind(np.where(known, low, -_LARGEST), np.where(known, high, _LARGEST))
     return ByKey.of_flat(head.keys, limits, head.unseen) if isinstance(head, ByKey) else limits
 
