@@ -245,3 +245,15 @@ def test_maps_of_another_width_by_key_in_the_layer(rows: Any, choice: Any, rule:
         np.testing.assert_allclose(found[name], expected[name], atol=1e-9)
     if "components" not in str(choice):
         np.testing.assert_allclose(fitted.inverse(expected)["x"], rows, atol=1e-6)
+
+
+@pytest.mark.parametrize("seen", [True, False])
+def test_running_adds_only_over_the_same_axes(seen: bool) -> None:
+    each, over_all = tfnorm.Running("standard"), tfnorm.Running("standard", axis=None)
+    for one in (each, over_all)[: 1 + seen]:
+        one.update(ROWS)
+    for one, other in ((each, over_all), (over_all, each)):
+        with pytest.raises(TfnormError, match="only when"):
+            one + other
+    assert (each + tfnorm.Running("standard")).num_rows == len(ROWS)
+    assert (tfnorm.Running("standard", axis=None).update(ROWS[:, 0]) + tfnorm.Running("standard")).num_rows == len(ROWS)
