@@ -48,7 +48,7 @@ MAY: dict[str, set[str]] = {
     "pushing": {"statistics", "quantiles", "covariance", "maps"},
     "chains": {
         *("errors", "codec", "sources", "statistics", "quantiles", "keys", "grouped", "maps", "techniques", "profile"),
-        "pushing",
+        *("pushing", "covariance"),
     },
     "fitting": {
         *("errors", "codec", "sources", "statistics", "quantiles", "maps", "techniques", "profile", "gather", "fitted"),

@@ -18,6 +18,7 @@ import numpy as np
 
 from tfnorm import maps
 from tfnorm.codec import encode
+from tfnorm.covariance import Covariance
 from tfnorm.errors import ChoiceError
 from tfnorm.grouped import pooled, with_rest
 from tfnorm.keys import Keys, listed
@@ -74,7 +75,7 @@ def first_places(stages: Stages) -> list[Place]:
         for by in dict.fromkeys(stage.grouping.columns for stage in needing if stage.grouping):
             # what a stage by these keys needs, and later ones can make of it
             own = [kind for stage in needing if stage.grouping and stage.grouping.columns == by for kind in stage.needs]
-            kinds = (*ALWAYS, *own, *(kind for kind in needed if kind is not Quantiles))
+            kinds = (*ALWAYS, *own, *(kind for kind in needed if kind not in (Quantiles, Covariance)))
             places.append(replace(there, kinds=tuple(dict.fromkeys(kinds)), by=by))
     return places
 
@@ -191,7 +192,7 @@ def _known(
         keyed = step.keyed()
         if not keyed:
             pushed = push(_there(profile, names, place, wanted), step, wanted)
-        elif Quantiles not in wanted:  # those of each key are pushed by its own numbers, and added up
+        elif not {Quantiles, Covariance} & wanted:  # those of each key are pushed by its own numbers, and added up
             own = _there(profile, names, replace(place, by=keyed[0].keys.names), wanted)
             pushed = _pooled(own, step, wanted) if len({one.keys.names for one in keyed}) == 1 else Pushed({})
         else:

@@ -99,6 +99,9 @@ def chosen_columns(
     if problems:
         raise ChoiceError(f"{source.name}: " + " ".join(problems))
     _check_sparse(sparse, [known[name] for name in names])
+    if isinstance(axis, Mapping) and (strange := [str(name) for name in axis if name not in known]):
+        hint = did_you_mean(strange[0], known)
+        raise ChoiceError(f"axis: column {quoted(strange)}: not in {source.name}, which has {quoted(known)}.{hint}")
     return [
         Column(
             name,

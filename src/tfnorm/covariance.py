@@ -15,7 +15,7 @@ import numpy as np
 
 from tfnorm.codec import packed
 from tfnorm.errors import DataError
-from tfnorm.maps import Affine, Chain, Clip, Identity, Limit, Map
+from tfnorm.maps import Affine, Chain, Clip, Fill, Identity, Limit, Map
 from tfnorm.statistics import Block, Statistic, in_two_parts
 
 MAX_FEATURES = 4096  # of a column: the matrix of as many takes 134 MB, and some such lie in memory at once
@@ -182,13 +182,13 @@ class Covariance(Statistic):
         return found
 
     def pushed(self, step: Map) -> Covariance:
-        """The covariance of what an affine map gives; limits in a chain must take off nothing of these data."""
+        """The covariance of what an affine map gives; limits and fillings in a chain must change nothing of these data."""
         if isinstance(step, Chain):
             found = self
             for one in step.maps:
                 found = found.pushed(one)
             return found
-        if isinstance(step, Identity | Clip | Limit):
+        if isinstance(step, Identity | Clip | Limit | Fill):
             return self
         if not isinstance(step, Affine):
             raise TypeError(f"a covariance goes through straight lines only, not through {type(step).__name__}")

@@ -20,6 +20,7 @@ from tfnorm.profile import Profile
 from tfnorm.rules import Rules
 from tfnorm.sources import BARE
 from tfnorm.sources.columns import did_you_mean, quoted
+from tfnorm.sources.stored import Stored
 from tfnorm.techniques import Stages
 from tfnorm.unseen import groups_of, key_columns
 
@@ -77,7 +78,7 @@ class Fitted:
         ) -> Iterator[dict[str, Any]]:
             """What the table gets for each of the columns."""
             keyed = {name: self.maps[name] for name in names if self.maps[name].keyed()}
-            groups = groups_of(keyed, keys, len(np.atleast_1d(values[names[0]]))) if keyed else None
+            groups = groups_of(keyed, keys, _num_rows(values[names[0]])) if keyed else None
             for name in names:
                 raw = None if like is None else self._of_like(like, name)
                 yield self[name]._columns(values, inverse, groups, raw)
@@ -240,3 +241,7 @@ class Fitted:
         from tfnorm.tables import fitted_html
 
         return fitted_html(self)
+
+
+def _num_rows(array: Any) -> int:
+    return len(array) if isinstance(array, Stored) else len(np.atleast_1d(array))

@@ -221,11 +221,20 @@ class FittedColumn:
             raise DataError(
                 f"expected an array of {len(self.column.shape) + 1} axes with samples first, got shape {array.shape}."
             )
-        if like is not None:
-            y, x = (np.asarray(np.ma.filled(one.astype(np.float64), np.nan)) for one in (array, like))
-            return np.asarray(self.map.inverse_like(y, x, np))
         if groups is not None and array.ndim and any(len(codes) != len(array) for codes in groups.values()):
             raise DataError(f"column {quoted([self.name])}: has {len(array)} rows, and its keys have another number.")
+        if like is not None:
+            if like.dtype.kind not in "biuf":
+                raise DataError(f"like: column {quoted([self.name])}: expected numbers, got {like.dtype}. Cast it.")
+            other = like.ndim != array.ndim or len(like) != len(array)  # along other axes there may be more, or fewer
+            if other or (wide > 1 and like.shape[-1] != wide):
+                raise DataError(
+                    f"like: column {quoted([self.name])}: expected the {len(array)} raw samples that the values belong to, "
+                    f"{wide} features each, got shape {like.shape} for values of shape {array.shape}."
+                )
+            y, x = (np.asarray(np.ma.filled(one.astype(np.float64), np.nan)) for one in (array, like))
+            step: Any = self.map if groups is None else self.map.bound(groups, x.ndim, np)
+            return np.asarray(step.inverse_like(y, x, np))
         if not inverse:
             self._enforce(array)
             for keyed in self.map.keyed():
@@ -246,6 +255,11 @@ class FittedColumn:
             raise DataError(
                 f"{where}: {self.technique}: sparse and ragged rows have no numbers by key. Make them dense."
             )
+        if self.map.marks:
+            raise DataError(
+                f"{where}: {self.technique}: sparse and ragged rows have no place for marks of what was missing. "
+                "Make them dense (padded rows: mask=), or leave indicator out."
+            )
         shape = rows.shape if isinstance(rows, Sparse) else values.shape
         if self.column.features > 1 and (len(shape) < 2 or shape[-1] != self.column.features):
             raise DataError(
@@ -257,21 +271,24 @@ class FittedColumn:
                 'standard(center=False), signed_log; or leave out what is not stored: fit(..., sparse="missing").'
             )
         if not inverse:
-            self._enforce(values)
+            self._enforce(values, rows)
         try:
             return apply_stored(self.map, rows.with_values(values), inverse=inverse)
         except DataError as error:
             raise DataError(f"{where}: {self.technique}: {error}") from None
 
-    def _enforce(self, array: np.ndarray) -> None:
+    def _enforce(self, array: np.ndarray, rows: Stored | None = None) -> None:
         """Count what policies fire on; refuse what they refuse."""
         policies = self.fitted.rules.of(self.name)
         if policies == Policies():
             return
-        counts = policies.counts(array, self.fitted.rules.extremes(self.fitted.profile, self.name))
+        extremes = self.fitted.rules.extremes(self.fitted.profile, self.name)
+        places = rows.places if isinstance(rows, Sparse) and extremes.features > 1 else None
+        counts = policies.counts(array, extremes, places)
         if policies.missing == "error" and "missing" in counts:
             gaps = np.isnan(np.ma.filled(array.astype(np.float64), np.nan))
             row = int(np.flatnonzero(gaps.reshape(len(array), -1).any(axis=1))[0])
+            row = row if rows is None else rows.row_of(row)
             raise DataError(
                 f"column {quoted([self.name])}: {counts['missing']} values are missing, the first in row {row}. "
                 "Mend them, or fit with another policy (missing=0)."

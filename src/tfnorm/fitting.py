@@ -130,6 +130,8 @@ def fit(
     >>> fitted.transform({"age": [30.0]})
     {'age': array([0.5])}
     """
+    if not isinstance(exact, bool):
+        raise ChoiceError(f"exact must be True or False, got {exact!r}.")
     given = {"infinite": infinite, "constant": constant, "missing": missing, "out_of_range": out_of_range}
     if isinstance(source, Profile):
         if axis != -1 or unit is not None or weight is not None or sparse != "zero" or mask is not None:
@@ -223,7 +225,10 @@ def solved(profile: Profile, stages: Mapping[str, Stages], rules: Rules = Rules(
         if policies.missing == "error" and profile[name].count.missing.any():
             missing.append(name)
         may_be_infinite = profile[name].column.dtype.startswith(("float", "bfloat"))
-        steps[name] = policies.around(step, extremes, may_be_infinite=may_be_infinite)
+        try:
+            steps[name] = policies.around(step, extremes, may_be_infinite=may_be_infinite)
+        except ChoiceError as error:
+            raise ChoiceError(f"column {quoted([name])}: {written(chain)}: {error}") from None
     if constant:
         raise ChoiceError(f'columns {quoted(constant)}: constant. Leave them out, or say constant="zero" or "keep".')
     if missing:

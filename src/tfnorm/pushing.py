@@ -80,6 +80,7 @@ def _filled(known: Statistics) -> np.ndarray | None:
 def _extremes(extremes: Extremes, steps: tuple[Map, ...], filled: np.ndarray) -> Extremes:
     empty = extremes.minimum > extremes.maximum
     low, high = np.where(empty, np.nan, extremes.minimum), np.where(empty, np.nan, extremes.maximum)
+    rest = extremes.minimum_low, extremes.maximum_low  # what one float64 does not hold of whole numbers
     for one in steps:
         if isinstance(one, Fill):
             gap = filled > 0
@@ -87,6 +88,10 @@ def _extremes(extremes: Extremes, steps: tuple[Map, ...], filled: np.ndarray) ->
             high = np.where(gap, np.fmax(high, one.value), high)
         else:
             low, high = (np.asarray(one.forward(end, np)) for end in (low, high))
+            if isinstance(one, Affine):
+                low, high = low + rest[0] * one.scale, high + rest[1] * one.scale
+            if not isinstance(one, Identity):
+                rest = np.zeros(1), np.zeros(1)
     none = np.isnan(low) | np.isnan(high)
     zero = np.zeros(len(low))
     return Extremes(np.where(none, np.inf, low), zero, np.where(none, -np.inf, high), zero)
@@ -109,10 +114,11 @@ def _is_straight(extremes: Extremes, steps: tuple[Map, ...]) -> bool:
 
 def _through_lines(moments: Moments, step: Map, steps: tuple[Map, ...]) -> Moments:
     scales = (one.scale for one in steps if isinstance(one, Affine))
-    mantissa, exponent = np.frexp(reduce(np.multiply, scales, np.ones(moments.features)))
+    scale = reduce(np.multiply, scales, np.ones(moments.features))
+    mantissa, exponent = np.frexp(scale)
     return dataclasses.replace(
         moments,
-        mean=np.asarray(step.forward(moments.mean, np)),
+        mean=np.asarray(step.forward(moments.mean, np)) + moments.mean_low * scale,
         mean_low=np.zeros_like(moments.mean),
         exponent=np.clip(moments.exponent + exponent, -1000, 1000),
         m2=moments.m2 * mantissa**2,

@@ -16,6 +16,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import reduce
+from itertools import takewhile
+from numbers import Real
 from operator import add
 from typing import Any, Literal, get_args, get_type_hints
 
@@ -23,7 +25,7 @@ import numpy as np
 
 from tfnorm import maps
 from tfnorm.errors import ChoiceError
-from tfnorm.maps import Affine, Map
+from tfnorm.maps import Affine, ByKey, Map
 from tfnorm.profile import Profile
 from tfnorm.sources.columns import did_you_mean, quoted
 from tfnorm.statistics import Extremes
@@ -47,24 +49,18 @@ class Policies:
         if self.infinite == "missing" and may_be_infinite:
             all_numbers = np.full(extremes.features, _LARGEST)
             before.append(maps.Within(-all_numbers, all_numbers))
-        if self.constant == "keep" and step.elementwise and extremes.constant.any():
-            if step.keyed():
-                raise ChoiceError('constant="keep" does not go with numbers by key. Leave the column out of the fit.')
-            step = maps.Unless(np.where(extremes.constant, 1.0, 0.0), step)
+        if self.constant == "keep" and extremes.constant.any():
+            step = _unless(np.where(extremes.constant, 1.0, 0.0), step)
         if self.out_of_range != "keep":
-            known = extremes.minimum <= extremes.maximum
-            low, high = np.where(known, extremes.minimum, -_LARGEST), np.where(known, extremes.maximum, _LARGEST)
-            if self.out_of_range == "missing":
-                before.append(maps.Within(low, high))
-            elif (
-                isinstance(step, Affine) and step.rises
-            ):  # after it, so that 64-bit integers are subtracted as they are
-                ends = step.forward(np.stack([low, high]), np)
-                ends += np.stack([extremes.minimum_low, extremes.maximum_low]) * step.scale
-                clip = maps.Clip(np.where(known, ends[0], -_LARGEST), np.where(known, ends[1], _LARGEST))
-                step = maps.chain(step, clip)
+            kind = maps.Clip if self.out_of_range == "clip" else maps.Within
+            head, *rest = step.maps if isinstance(step, maps.Chain) else (step,)
+            limits = _limits_after(head, kind, extremes, whole_numbers=not may_be_infinite)
+            if limits is None:
+                known = extremes.minimum <= extremes.maximum
+                low, high = np.where(known, extremes.minimum, -_LARGEST), np.where(known, extremes.maximum, _LARGEST)
+                before.append(kind(low, high))
             else:
-                before.append(maps.Clip(low, high))
+                step = maps.chain(head, limits, *rest)
         after = [maps.Fill(np.full(step.width(extremes.features), self.fill))] if self.missing == "fill" else []
         return maps.chain(*before, step, *after)
 
@@ -72,8 +68,11 @@ class Policies:
         """What a policy does where it fires, in a word."""
         return f"{self.fill:g}" if policy == "missing" and self.missing == "fill" else str(getattr(self, policy))
 
-    def counts(self, x: np.ndarray, extremes: Extremes) -> dict[str, int]:
-        """How many of these raw values each policy fires on, of those that are not to keep them."""
+    def counts(self, x: np.ndarray, extremes: Extremes, places: np.ndarray | None = None) -> dict[str, int]:
+        """How many of these raw values each policy fires on, of those that are not to keep them.
+
+        places: of sparse rows, whose values lie in one line, to which feature each of them belongs.
+        """
         found: dict[str, int] = {}
         data, absent = np.ma.getdata(x), np.ma.getmaskarray(x)
         if self.missing != "keep":
@@ -81,7 +80,8 @@ class Policies:
         if self.infinite == "missing":
             found["infinite"] = int((np.isinf(data) & ~absent).sum())
         if self.out_of_range != "keep":
-            outside = (data < extremes.minimum) | (data > extremes.maximum)
+            low, high = (end if places is None else end[places] for end in (extremes.minimum, extremes.maximum))
+            outside = (data < low) | (data > high)
             found["out_of_range"] = int((outside & ~absent & np.isfinite(data)).sum())
         return {policy: count for policy, count in found.items() if count}
 
@@ -107,6 +107,49 @@ class Rules:
         return reduce(add, [profile[one].extremes for one in self.sharing(name)])
 
 
+def _unless(kept: np.ndarray, step: Map) -> Map:
+    """The map, but for the features that stay as they are; marks of what was missing are put beside these too."""
+    steps = step.maps if isinstance(step, maps.Chain) else (step,)
+    own = tuple(takewhile(lambda one: one.elementwise, steps))
+    rest = steps[len(own) :]
+    if step.keyed():
+        raise ChoiceError('constant="keep" does not go with numbers by key. Leave the column out of the fit.')
+    if not any(one.arrays() for one in steps):
+        return step  # nothing in it is of the data, so that nothing is made of what is constant
+    if not all(one.marks for one in rest):
+        raise ChoiceError(
+            f'constant="keep": features {np.flatnonzero(kept).tolist()[:10]} are constant, and the technique mixes them with '
+            'others. Take them out of the rows, or say constant="zero".'
+        )
+    return maps.chain(maps.Unless(kept, maps.chain(*own)), *rest) if own else step
+
+
+def _limits_after(
+    head: Map, kind: type[maps.Clip | maps.Within], extremes: Extremes, *, whole_numbers: bool
+) -> Map | None:
+    """What limits to the range of the data after a chain's first map, so that 64-bit integers are subtracted as they are; None
+    where it is before it that they are to be limited."""
+    affine = head.flat if isinstance(head, ByKey) else head
+    ends = np.stack([extremes.minimum, extremes.maximum])
+    known = ends[0] <= ends[1]
+    large = whole_numbers and bool((np.abs(ends[:, known]) >= 1 << 53).any())
+    if not (isinstance(affine, Affine) and affine.rises):
+        return None
+    if not large and (kind is maps.Within or head is not affine):
+        return None
+    if kind is maps.Within and not affine.scale.all():
+        return None
+    again = len(affine.scale) // extremes.features
+    known, ends = np.repeat(known, again), np.repeat(ends, again, axis=1)
+    rest = np.repeat(np.stack([extremes.minimum_low, extremes.maximum_low]), again, axis=1)
+    low, high = affine.forward(ends, np) + rest * affine.scale
+    if kind is maps.Within:  # the ends themselves are in, however they are rounded
+        least = 4 * np.spacing(np.maximum(np.abs(low), np.abs(high)))
+        low, high = low - least, high + least
+    limits = kind(np.where(known, low, -_LARGEST), np.where(known, high, _LARGEST))
+    return ByKey.of_flat(head.keys, limits, head.unseen) if isinstance(head, ByKey) else limits
+
+
 def policies_of(names: list[str], **given: Any) -> dict[str, Policies]:
     """From what the user said, a policy for all columns or a mapping from columns to policies, to those that are not default."""
     found: dict[str, dict[str, Any]] = {name: {} for name in names}
@@ -123,7 +166,7 @@ def policies_of(names: list[str], **given: Any) -> dict[str, Policies]:
 
 def _checked(policy: str, said: Any) -> dict[str, Any]:
     words = [word for word in get_args(get_type_hints(Policies)[policy]) if word != "fill"]
-    if policy == "missing" and isinstance(said, int | float) and not isinstance(said, bool) and math.isfinite(said):
+    if policy == "missing" and isinstance(said, Real) and not isinstance(said, bool) and math.isfinite(said):
         return {"missing": "fill", "fill": float(said)}
     if not isinstance(said, str) or said not in words:
         number = ", or a number" if policy == "missing" else ""
@@ -135,7 +178,7 @@ def share_of(share: Any, names: list[str]) -> tuple[tuple[str, ...], ...]:
     """The groups that share: one list of columns, or a list of such lists."""
     if share is None:
         return ()
-    if isinstance(share, str) or not all(isinstance(one, str | list | tuple) for one in share):
+    if not isinstance(share, list | tuple | set) or not all(isinstance(one, str | list | tuple) for one in share):
         raise ChoiceError(f"share must be a list of columns, or a list of such lists, got {share!r}.")
     groups = [tuple(share)] if all(isinstance(one, str) for one in share) else [tuple(one) for one in share]
     flat = [name for group in groups for name in group]

@@ -316,7 +316,21 @@ class Running:
         if isinstance(one, dict) and isinstance(two, tuple):
             one, two = two, one
         alike = set(two.values()) == {one} if isinstance(one, tuple) and isinstance(two, dict) else one == two
-        return alike and (self.half_life, self._infinite) == (other.half_life, other._infinite)
+        same = (self.half_life, self._infinite) == (other.half_life, other._infinite)
+        return alike and same and self._axes_alike(other)
+
+    def _axes_alike(self, other: Running) -> bool:
+        """Whether both keep a statistic a position of the last axis, or one over all, in the same columns."""
+        seen = self._seen or other._seen
+        if seen is None:
+            return bool(self._axis == other._axis)
+        several = [column.name for column in seen.profile.columns if column.shape not in ((), (1,))]
+        return all(self._axis_of(name) == other._axis_of(name) for name in several)
+
+    def _axis_of(self, name: str) -> Any:
+        if self._seen is not None and name in self._seen.axes:
+            return self._seen.axes[name]
+        return self._axis.get(name, -1) if isinstance(self._axis, Mapping) else self._axis
 
     def _empty_copy(self) -> Running:
         choice: Any = self._choice

@@ -130,12 +130,10 @@ def _tiles(
                 part = flat_step if stop - start == rows else step.with_arrays(_repeated(step, tile.size))
                 tile, place = tile.reshape(-1), place.reshape(-1)
                 place[...] = _mapped(part, tile, working, inverse, sparing)
-            elif groups is None:
-                place[...] = _mapped(
-                    step, tile, working, inverse, sparing, None if there is None else there[start:stop]
-                )
             else:
-                place[...] = _mapped(_bound(step, groups, x, slice(start, stop)), tile, working, inverse, np)
+                own = None if there is None else there[start:stop]
+                xp = sparing if groups is None else np
+                place[...] = _mapped(_bound(step, groups, x, slice(start, stop)), tile, working, inverse, xp, own)
 
     return fill
 

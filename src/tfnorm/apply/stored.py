@@ -62,8 +62,9 @@ def _on_steps(step: Map, rows: Ragged, inverse: bool) -> np.ndarray:
 def _by_length(step: Map, rows: Stored, inverse: bool = False) -> np.ndarray:
     """Rows that store as many values make one array together."""
     lengths, out = rows.lengths, apply(step, rows.values[:0].reshape(0, 1, *rows.values.shape[1:]), inverse=inverse)
+    shape = (len(rows.values), *out.shape[2:])  # of steps that are vectors the width may be another one
     masked = isinstance(rows.values, np.ma.MaskedArray)
-    result: np.ndarray = np.ma.empty(rows.values.shape, out.dtype) if masked else np.empty(rows.values.shape, out.dtype)
+    result: np.ndarray = np.ma.empty(shape, out.dtype) if masked else np.empty(shape, out.dtype)
     for length in np.unique(lengths[lengths > 0]):
         at = rows.starts[:-1][lengths == length][:, None] + np.arange(length)
         result[at] = apply(step, rows.values[at], inverse=inverse)

@@ -79,10 +79,8 @@ def rounding_is_harmless(step: maps.Map) -> bool:
         return True
     if step.keyed():
         return _rounding_is_harmless_for_keys(step)
-    steps = step.maps if isinstance(step, maps.Chain) else (step,)
-    side = math.prod(one.size for one in steps if isinstance(one, maps.Patches | maps.JoinPatches))
-    shape = step.shape((4, side, side, step.features()) if step.sample_axes > 1 else (4, step.features()))
-    y = np.reshape([-1.0, 0.0, 0.5, 1.0], (4, *[1] * (len(shape) - 1))) + np.zeros([length or 1 for length in shape])
+    shape = _shape_of_results(step, 4)
+    y = np.reshape([-1.0, 0.0, 0.5, 1.0], (4, *[1] * (len(shape) - 1))) + np.zeros(shape)
     with np.errstate(all="ignore"):
         x = step.inverse(y, np)
         exact, rounded = (maps.run(step, value, np) for value in (x, x.astype("float32").astype("float64")))
@@ -90,15 +88,24 @@ def rounding_is_harmless(step: maps.Map) -> bool:
     return bool(np.all((moved <= 1e-6) | np.isnan(exact)))
 
 
+def _shape_of_results(step: maps.Map, rows: int) -> list[int]:
+    """Of the least that the map gives for so many rows: images are as large as their patches need."""
+    steps = step.maps if isinstance(step, maps.Chain) else (step,)
+    side = math.prod(one.size for one in steps if isinstance(one, maps.Patches | maps.JoinPatches))
+    came = (rows, side, side, step.features()) if step.sample_axes > 1 else (rows, step.features())
+    return [length or 1 for length in step.shape(came)]
+
+
 def _rounding_is_harmless_for_keys(step: maps.Map) -> bool:
     """The same for every key: each a row of its own."""
     sizes = {one.keys.names: len(one.keys) for one in step.keyed()}
     rows = max(sizes.values()) + 1
     groups = {names: np.minimum(np.arange(rows), size) for names, size in sizes.items()}
-    bound = step.bound(groups, 2, np)
+    shape = _shape_of_results(step, rows)
+    bound = step.bound(groups, len(shape), np)
     for value in (-1.0, 0.0, 0.5, 1.0):
         with np.errstate(all="ignore"):
-            x = bound.inverse(np.full((rows, step.features()), value), np)
+            x = bound.inverse(np.full(shape, value), np)
             exact, rounded = (maps.run(bound, one, np) for one in (x, x.astype("float32").astype("float64")))
             moved = np.abs(rounded - exact) / (1 + np.abs(exact))
         if not np.all((moved <= 1e-6) | np.isnan(exact)):

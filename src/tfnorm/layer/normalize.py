@@ -340,6 +340,9 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
         """Sparse rows stay sparse only where the map leaves places alone that store nothing."""
         if is_stored(x) and self._fit.steps[name].keyed():
             raise DataError(f"column {quoted(name)}: sparse and ragged rows have no numbers by key. Make them dense")
+        if is_stored(x) and self._fit.steps[name].marks:
+            came = "sparse and ragged rows have no place for marks of what was missing"
+            raise DataError(f"column {quoted(name)}: {came}. Make them dense, or leave indicator out")
         if group.features(name) > 1 and is_ragged(x) and x.shape[-1] is None:
             came = (
                 f"fitted on {group.features(name)} features a row, got steps of single numbers (shape {tuple(x.shape)})"

@@ -14,7 +14,7 @@ import dataclasses
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import keras
 import numpy as np
@@ -28,6 +28,7 @@ from tfnorm.fitting import wanted
 from tfnorm.gather import Measured, Want, profile_of
 from tfnorm.layer import tensors
 from tfnorm.layer.maps import listed, quoted
+from tfnorm.layer.stored import is_stored, spread
 from tfnorm.layer.traced import Traced, refuse_unkept, solved, statistics_of, tensor_of
 from tfnorm.maps import Shape
 from tfnorm.profile import Column
@@ -78,13 +79,15 @@ class _Batch:
 class RunningNormalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
     """Normalizes by statistics that it gathers itself: of each batch it is called on with `training=True`, then by all so far.
 
-    technique, half_life, axis: as for `tfnorm.Running`; with what was seen, it is made by `running.layer()`. A layer keeps
-        counts, moments and extremes, hence `standard`, `center`, `minmax`, `maxabs`, `mean_range`, `pareto`, `vast`, `tanh`,
-        `sigmoid`, `impute`, and chains such as `"standard, clip(-10, 10)"`. What needs quantiles (`robust`) is refused: keep a
-        `tfnorm.Running` outside of the model and put `running.freeze().layer()` into it.
+    technique, half_life, axis, infinite: as for `tfnorm.Running`, but that a graph cannot raise: where infinite values are an
+        "error" they are left out of the statistics and mapped as any number. With what was seen, it is made by
+        `running.layer()`. A layer keeps counts, moments and extremes, hence `standard`, `center`, `minmax`, `maxabs`,
+        `mean_range`, `pareto`, `vast`, `tanh`, `sigmoid`, `impute` (without marks), and chains such as
+        `"standard, clip(-10, 10)"`. What needs quantiles (`robust`) is refused: keep a `tfnorm.Running` outside of the model
+        and put `running.freeze().layer()` into it.
 
     Shapes: a tensor of any shape with samples first, or a dict of columns, of which those chosen are normalized. A mask
-    (`mask=`, or Keras' own) leaves steps out; a sample without any step does not count as a row.
+    (`mask=`, or Keras' own) leaves steps out, which come out as 0; a sample without any step does not count as a row.
 
     In inference nothing changes. Before the first update, a call that can tell (eager) is an error, and one that cannot (in a
     graph: `predict`) gives NaN. Training stops updating with `layer.freeze()`, at once, even in compiled functions and saved with
@@ -115,6 +118,7 @@ class RunningNormalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has n
         half_life: float | None = None,
         *,
         axis: Any = -1,
+        infinite: Literal["error", "missing"] = "error",
         seen: str | None = None,
         frozen: bool = False,
         **kwargs: Any,
@@ -125,7 +129,7 @@ class RunningNormalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has n
             if not isinstance(start, Running):
                 raise ChoiceError(f"seen must be what a Running wrote, got a {type(start).__name__}.")
         else:
-            start = Running(_unpaired(technique), half_life, axis=_unpaired(axis))
+            start = Running(_unpaired(technique), half_life, axis=_unpaired(axis), infinite=infinite)
         self._start, self._begins_frozen = start, bool(frozen)
         self._fading = None if start.half_life is None else Fading(start.half_life)
         self._axis = _unpaired(axis)
@@ -139,7 +143,8 @@ class RunningNormalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has n
     def of(cls, running: Running, **kwargs: Any) -> RunningNormalize:
         """A layer that goes on from what `running` has seen, and apart from it."""
         seen = artefact.dumps(running).decode() if running.num_rows else None
-        return cls(running.technique, running.half_life, axis=running.axis, seen=seen, **kwargs)
+        known = {"axis": running.axis, "infinite": running.infinite, "seen": seen}
+        return cls(running.technique, running.half_life, **known, **kwargs)
 
     @property
     def technique(self) -> str | dict[str, str]:
@@ -191,6 +196,7 @@ class RunningNormalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has n
             "technique": technique if isinstance(technique, str) else _paired(technique),
             "half_life": self.half_life,
             "axis": _paired(self._axis) if isinstance(self._axis, Mapping) else self._axis,
+            "infinite": self._start.infinite,
             "seen": artefact.dumps(running).decode() if running.num_rows else None,
             "frozen": self.frozen,
         }
@@ -274,12 +280,13 @@ class RunningNormalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has n
                 "this layer has seen no rows yet, so there is nothing to normalize by. Call it with training=True first "
                 "(as model.fit does), or make it of a Running that has seen some: running.layer()."
             )
-        known = self._updated(came, {BARE: mask} if state.bare else mask or {}, rows) if updates else None
+        masks = {BARE: mask} if state.bare else mask or {}
+        known = self._updated(came, masks, rows) if updates else None
         results = {}
         for i, kept in enumerate(state.kept):  # of a column's, the last is that after the maps that need none
             now = known[i] if known else kept.weights()
             results[kept.want.column.name] = statistics_of(*(_or_at_hand(one) for one in now[1:3]))
-        results = {name: self._mapped(name, came[name], found) for name, found in results.items()}
+        results = {name: self._mapped(name, came[name], found, masks.get(name)) for name, found in results.items()}
         return results[BARE] if state.bare else {**inputs, **results}
 
     def compute_output_spec(self, inputs: Tensor, training: Any = None, mask: Any = None) -> Any:  # noqa: ARG002
@@ -340,7 +347,15 @@ class RunningNormalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has n
         if missing:
             raise DataError(f"columns missing: {listed(missing)}. The input has {listed(named)}; pass them all")
         for kept in self._state.kept:
-            _check(kept.want.column, tuple(named[kept.want.column.name].shape))
+            name = kept.want.column.name
+            if is_stored(named[name]):
+                raise DataError(
+                    f"column {quoted(name)}: this layer takes dense tensors, got a sparse or ragged one. Make it dense, or keep "
+                    "a tfnorm.Running outside of the model"
+                )
+            if keras.backend.standardize_dtype(named[name].dtype) == "string":
+                raise DataError(f"column {quoted(name)}: expected numbers, got string. Cast it, or leave it out")
+            _check(kept.want.column, tuple(named[name].shape))
         return named
 
     def _updated(self, came: Mapping[str, Tensor], masks: Mapping[str, Any], rows: Any) -> list[tuple[Tensor, ...]]:
@@ -408,7 +423,9 @@ class RunningNormalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has n
             extremes, newest = tensors.newest_runs(extremes, newest, x, counted, batch.run, xp)
         return counts + tensors.counts_of(x, there, xp), tensors.merged(moments, gathered, xp), extremes, newest
 
-    def _mapped(self, name: str, x: Tensor, statistics: Mapping[type[Statistic], Any]) -> Tensor:
+    def _mapped(
+        self, name: str, x: Tensor, statistics: Mapping[type[Statistic], Any], mask: Tensor | None = None
+    ) -> Tensor:
         assert self._state is not None
         stages = self._state.stages[name]
         dtype = keras.backend.standardize_dtype(x.dtype)
@@ -419,9 +436,14 @@ class RunningNormalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has n
         in_graph = isinstance(statistics[Moments].mean, Traced)
         step = solved(stages, statistics).at(precision)
         step = step.with_arrays({key: ops.convert_to_tensor(tensor_of(one)) for key, one in step.arrays().items()})
+        if self._start.infinite == "missing" and "float" in dtype:
+            x = ops.where(ops.isinf(x), ops.full_like(x, np.nan), x)
         if not step.arrays():
             x = ops.cast(x, precision)
-        y = maps.run(step, x, ops)
+        there = None if mask is None else spread(mask, x)
+        y = maps.run(step, x, ops, there=None if step.elementwise else there)
+        if there is not None:  # padding stays harmless, whatever it was
+            y = ops.where(there, y, ops.zeros_like(y))
         if in_graph:  # an eager call would have been refused
             y = ops.where(ops.equal(self._rows, 0), ops.full_like(y, np.nan), y)
         return ops.cast(y, self._result_dtype)

@@ -16,7 +16,7 @@ import numpy as np
 from keras import ops
 
 from tfnorm import maps
-from tfnorm.chains import split
+from tfnorm.chains import split, written
 from tfnorm.errors import ChoiceError
 from tfnorm.statistics import Extremes, Moments, Statistic
 from tfnorm.techniques import Stages
@@ -119,12 +119,18 @@ def refuse_unkept(stages: Stages, place: str) -> None:
     _, first, after = split(stages)
     lacking = [stage for stage in ((first,) if first else ()) if set(stage.needs) - {Moments, Extremes}]
     lacking += [stage for stage in after if set(stage.needs) - {Extremes}]
+    marks = False
     if not lacking:
         try:
             ones, zeros = (ops.convert_to_tensor(one) for one in (np.ones((5, 1)), np.zeros((1, 2, 1))))
-            solved(stages, statistics_of(ones, zeros))
+            marks = solved(stages, statistics_of(ones, zeros)).marks
         except (TypeError, AttributeError):
             lacking = [first] if first else []
+    if marks:
+        raise ChoiceError(
+            f"{place}{written(stages)}: a layer that keeps statistics gives no marks of what was missing. Leave indicator "
+            "out, or keep a tfnorm.Running outside of the model, and put running.freeze().layer() into it."
+        )
     if lacking:
         raise ChoiceError(
             f"{place}{lacking[0]} cannot be kept in a layer, which knows moments and extremes only, and these as a graph "

@@ -146,8 +146,14 @@ class _Guarded:
     def forward(self, x: Array, xp: Namespace) -> Array:
         return self._known(self.step.forward(x, xp), xp)
 
+    def forward_where(self, x: Array, there: Array, xp: Namespace) -> Array:
+        return self._known(self.step.forward_where(x, there, xp), xp)
+
     def inverse(self, y: Array, xp: Namespace) -> Array:
         return self._known(self.step.inverse(y, xp), xp)
+
+    def inverse_like(self, y: Array, x: Array, xp: Namespace) -> Array:
+        return self._known(self.step.inverse_like(y, x, xp), xp)
 
     def _known(self, values: Array, xp: Namespace) -> Array:
         known = self.known

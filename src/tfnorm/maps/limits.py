@@ -10,7 +10,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from tfnorm.maps.core import Array, Map, Namespace, span
+from tfnorm.maps.core import Array, Map, Namespace, high_and_low, span
 
 
 @dataclass(frozen=True)
@@ -76,8 +76,13 @@ class Unless(Map):
     def rises(self) -> bool:  # type: ignore[override]  # as the map does
         return self.step.rises
 
+    @property
+    def subtracts_first(self) -> bool:  # type: ignore[override]  # as the map does
+        return self.step.subtracts_first
+
     def forward(self, x: Array, xp: Namespace) -> Array:
-        return xp.where(self.kept == 1, x, self.step.forward(x, xp))
+        high, low = high_and_low(x, xp)
+        return xp.where(self.kept == 1, high if low is None else high + low, self.step.forward(x, xp))
 
     def forward_where(self, x: Array, there: Array, xp: Namespace) -> Array:
         return xp.where(self.kept == 1, x, self.step.forward_where(x, there, xp))

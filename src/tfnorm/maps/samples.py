@@ -41,7 +41,7 @@ class RowNorm(Map):
     def _parts(self, x: Array, xp: Namespace) -> tuple[Array, Array | None, Array]:
         """x over its largest absolute value, the norm of that (None where it is 1), and the value."""
         axes = self._axes_of(x)
-        largest = xp.max(xp.abs(x), axis=axes, keepdims=True)
+        largest = xp.max(xp.abs(x), axis=axes, keepdims=True, initial=0)
         direction = x / xp.where(largest == 0, xp.ones_like(largest), largest)
         if self.order == 1:
             return direction, xp.sum(xp.abs(direction), axis=axes, keepdims=True), largest
@@ -111,14 +111,15 @@ class Instance(Map):
             return xp.sum(_kept(values, there, xp), axis=axes, keepdims=True) / xp.maximum(number, xp.ones_like(number))
 
         if number is not None:
-            lowest = xp.min(xp.where(there, x, xp.full_like(x, float("inf"))), axis=axes, keepdims=True)
+            inside = xp.where(there, x, xp.full_like(x, float("inf")))
+            lowest = xp.min(inside, axis=axes, keepdims=True, initial=float("inf"))
             least = xp.where(number > 0, lowest, xp.zeros_like(lowest))
         else:
-            least = xp.min(x, axis=axes, keepdims=True)
+            least = xp.min(x, axis=axes, keepdims=True, initial=float("inf"))  # Keras refuses one of no rows without
         above = _kept(x - least, there, xp)  # exactly 0 where nothing varies, and nearly exact about any offset
         rest = mean(above)
         away = _kept(above - rest, there, xp)
-        largest = xp.max(xp.abs(away), axis=axes, keepdims=True)
+        largest = xp.max(xp.abs(away), axis=axes, keepdims=True, initial=0)
         unit = xp.where(largest > 0, largest, xp.ones_like(largest))  # squares neither overflow nor vanish
         part = away / unit
         variance = mean(part * part)
