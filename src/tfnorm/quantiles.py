@@ -11,15 +11,15 @@ A single value is a cell of its own when it is heavy, and in blocks of up to EXA
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
 
 from tfnorm.codec import packed
-from tfnorm.statistics import Block, Statistic
+from tfnorm.statistics import Block, Statistic, prepare
+from tfnorm.tallying import count, keys_of, tables_for
 
 BLOCK_ROWS = 1 << 18
 RESOLUTION = 800.0  # a block's cell of several values holds at most this part of it
@@ -27,11 +27,12 @@ EXACT = 4096  # up to as many values in a block, each is kept
 MAX_CELLS = 8192
 FINAL_RESOLUTION = 1400.0  # with a block's 1/800 this makes less than 0.002 in rank
 GROUP = 64  # features tallied together: their tables together stay in cache
-SAMPLE = 1024
-PIECE_VALUES = 1 << 17
 _LARGEST = np.uint64((1 << 63) | 0x7FEFFFFFFFFFFFFF)  # keys of the largest finite number and of its negative
 _SMALLEST = ~_LARGEST
+_ZERO = np.uint64(1 << 63)
 SORTED_BELOW = 1 << 14  # rows; fewer are sorted sooner than tallied
+Arrays = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+"""The fields of a sketch."""
 
 
 @dataclass(frozen=True)
@@ -49,20 +50,24 @@ class Quantiles(Statistic):
 
     @classmethod
     def of_block(cls, block: Block) -> Quantiles:
-        flat = block.flat
+        whole = block
         if block.integers is not None:
-            flat = np.ma.filled(block.integers.astype(np.float64), np.nan).reshape(-1)
-        rows = flat.reshape(-1, block.features)
+            block = prepare(
+                np.ma.filled(block.integers.astype(np.float64), np.nan), block.weight if len(block.weight) else None
+            )
+        rows = block.flat.reshape(-1, block.features)
         total = cls.nothing(block.features)
         for start in range(0, len(rows), BLOCK_ROWS):
             part, weight = rows[start : start + BLOCK_ROWS], block.weight[start : start + BLOCK_ROWS]
             if len(weight) or len(part) < SORTED_BELOW:
                 weights = weight if len(weight) else None
-                sketch = _settled(cls.join([_values(part[:, j], weights) for j in range(block.features)]))
+                sketch = cls.join([_values(part[:, j], weights) for j in range(block.features)])
+                sketch = sketch._settled(_most(sketch.total))
             elif block.features <= GROUP:
-                sketch = _tallied(part, partial(_fetch, block, start))
+                sketch = _tallied(block, start, measure=block is whole)
             else:
-                sketch = cls.join([_tallied(part[:, j : j + GROUP]) for j in range(0, block.features, GROUP)])
+                groups = (prepare(part[:, j : j + GROUP]) for j in range(0, block.features, GROUP))
+                sketch = cls.join([_tallied(group, 0, measure=False) for group in groups])
             total = total + sketch
         return total
 
@@ -86,17 +91,35 @@ class Quantiles(Statistic):
 
         if not len(self.keys) or not len(other.keys):
             return self if not len(other.keys) else other
-        room = len(self.keys) + len(other.keys)
-        keys, levels, counts = np.empty(room, np.uint64), np.empty(room, np.uint8), np.empty(room)
-        ends = np.empty(self.features, np.int64)
-        used = cells.add(
-            (self.ends, self.keys, self.levels, self.counts),
-            (other.ends, other.keys, other.levels, other.counts),
-            max_cells,
-            RESOLUTION,
-            (ends, keys, levels, counts),
+        out = _room(self.features, len(self.keys) + len(other.keys))
+        total = _filled(out, cells.merge(self._arrays(), other._arrays(), out))
+        parts = 2 * RESOLUTION
+        while ((many := np.diff(total.ends, prepend=0)) > max_cells).any():  # finer cells first; rarely twice
+            total = total._settled(np.where(many > max_cells, np.floor(total.total / parts), -1.0))
+            parts /= 2
+        return total
+
+    def _arrays(self) -> Arrays:
+        return self.ends, self.keys, self.levels, self.counts
+
+    def _settled(self, most: np.ndarray, tables: tuple[Any, ...] | None = None) -> Quantiles:
+        """The widest cells with at most `most` (features,) each, of these and of the rows of tables; where that is negative
+        (and the tables are empty), these."""
+        from tfnorm.kernels import cells
+
+        none = np.zeros(self.features, np.int64)
+        empty = np.empty((self.features, 0), np.uint8)
+        tables = tables or (
+            empty,
+            empty.view(np.uint64),
+            np.zeros(self.features + 1, np.int64),
+            none[:0],
+            0,
+            none,
+            none,
         )
-        return Quantiles(ends, keys[:used].copy(), levels[:used].copy(), counts[:used].copy())
+        out = _room(self.features, len(self.keys) + tables[0].size)
+        return _filled(out, cells.settle(self._arrays(), most, tables, out))
 
     def take(self, start: int, stop: int) -> Quantiles:
         begin = int(self.ends[start - 1]) if start else 0
@@ -118,15 +141,9 @@ class Quantiles(Statistic):
 
         Up to EXACT different values of a feature stay as they are.
         """
-        copy = Quantiles(self.ends.copy(), self.keys.copy(), self.levels.copy(), self.counts.copy())
-        return copy._coarsen(resolution, keep=-1)
-
-    def _coarsen(self, resolution: float, keep: int) -> Quantiles:
-        """`coarsened`, on these very arrays; with `keep` from 0 on, it is up to as many values in all that stay."""
-        from tfnorm.kernels import cells
-
-        used = cells.coarsen_all(self.ends, self.keys, self.levels, self.counts, resolution, keep, EXACT)
-        return Quantiles(self.ends, self.keys[:used].copy(), self.levels[:used].copy(), self.counts[:used].copy())
+        many = np.diff(self.ends, prepend=0)
+        wide = np.array([self.levels[self._slice(j)].any() for j in range(self.features)], bool)
+        return self._settled(np.where(wide | (many > EXACT), np.floor(self.total / resolution), -1.0))
 
     @property
     def total(self) -> np.ndarray:
@@ -300,10 +317,6 @@ def _between(a: np.ndarray, b: np.ndarray, part: np.ndarray) -> np.ndarray:
         return np.where(np.isfinite(step), a + step, a * (1.0 - part) + b * part)
 
 
-def _fetch(block: Block, start: int, row: int) -> None:
-    block.measure_up_to(start + row)
-
-
 def _values(column: np.ndarray, weight: np.ndarray | None = None, zeros: float = 0.0) -> Quantiles:
     """One feature's finite values, each a cell of its own, counted once or `weight` (n,) times, and so many zeros."""
     if not len(column) and not zeros:
@@ -323,117 +336,79 @@ def _values(column: np.ndarray, weight: np.ndarray | None = None, zeros: float =
         at = np.searchsorted(values, 0.0)
         values, total = np.insert(values, at, 0.0), np.insert(total, at, zeros)
     size = len(values)
-    return Quantiles(np.array([size]), _keys(values), np.zeros(size, np.uint8), total.astype(np.float64))
+    return Quantiles(np.array([size]), keys_of(values), np.zeros(size, np.uint8), total.astype(np.float64))
 
 
-def _settled(sketch: Quantiles) -> Quantiles:
-    """A block's own sketch: the widest cells with at most 1/RESOLUTION of it, or every value where there are few."""
-    return sketch._coarsen(RESOLUTION, keep=EXACT)
+def _most(total: np.ndarray) -> np.ndarray:
+    """How many values of a block's `total` (features,) a cell may hold; below 0 where every value is kept."""
+    return np.where(total <= EXACT, -1.0, np.floor(total / RESOLUTION))
 
 
-def _tallied(rows: np.ndarray, fetch: Callable[[int], None] | None = None) -> Quantiles:
-    """The sketch of a block's columns by counting them into tables.
-
-    `fetch(row)` is called before the rows up to there are read: whoever else reads them brings them into cache.
-    """
+def _tallied(block: Block, start: int, *, measure: bool) -> Quantiles:
+    """The sketch of BLOCK_ROWS rows from `start` on, by counting them into tables; `measure` what else is asked on the way."""
     from tfnorm.kernels import tables as counting
 
-    features = rows.shape[1]
-    flat = np.ascontiguousarray(rows).reshape(-1)
-    bits = flat.view(np.uint32 if flat.dtype == np.float32 else np.uint64)
-    kind, shift, base, origin = _tables(rows)
-    tables = np.zeros((features, counting.TABLE), np.uint32)
-    spill = np.empty((features, counting.SPILL), np.int64)
-    kept, zeros = np.zeros(features, np.int64), np.zeros(features, np.int64)
-    step = max(1, PIECE_VALUES // features) * features
-    found = np.empty(step + 3 & ~3, np.uint16)
-    work = found, found.view(np.uint64), np.empty(step, np.int64)
-    lanes = _lanes(flat.dtype, features, kind, shift, base, origin)
-    for at in range(0, len(flat), step):
-        if fetch is not None:
-            fetch(min(at + step, len(flat)) // features)
-        piece = slice(at, at + step)
-        counting.tally(flat[piece], bits[piece], features, lanes, tables, at, spill, kept, zeros, *work)
-    largest = tables.max(axis=1)
-    total = tables.sum(axis=1, dtype=np.int64) + kept + zeros
-    most = np.where(total <= EXACT, 0.0, np.floor(total / RESOLUTION))
+    features = block.features
+    rows = block.flat.reshape(-1, features)[start : start + BLOCK_ROWS]
+    tables = tables_for(rows, max(1.0, len(rows) / RESOLUTION))
+    kind, shift, base, origin = tables
+    counts, over, outside, known = count(block, start, BLOCK_ROWS, tables, measure=measure)
+    flat = rows.reshape(-1)
+    kept, zeros, not_finite = known
+    most = _most(len(rows) - not_finite)
+    largest = counts.max(axis=1).astype(np.int64)
+    for feature, times in over.items():
+        largest[feature] = (counts[feature, : counting.TABLE] + 256 * times).max()
     few = np.where(kind == counting.FLOAT_TABLE, max(counting.SPILL, len(rows) // 4), counting.SPILL)
-    by_value = (kind == counting.NO_TABLE) | (kept > few)
-    too_heavy = (kind == counting.FLOAT_TABLE) & ((kept > counting.SPILL) | (largest > most))
-    singles = []  # what the tables do not tell
-    for j in range(features):
-        if by_value[j]:
-            singles.append(_values(rows[:, j]))
-            continue
-        others, counts = flat[spill[j, : kept[j]]].astype(np.float64), None
-        if too_heavy[j]:
-            column = np.ascontiguousarray(rows[:, j], np.float64)
-            others = np.empty(len(column))
-            table = tables[j], shift[j], base[j], most[j]
-            others = others[: counting.heavy_values(column, column.view(np.int64), *table, others)]
-        elif kind[j] == counting.WHOLE_TABLE:
-            filled = np.flatnonzero(tables[j])
-            others, counts = np.append(others, origin[j] + filled), np.append(np.ones(len(others)), tables[j, filled])
-        singles.append(_values(others, counts, zeros[j]))
-    kind[by_value] = counting.NO_TABLE
-    most_cells = features * counting.TABLE
-    room = (
-        np.empty(features, np.int64),
-        np.empty(most_cells, np.uint64),
-        np.empty(most_cells, np.uint8),
-        np.empty(most_cells),
-    )
-    used = counting.cells_of_tables(tables, kind, shift, base, most, *room)
-    ends, *counted = room
-    return _settled(
-        Quantiles(ends, *(part[:used] for part in counted))._union(Quantiles.join(singles), len(flat) + most_cells)
-    )
+    by_value = (kind == counting.NO_TABLE) | (kept > few) | (most < 0)
+    too_heavy = (kind == counting.FLOAT_TABLE) & ((kept > counting.SPILL) | (largest > most)) & ~by_value
+    singles = _outside(flat, outside, np.where(by_value | too_heavy, 0, kept), zeros)  # what the tables do not tell
+    special = by_value | too_heavy | (kind == counting.WHOLE_TABLE)
+    if special.any():
+        several = [singles.take(j, j + 1) for j in range(features)]
+        for j in np.flatnonzero(special).tolist():
+            table = counts[j, : counting.TABLE] + 256 * over.get(j, np.zeros(counting.TABLE, np.int64))
+            if by_value[j]:
+                several[j] = _values(rows[:, j])
+            elif too_heavy[j]:
+                column = np.ascontiguousarray(rows[:, j], np.float64)
+                values = np.empty(len(column))
+                found = counting.heavy_values(column, column.view(np.int64), table, shift[j], base[j], most[j], values)
+                several[j] = _values(values[:found], zeros=zeros[j])
+            else:
+                filled = np.flatnonzero(table)
+                values = np.append(flat[outside[j, : kept[j]]], origin[j] + filled)
+                several[j] = _values(values, np.append(np.ones(kept[j]), table[filled]), zeros[j])
+            told = np.asarray(table > most[j]) if too_heavy[j] else np.full(len(table), True)  # by those
+            counts[j, : counting.TABLE][told] = 0
+            if j in over:
+                over[j][told] = 0
+        singles = Quantiles.join(several)
+    over_at = np.cumsum([0, *(len(over.get(j, ())) for j in range(features))])
+    times = np.concatenate([np.empty(0, np.int64), *(over[j] for j in sorted(over))])
+    return singles._settled(most, (counts, counts.view(np.uint64), over_at, times, counting.WIDTH, shift, base))
 
 
-def _lanes(
-    dtype: np.dtype, features: int, kind: np.ndarray, shift: np.ndarray, base: np.ndarray, origin: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """What the kernel has to know of every lane: features side by side, short rows several times."""
-    from tfnorm.kernels import tables as counting
-
-    lanes = 4 * max(1, counting.LANES // 4 // features) * features
-    if dtype == np.float32:
-        shift = np.maximum(shift - 29, 0)
-        base = (base - (counting.SINGLE_BIAS >> shift)).astype(np.uint32)
-    word = np.uint32 if dtype == np.float32 else np.uint64
-    whole = kind == counting.WHOLE_TABLE
-    return (
-        np.resize(shift.astype(word), lanes),
-        np.resize(base.astype(word), lanes),
-        np.resize(whole, lanes if whole.any() else 0),
-        np.resize(origin, lanes),
-    )
+def _outside(flat: np.ndarray, places: np.ndarray, kept: np.ndarray, zeros: np.ndarray) -> Quantiles:
+    """The values (features, n) at those places, as many of a feature as are kept, and so many zeros; each a cell of its own."""
+    most = int(kept.max())
+    keys = np.full((len(kept), most + 1), ~np.uint64(0))
+    held = np.arange(most) < kept[:, None]
+    keys[:, :most][held] = keys_of(flat[places[:, :most][held]].astype(np.float64))
+    keys[zeros > 0, most] = _ZERO
+    keys.sort(axis=1)
+    keys, feature = keys[keys != ~np.uint64(0)], np.repeat(np.arange(len(kept)), kept + (zeros > 0))
+    counts = np.where(keys == _ZERO, zeros[feature], 1).astype(np.float64)
+    return Quantiles(np.cumsum(kept + (zeros > 0)), keys, np.zeros(len(keys), np.uint8), counts)
 
 
-def _keys(values: np.ndarray) -> np.ndarray:
-    """Float64 values as integers in the same order."""
-    bits = values.view(np.int64)
-    return bits.view(np.uint64) ^ ((bits >> 63).view(np.uint64) | np.uint64(1 << 63))
+def _room(features: int, cells: int) -> Arrays:
+    return np.empty(features, np.int64), np.empty(cells, np.uint64), np.empty(cells, np.uint8), np.empty(cells)
 
 
-def _tables(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Which table suits each column, by a sample of the block: (kind, shift, base, origin)."""
-    from tfnorm.kernels import tables as counting
-
-    features = rows.shape[1]
-    sample = np.ascontiguousarray(rows[:: len(rows) // SAMPLE][:SAMPLE].T, np.float64)
-    kind, origin = np.full(features, counting.FLOAT_TABLE), np.zeros(features)
-    useful = np.isfinite(sample) & (sample != 0)
-    for j in np.flatnonzero(~useful.all(axis=1)):  # NaN, infinity and zero are not looked up: the others stand for them
-        sample[j] = np.resize(sample[j][useful[j]], SAMPLE) if useful[j].any() else 1.0
-    low, high = sample.min(axis=1), sample.max(axis=1)
-    whole = (sample == np.rint(sample)).all(axis=1) & (high / 2 - low / 2 < counting.TABLE // 4)
-    kind[whole] = counting.WHOLE_TABLE
-    origin[whole] = np.rint(low[whole] - (counting.TABLE - (high[whole] - low[whole])) / 2)
-    keys = np.sort(_keys(sample.reshape(-1)).reshape(features, SAMPLE), axis=1)
-    shift, base = np.zeros(features, np.int64), np.zeros(features, np.int64)
-    counting.choose_tables(keys, features, 0.75 / RESOLUTION, rows.dtype == np.float32, kind, shift, base)
-    return kind, shift, base, origin
+def _filled(room: Arrays, cells: int) -> Quantiles:
+    ends, *arrays = room
+    return Quantiles(ends, *(array[:cells].copy() for array in arrays))
 
 
 def value_of(keys: np.ndarray) -> np.ndarray:

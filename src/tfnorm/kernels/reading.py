@@ -1,0 +1,122 @@
+"""The one loop that reads all values: their moments, and their rows of the tables, while a block of them is in cache."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import numpy as np
+
+from tfnorm.kernels.cells import U
+from tfnorm.kernels.moments import (
+    FAR,
+    FINITE,
+    GOOD,
+    LANES,
+    SAMPLE_ROWS,
+    better_center,
+    count_zeros,
+    entry,
+    fold_lanes,
+    kernel,
+    one_pass,
+    prepare_lanes,
+    provisional,
+    rest,
+)
+from tfnorm.kernels.tables import WIDTH, WIDTH_BITS
+
+
+@kernel
+def _row_of(bits, shift, base, word):
+    """Which row of the table a value falls into: its magnitude's, WIDTH further on if it is negative, OUTSIDE if in none."""
+    last = word(31) if U(word(~word(0))) == U(0xFFFFFFFF) else word(63)  # a constant to the compiler
+    magnitude, width = word((word(1) << last) - word(1)), word(WIDTH)
+    # cast at every step: numba would go on in 64 bits, at half the speed
+    c = word(word(bits & magnitude) >> word(shift & last))
+    c = min(word(c - base), width)  # below the table it wraps to far above it
+    return word(c + word(word(bits >> word(last - word(WIDTH_BITS))) & width)) | word(word(c & width) << word(1))
+
+
+@kernel
+def find_rows(bits, shift, base, together, group_step, row_step, out):
+    """The row of its table for each value: `bits` are float32's as uint32 or float64's as uint64.
+
+    `shift` and `base`, one a lane, are of the same type. The rows of `together` lanes lie side by side in `out`, each time
+    `row_step` further on, and those of the lanes after them begin `group_step` further on. The last group may share lanes
+    with the one before.
+    """
+    lanes, word = len(shift), bits.dtype.type
+    rows = len(bits) // lanes
+    for group in range((lanes + together - 1) // together):
+        lane = min(group * together, lanes - together)
+        s, b = shift[lane : lane + together], base[lane : lane + together]
+        for r in range(rows):
+            start, at = r * lanes + lane, group * group_step + r * row_step
+            row, found = bits[start : start + together], out[at : at + together]
+            for i in range(together):
+                found[i] = _row_of(row[i], s[i], b[i], word)
+    for i in range(rows * lanes, len(bits)):  # the rest of rows that lie side by side
+        out[i] = _row_of(bits[i], shift[i % lanes], base[i % lanes], word)
+
+
+@entry
+def read(x, bits, block_values, whole, blocks, counts, shift, base, together, group_step, row_step, out):
+    """Block after block of `x` (float32 or float64; `bits` are the same as integers): sums of powers and extremes into `blocks`
+    (n, 10, features), unless there are none, and `find_rows`, unless `shift` and `base` are empty.
+
+    `counts` (5, features) are added to; `whole` says that all values are integers. Returns how many blocks were done: all, or
+    those before one that wants care (`measure_carefully`), whose rows were found.
+    """
+    features = max(1, counts.shape[1])
+    lanes, table_lanes = max(1, LANES // features) * features, max(1, len(shift))
+    ends, parts, sums = np.empty((3, lanes), x.dtype), np.empty((4, lanes)), np.empty((6, lanes))
+    sample = np.empty((2 * SAMPLE_ROWS, features))
+    number = 0
+    for first in range(0, len(x), block_values):
+        values = x[first : first + block_values]
+        found, rows = GOOD, len(values) // features
+        if len(blocks) > 0:
+            block = blocks[number]
+            step = (rows + SAMPLE_ROWS - 1) // SAMPLE_ROWS
+            sampled = 0
+            for row in range(0, rows, step):
+                for j in range(features):
+                    sample[sampled, j] = values[row * features + j]
+                sampled += 1
+            provisional(sample[:sampled], whole, block)
+            quads = len(values) // lanes // 4
+            found = FAR
+            for attempt in range(2):
+                if found == FAR:
+                    if attempt == 1:
+                        better_center(block, whole)
+                    prepare_lanes(block, ends, sums)
+                    one_pass(values, quads, lanes, ends, parts, sums)
+                    rest(values[4 * quads * lanes :], ends, sums)
+                    found = fold_lanes(float(rows), ends, sums, block)
+            if found == GOOD:
+                any_zero = False
+                for lane in range(lanes):
+                    any_zero |= ends[2, lane] == 0
+                if any_zero:
+                    count_zeros(values, lanes, counts)
+                for j in range(features):
+                    counts[FINITE, j] += rows
+        if len(shift) > 0:
+            find_rows(bits[first : first + block_values], shift, base, together, group_step, row_step,
+                      out[first // table_lanes * row_step :])  # fmt: skip
+        if found != GOOD:
+            return number
+        number += 1
+    return number
+
+
+def _announce() -> None:
+    """Say that the first run compiles, where no earlier one has left its code in numba's cache."""
+    folder = getattr(getattr(read, "_cache", None), "cache_path", None)
+    if folder is not None and not any(Path(folder).glob("reading.read*.nbi")):
+        logging.getLogger("tfnorm").warning("compiling the kernels, once for this machine; it takes some seconds")
+
+
+_announce()

@@ -1,0 +1,93 @@
+"""A block's values counted into tables, which is most of the time that a sketch takes.
+
+The one law: which table a column gets changes the time and never the sketch; whatever a table does not hold is told beside it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tfnorm.statistics import Block, RowsOfTables
+
+SAMPLE = 512  # rows, by which tables are chosen
+CHUNK_VALUES = 1 << 19  # whose rows of the tables are found before they are counted, feature after feature
+Tables = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+"""(kind, shift, base, origin), each (features,): what `kernels.tables` has to know of each table."""
+
+
+def tables_for(rows: np.ndarray, most: float) -> Tables:
+    """Which table suits each column of a block whose cells may hold `most`, by a sample: (kind, shift, base, origin)."""
+    from tfnorm.kernels import tables as counting
+
+    features = rows.shape[1]
+    sample = np.ascontiguousarray(rows[:: len(rows) // SAMPLE][:SAMPLE].T, np.float64)
+    kind, origin = np.full(features, counting.FLOAT_TABLE), np.zeros(features)
+    useful = np.isfinite(sample) & (sample != 0)
+    for j in np.flatnonzero(~useful.all(axis=1)):  # NaN, infinity and zero are not looked up: the others stand for them
+        sample[j] = np.resize(sample[j][useful[j]], SAMPLE) if useful[j].any() else 1.0
+    low, high = sample.min(axis=1), sample.max(axis=1)
+    whole = (sample == np.rint(sample)).all(axis=1) & (high / 2 - low / 2 < counting.TABLE // 4)
+    kind[whole] = counting.WHOLE_TABLE
+    origin[whole] = np.rint(low[whole] - (counting.TABLE - (high[whole] - low[whole])) / 2)
+    keys = np.sort(keys_of(sample.reshape(-1)).reshape(features, SAMPLE), axis=1)
+    target = max(0.2, 0.85 - 2.8 / np.sqrt(most)) * most / len(rows)  # room for chance: of 300 expected, 350 may come
+    shift, base = np.zeros(features, np.int64), np.zeros(features, np.int64)
+    counting.choose_tables(keys, features, target, rows.dtype == np.float32, kind, shift, base)
+    return kind, shift, base, origin
+
+
+def count(
+    block: Block, first: int, num_rows: int, tables: Tables, *, measure: bool
+) -> tuple[np.ndarray, dict[int, np.ndarray], np.ndarray, np.ndarray]:
+    """The tables' counts (features, TABLE), modulo 256; by feature, how often those ran over, where any did; the places of what
+    lies outside (features, SPILL); and (3, features) how many values are such, zero, and not finite."""
+    from tfnorm.kernels import moments
+    from tfnorm.kernels import tables as counting
+
+    kind, shift, base, origin = tables
+    features = block.features
+    flat = block.flat[first * features : (first + num_rows) * features]
+    counts = np.zeros((features + 1, counting.TABLE + counting.APART), np.uint8)
+    over = np.empty(len(flat) // 256 + 1, np.int64)
+    outside, known = np.empty((features, counting.SPILL), np.int64), np.zeros((4, features + 1), np.int64)
+    if flat.dtype == np.float32:
+        shift = np.maximum(shift - 29, 0)
+        base = base - (counting.SINGLE_BIAS >> shift)
+    together = counting.TOGETHER
+    step = moments.rows_per_block(features) * features
+    chunk = max(1, CHUNK_VALUES // step) * step
+    if features < together:  # short rows side by side, so many that they are a multiple of four
+        lanes = together = features * together
+        groups = [(np.arange(lanes) % features, 0)]
+        room = chunk
+    else:  # the last group begins early, and what it shares with the one before is not counted
+        lanes, room, groups = features, chunk // features * together, []
+        for done in range(0, features, together):
+            begin = min(done, features - together)
+            own = np.arange(begin, begin + together)
+            groups.append((np.where(own < done, features, own), begin))
+    found = np.empty(room * len(groups), np.uint16)
+    quads = found.view(np.uint64)
+    whole, origins = np.resize(kind == counting.WHOLE_TABLE, lanes), np.resize(origin, lanes)
+    wanted = RowsOfTables(np.resize(shift, lanes), np.resize(base, lanes), together, room, together, found)
+    for start in range(0, len(flat), chunk):
+        part = flat[start : start + chunk]
+        block.read(first + start // features, first + (start + len(part)) // features, wanted, measure=measure)
+        if whole.any():
+            counting.find_whole_rows(part, whole, origins, together, room, together, found)
+        used = len(part) * together // lanes
+        for number, (own, begin) in enumerate(groups):
+            at = number * room
+            rows, four_rows = found[at : at + used], quads[at // 4 : (at + used) // 4]
+            counting.tally(part[begin:], rows, four_rows, own, lanes, counts, over, start + begin, outside, known)
+    table, row = np.divmod(over[: known[3, 0]], counting.TABLE)
+    ran_over = {
+        int(j): np.bincount(row[table == j], minlength=counting.TABLE) for j in np.unique(table) if j < features
+    }
+    return counts[:features], ran_over, outside, known[:3, :features]
+
+
+def keys_of(values: np.ndarray) -> np.ndarray:
+    """Float64 values as integers in the same order."""
+    bits = values.view(np.int64)
+    return bits.view(np.uint64) ^ ((bits >> 63).view(np.uint64) | np.uint64(1 << 63))
