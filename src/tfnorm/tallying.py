@@ -5,6 +5,8 @@ The one law: which table a column gets changes the time and never the sketch; wh
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from tfnorm.statistics import Block, RowsOfTables
@@ -58,10 +60,11 @@ def count(
     chunk = max(1, CHUNK_VALUES // step) * step
     if features < together:  # short rows side by side, so many that they are a multiple of four
         lanes = together = features * together
-        groups = [(np.arange(lanes) % features, 0)]
+        stride = features * 4 // math.gcd(features, 4)
+        groups = [(np.arange(stride) % features, 0)]
         room = chunk
     else:  # the last group begins early, and what it shares with the one before is not counted
-        lanes, room, groups = features, chunk // features * together, []
+        lanes, stride, room, groups = features, features, chunk // features * together, []
         for done in range(0, features, together):
             begin = min(done, features - together)
             own = np.arange(begin, begin + together)
@@ -79,7 +82,7 @@ def count(
         for number, (own, begin) in enumerate(groups):
             at = number * room
             rows, four_rows = found[at : at + used], quads[at // 4 : (at + used) // 4]
-            counting.tally(part[begin:], rows, four_rows, own, lanes, counts, over, start + begin, outside, known)
+            counting.tally(part[begin:], rows, four_rows, own, stride, counts, over, start + begin, outside, known)
     table, row = np.divmod(over[: known[3, 0]], counting.TABLE)
     ran_over = {
         int(j): np.bincount(row[table == j], minlength=counting.TABLE) for j in np.unique(table) if j < features

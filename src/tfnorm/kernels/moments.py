@@ -2,8 +2,8 @@
 
 Rows lie flat: value `i` belongs to feature `i % features`. Narrow rows are folded into one of LANES or more values, each
 lane with sums of its own, so that the inner loop is long and free of dependences. A block is summed about a provisional
-center taken from a few of its rows; where that was far off, or something in the block is not finite, the block is done again
-with care, in cache.
+center taken from a few of its rows; where that was far off, it is done again about what was found, and where something in it
+is not finite or that does not serve either, with care, value by value.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import numpy as np
 from numba import njit
 
 LANES = 64
-BLOCK_VALUES = 1 << 17
-PART_VALUES = 1 << 15
+BLOCK_VALUES = 1 << 17  # of float32, half the second cache
+PART_VALUES = 1 << 15  # of a block, summed by themselves
 SAMPLE_ROWS = 16
 PART_ROWS = 64
 MAX_EXPONENT = 1000  # 2**k and 2**-k are exact up to here, with room for the fourth power of a unit of data
@@ -316,20 +316,29 @@ def measure_carefully(x, weight, whole, block, counts):
                 block[MAXIMUM, j] = max(block[MAXIMUM, j], value)
         else:
             counts[NAN if value != value else POSITIVE_INFINITE if value > 0.0 else NEGATIVE_INFINITE, j] += 1
-    for _ in range(2):  # the first mean may have been too coarse for a center within a deviation of it
-        better_center(block, whole)
-        _sum_powers(x, weight, block)
+    far = True
+    for _ in range(2):
+        if far:
+            better_center(block, whole)
+            _sum_powers(x, weight, block)
+            far = False  # unless the first mean was too coarse for a center within a deviation of it
+            for j in range(features):
+                far |= block[MEAN, j] * block[MEAN, j] > 0.5 * block[WEIGHT, j] * block[M2, j]
 
 
 @kernel
 def count_zeros(x, lanes, counts):
     """Add how many values of each feature are zero."""
-    features = counts.shape[1]
+    features, folded = counts.shape[1], len(x) // lanes * lanes
+    found = np.zeros(lanes, np.int32)
+    for start in range(0, folded, lanes):
+        row = x[start : start + lanes]
+        for lane in range(lanes):
+            found[lane] += np.int32(row[lane] == 0)
+    for i in range(folded, len(x)):
+        found[i - folded] += np.int32(x[i] == 0)
     for lane in range(lanes):
-        found = 0
-        for i in range(lane, len(x), lanes):
-            found += x[i] == 0
-        counts[ZERO, lane % features] += found
+        counts[ZERO, lane % features] += found[lane]
 
 
 def rows_per_block(features: int) -> int:

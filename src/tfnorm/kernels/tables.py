@@ -94,17 +94,15 @@ def find_whole_rows(x, whole, origin, together, group_step, row_step, out):
     lanes = len(whole)
     for group in range((lanes + together - 1) // together):
         first = min(group * together, lanes - together)
-        for lane in range(first, first + together):
-            if not whole[lane]:
-                continue
-            at = group * group_step + lane - first
-            for i in range(lane, len(x), lanes):
-                distance = float(x[i]) - origin[lane]
-                inside = 0.0 <= distance < TABLE
-                c = np.int64(distance if inside else 0.0)
-                # compared as a value: the distance of a tiny number from the origin is rounded to a whole one
-                out[at] = c if inside and float(c) + origin[lane] == float(x[i]) else TABLE
-                at += row_step
+        for start in range(first, len(x), lanes):
+            at = group * group_step + start // lanes * row_step
+            for i in range(min(together, len(x) - start)):
+                if whole[first + i]:
+                    value, zero = float(x[start + i]), origin[first + i]
+                    inside = 0.0 <= value - zero < TABLE
+                    c = np.int64(value - zero if inside else 0.0)
+                    # compared as a value: the distance of a tiny number from the origin is rounded to a whole one
+                    out[at + i] = c if inside and float(c) + zero == value else TABLE
 
 
 @kernel
