@@ -29,6 +29,8 @@ FINITE, NAN, POSITIVE_INFINITE, NEGATIVE_INFINITE, ZERO = range(5)
 
 kernel = njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)  # type: ignore[call-overload]
 """For kernels that only kernels call: they are compiled with their callers and need no way in from Python."""
+inlined = njit(nogil=True, error_model="numpy", inline="always", no_cpython_wrapper=True, no_cfunc_wrapper=True)  # type: ignore[call-overload]
+"""For kernels called for one value: passing arrays on would count references, which costs more than they do."""
 entry = njit(cache=True, nogil=True, error_model="numpy")
 """For kernels that Python calls."""
 

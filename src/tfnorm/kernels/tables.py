@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from tfnorm.kernels.cells import SIGN, U
-from tfnorm.kernels.moments import entry, kernel
+from tfnorm.kernels.moments import entry, inlined, kernel
 
 TOGETHER = 32  # lanes whose rows are found together; where there are more, their tables share the cache with no others
 WIDTH = 16384  # rows of a table for magnitudes: as many for positive numbers, then as many for negative ones
@@ -144,22 +144,21 @@ def _tally_four(quads, first, step, low, lanes, over, known, aside):
     return np.int64(found)
 
 
-@kernel
+@inlined
 def _tally_one(value, row, j, place, low, over, outside, known):
     if not row & OUTSIDE:
         low[j, row] += np.uint8(1)
         if low[j, row] == 0:
             _run_over(j, row, over, known)
-    elif j == len(outside):
-        return
-    elif value == 0:
-        known[1, j] += 1
-    elif value - value == 0:
-        if known[0, j] < SPILL:
-            outside[j, known[0, j]] = place
-        known[0, j] += 1
-    else:
-        known[2, j] += 1
+    elif j < len(outside):  # the table after the last is of lanes that are not to be counted
+        if value == 0:
+            known[1, j] += 1
+        elif value - value != 0:
+            known[2, j] += 1
+        else:
+            if known[0, j] < SPILL:
+                outside[j, known[0, j]] = place
+            known[0, j] += 1
 
 
 @entry
