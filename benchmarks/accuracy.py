@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+import accuracy_techniques
 import common
 from accuracy_peers import PEERS, Peer
 from torture import CASES, Case, Exact
@@ -159,7 +160,9 @@ def _judged(measure: Measure, answer: Callable[[], Any], exact: Exact | None) ->
 Results = dict[str, dict[str, dict[str, Cell]]]  # case -> contestant -> measure -> cell
 
 
-def document(cases: list[Case], peers: list[Peer], absent: list[str], results: Results) -> Iterator[str]:
+def document(
+    cases: list[Case], peers: list[Peer], absent: list[str], results: Results, only: list[str]
+) -> Iterator[str]:
     """Its lines."""
     yield "# Accuracy: which digits survive"
     yield ""
@@ -191,6 +194,13 @@ def document(cases: list[Case], peers: list[Peer], absent: list[str], results: R
                 ("case", *(peer.name for peer in telling)),
                 [(f"`{c.name}`", *(results[c.name][p.name][measure.name].text for p in telling)) for c in cases],
             )
+    yield from ("", "## Other techniques", "")
+    yield "The largest difference from the exact result in units of 1 + |y|, each technique with its defaults; of a constant"
+    yield "column and of a zero sample 0 is right. Bold: more than rounding in the type of the output, or NaN. Empty: the"
+    yield "contestant has no such technique."
+    yield ""
+    head, *rows = accuracy_techniques.section(only)
+    yield from table(head, rows)
     yield ""
     yield from findings(cases, [peer for peer in peers if not peer.reference], results)
 
@@ -262,7 +272,8 @@ def main() -> None:
     for case in cases:
         exact = Exact.of(case.column())
         results[case.name] = {peer.name: ask(peer, case, exact) for peer in peers}
-    text = "\n".join(document(cases, peers, absent, results)) + "\n"
+    words = [word.strip().lower() for word in (arguments.only or "").split(",") if word.strip()]
+    text = "\n".join(document(cases, peers, absent, results, words)) + "\n"
     if arguments.write:
         arguments.write.parent.mkdir(parents=True, exist_ok=True)
         arguments.write.write_text(text, encoding="utf-8")

@@ -23,9 +23,10 @@ import numpy as np
 import pytest
 
 import tfnorm
-from tfnorm.errors import ArtefactError
+from tfnorm.errors import ArtefactError, TfnormError
 from tfnorm.fitted import Fitted
 from tfnorm.profile import Profile
+from tfnorm.running import Running
 
 
 def example() -> Fitted:
@@ -53,7 +54,12 @@ FITTED = example()
 PROFILE = tfnorm.scan({"a": np.random.default_rng(62).normal(size=9000), "b": [1.0] * 8999 + [np.nan]})
 
 
-def written(value: Fitted | Profile, folder: Path) -> dict[str, Any]:
+RUNNING = tfnorm.Running({"a": "robust", "b": ["log1p", "minmax"]}, half_life=500).update(
+    {"a": np.random.default_rng(63).normal(size=6000), "b": [1.0] * 5999 + [np.nan]}
+)
+
+
+def written(value: Fitted | Profile | Running, folder: Path) -> dict[str, Any]:
     value.save(folder / "written.json")
     return json.loads((folder / "written.json").read_text())  # type: ignore[no-any-return]
 
@@ -76,7 +82,9 @@ def refused(data: bytes, folder: Path, said: str | None = None) -> None:
     assert len(str(error.value)) < 1000
 
 
-@pytest.mark.parametrize("value", [FITTED, PROFILE, FITTED.profile], ids=["fitted", "profile", "profile of a fit"])
+@pytest.mark.parametrize(
+    "value", [FITTED, PROFILE, FITTED.profile, RUNNING], ids=["fitted", "profile", "profile of a fit", "running"]
+)
 def test_what_is_saved_comes_back(value: Any, tmp_path: Path) -> None:
     value.save(tmp_path / "a.json")
     back = tfnorm.load(tmp_path / "a.json")
@@ -142,7 +150,7 @@ def test_heads(head: dict[str, Any], said: str, tmp_path: Path) -> None:
     refused(signed({**written(FITTED, tmp_path), **head}), tmp_path, said)
 
 
-@pytest.mark.parametrize("value", [FITTED, PROFILE], ids=["fitted", "profile"])
+@pytest.mark.parametrize("value", [FITTED, PROFILE, RUNNING], ids=["fitted", "profile", "running"])
 def test_altered_bytes(value: Any, tmp_path: Path) -> None:
     value.save(tmp_path / "a.json")
     data = (tmp_path / "a.json").read_bytes()
@@ -181,7 +189,7 @@ def reached(value: Any, path: tuple[Any, ...]) -> Any:
     return value
 
 
-@pytest.mark.parametrize("value", [FITTED, PROFILE], ids=["fitted", "profile"])
+@pytest.mark.parametrize("value", [FITTED, PROFILE, RUNNING], ids=["fitted", "profile", "running"])
 def test_missing_and_extra_keys(value: Any, tmp_path: Path) -> None:
     whole = written(value, tmp_path)
     objects = [path for path in places(whole) if path and isinstance(reached(whole, path), dict)]
@@ -193,7 +201,7 @@ def test_missing_and_extra_keys(value: Any, tmp_path: Path) -> None:
         refused(signed(altered(whole, path, lambda old: {**old, "more": 1})), tmp_path)
 
 
-@pytest.mark.parametrize("value", [FITTED, PROFILE], ids=["fitted", "profile"])
+@pytest.mark.parametrize("value", [FITTED, PROFILE, RUNNING], ids=["fitted", "profile", "running"])
 def test_anything_in_place_of_anything(value: Any, tmp_path: Path) -> None:
     """With a checksum that fits: refused, or a fit that works; never another error."""
     whole = written(value, tmp_path)
@@ -209,6 +217,9 @@ def test_anything_in_place_of_anything(value: Any, tmp_path: Path) -> None:
             loaded += 1
             if isinstance(found, Fitted):
                 found.transform({"age": [1.0], "fare": [2.0], "count": [3]})
+            if isinstance(found, Running):
+                with contextlib.suppress(TfnormError):  # numbers of one column that do not go together
+                    found.update({"a": [1.0, 2.0], "b": [2.0, 3.0]}).normalize({"a": [1.0], "b": [2.0]})
     assert loaded < 400  # where one number of the data may as well be another
 
 

@@ -15,6 +15,10 @@ import pytest
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 FILES = "--rows 4000 --columns 3 --row-group 600 --dataset-rows 3000 --batch-size 256"
+OF_SKLEARN = (
+    *("minmax", "standard", "maxabs", "robust", "yeo_johnson", "box_cox", "quantile", "quantile('normal')"),
+    *("log1p", "sqrt", "clip(-1, 1)", "l1", "l2", "linf"),
+)
 CASES = {
     "fit_memory.py": ("--shape 3000x5", ["3,000 x 5"], 4),
     "fit_files.py": (
@@ -26,6 +30,14 @@ CASES = {
         "--rows 5000 --columns 3",
         [f"{technique}, 5,000 x 3" for technique in ("standard", "minmax", "robust", "l2")],
         1,
+    ),
+    "techniques.py": (
+        "--fit-rounds 1 --values 20000 --rows 2000 --columns 3 --dtype float32",
+        [
+            *(f"fit {technique}, 20,000 values" for technique in ("robust", "yeo_johnson", "quantile")),
+            *(f"{technique}, 2,000 x 3, float32" for technique in OF_SKLEARN),
+        ],
+        len(OF_SKLEARN),  # log1p, sqrt and clip are told, not judged; the fits are
     ),
     "startup.py": ("--rows 100 --cold float32 --cold-rounds 1", ["starting", "compiling"], 2),
 }

@@ -76,12 +76,38 @@ def test_names_and_arguments_may_hold_equals_signs(folder: Path) -> None:
 
 def test_options_reach_the_fit(folder: Path) -> None:
     Path("t.csv").write_text("when,x,w\n2020-01-01,1,1\n2020-01-03,inf,3\n")
-    ok("fit", "t.csv", "-t", "standard", "--unit", "when=D", "--infinite", "missing", "--weight", "w", "-o", "n.json")
+    ok(
+        "fit",
+        "t.csv",
+        "-t",
+        "standard",
+        "--unit",
+        "when=D",
+        "--policy",
+        "infinite=missing",
+        "--weight",
+        "w",
+        "-o",
+        "n.json",
+    )
     fitted = tfnorm.load("n.json")
     assert fitted.columns == ("when", "x")
     assert fitted.profile["x"].count.infinite[0] == 1
     assert fitted.profile["when"].mean == 18262 + 1.5
-    ok("fit", "t.csv", "-t", "standard", "--set", "w=minmax", "--unit", "D", "--infinite", "missing", "-o", "m.json")
+    ok(
+        "fit",
+        "t.csv",
+        "-t",
+        "standard",
+        "--set",
+        "w=minmax",
+        "--unit",
+        "D",
+        "--policy",
+        "infinite=missing",
+        "-o",
+        "m.json",
+    )
     assert tfnorm.load("m.json").columns == ("when", "x", "w")
     pq.write_table(pa.table({"v": [[1.0, 2.0], [3.0, 4.0]]}), "v.parquet")
     ok("fit", "v.parquet", "--axis", "all", "-o", "v.json")
@@ -89,6 +115,23 @@ def test_options_reach_the_fit(folder: Path) -> None:
     Path("s.csv").write_text("a;b\n1;2\n")
     ok("scan", "s.csv", "--delimiter", ";", "-o", "s.json", "--workers", "1")
     assert list(tfnorm.load("s.json")) == ["a", "b"]
+
+
+def test_policies_and_shared_columns(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("p.csv").write_text("open,high,low\n1,4,1\n2,5,1\n3,6,\n")
+    rules = ("--policy", "out_of_range=clip", "--policy", "low:missing=-1", "--share", "open,high", "--exact")
+    ok("fit", "p.csv", "-t", "minmax", *rules, "-o", "p.json", "-q")
+    data = {"open": [1.0, 2, 3], "high": [4.0, 5, 6], "low": [1.0, 1, np.nan]}
+    wanted = tfnorm.fit(data, "minmax", out_of_range="clip", missing={"low": -1}, share=["open", "high"], exact=True)
+    assert tfnorm.load("p.json").fingerprint == wanted.fingerprint
+    Path("new.csv").write_text("open,high,low\n0,9,\n6,1,1\n")
+    capsys.readouterr()
+    ok("transform", "p.json", "new.csv", "-o", "out.csv")
+    told = capsys.readouterr().err
+    assert '"open": out_of_range in 1 values: clip' in told
+    assert '"low": missing in 1 values: -1' in told
+    assert pc.read_csv("out.csv").to_pydict() == {"open": [0, 1], "high": [1, 0], "low": [-1, 0]}
+    refused(capsys, "fit", "p.csv", "--policy", "missing=0", "--policy", "low:missing=1", code=2)
 
 
 def test_results_on_stdout_messages_on_stderr(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -209,7 +252,7 @@ def test_errors_are_one_line_with_an_exit_code(folder: Path, capsys: pytest.Capt
     assert "COLUMN=TECHNIQUE" in refused(capsys, "fit", "train.csv", "--set", "age", code=2)
     assert "no technique" in refused(capsys, "fit", "train.csv", "-t", "standrd")
     refused(capsys, "fit", "train.csv", "--axis", "0", code=2)
-    refused(capsys, "fit", "train.csv", "--infinite", "maybe", code=2)
+    refused(capsys, "fit", "train.csv", "--policy", "infinte=missing", code=2)
     refused(capsys, "fit", "train.csv", "--unit", "s", "--unit", "a=s", code=2)
     refused(capsys, "transform", "norm.json", "train.csv", code=2)
     refused(capsys, "frobnicate", code=2)
@@ -357,7 +400,7 @@ def test_what_has_no_way_back_is_told_before_reading(folder: Path, capsys: pytes
     ok("transform", "norm.json", "v.parquet", "-o", "out.parquet", "-q")
     assert pq.read_table("out.parquet")["v"].to_pylist() == [pytest.approx([0.6, 0.8])]
     capsys.readouterr()
-    assert "cannot be undone" in refused(capsys, "inverse", "norm.json", "out.parquet", "-o", "back.parquet")
+    assert "forgets its length" in refused(capsys, "inverse", "norm.json", "out.parquet", "-o", "back.parquet")
     ok("inverse", "norm.json", "out.parquet", "--only", "x", "-o", "back.parquet")
     capsys.readouterr()
     assert "holds no" in refused(capsys, "transform", "norm.json", "v.parquet", "-o", "v.csv")

@@ -23,21 +23,56 @@ MAY: dict[str, set[str]] = {
     "statistics": {"errors", "kernels"},
     "tallying": {"kernels", "statistics"},
     "quantiles": {"errors", "codec", "kernels", "statistics", "tallying"},
-    "maps": {"errors"},
-    "techniques": {"errors", "maps", "statistics", "quantiles"},
-    "profile": {"errors", "codec", "statistics", "quantiles"},
-    "apply": {"kernels", "engines", "maps"},
-    "gather": {"errors", "engines", "sources", "statistics", "quantiles", "maps", "profile", "apply"},
-    "fitted": {"errors", "sources", "maps", "techniques", "profile", "apply", "gather"},
-    "fitting": {
-        *("errors", "codec", "sources", "statistics", "quantiles", "maps", "techniques", "profile", "gather", "fitted")
+    "key_columns": {"errors", "kernels"},
+    "keys": {"errors", "codec", "key_columns"},
+    "grouped": {"errors", "kernels", "statistics", "quantiles", "keys"},
+    "maps": {"errors", "codec", "keys"},
+    "covariance": {"errors", "codec", "statistics", "maps"},
+    "techniques": {"errors", "maps", "statistics", "quantiles", "covariance", "keys"},
+    "gatherings": {"statistics", "grouped"},
+    "profile": {"errors", "codec", "statistics", "quantiles", "covariance", "keys", "gatherings"},
+    "rules": {"errors", "sources", "maps", "statistics", "profile"},
+    "sparse": {"errors", "kernels", "sources", "statistics", "quantiles"},
+    "sparing": {"kernels"},
+    "twins": {"kernels", "maps"},
+    "apply": {"engines", "maps", "sparing", "twins"},
+    "apply_stored": {"errors", "sources", "maps", "apply"},
+    "unseen": {"errors", "sources", "keys", "maps", "apply"},
+    "gather": {
+        *("errors", "engines", "sources", "statistics", "quantiles", "grouped", "maps", "profile", "apply", "unseen"),
+        *("gatherings", "sparse", "apply_stored"),
     },
-    "artefact": {"errors", "codec", "maps", "techniques", "profile", "fitted", "fitting"},
-    "layer": {"errors", "codec", "maps"},
-    "attach": {"errors", "layer"},
+    "fitted": {
+        *("errors", "sources", "maps", "techniques", "profile", "apply", "apply_stored", "unseen", "gather", "rules")
+    },
+    "choosing": {"errors", "sources", "maps", "techniques", "profile", "covariance"},
+    "pushing": {"statistics", "quantiles", "covariance", "maps"},
+    "chains": {
+        *("errors", "codec", "sources", "statistics", "quantiles", "keys", "grouped", "maps", "techniques", "profile"),
+        "pushing",
+    },
+    "fitting": {
+        *("errors", "codec", "sources", "statistics", "quantiles", "maps", "techniques", "profile", "gather", "fitted"),
+        *("choosing", "chains", "rules"),
+    },
+    "fading": {"gather", "statistics", "quantiles", "covariance"},
+    "running": {
+        *("errors", "codec", "sources", "statistics", "techniques", "profile", "gather", "fitted", "fitting", "fading"),
+        *("gatherings", "choosing", "chains", "rules"),
+    },
+    "artefact": {"errors", "codec", "maps", "techniques", "profile", "rules", "fitted", "fitting", "running"},
+    "layer_stored": {"errors", "maps"},
+    "layer": {"errors", "codec", "maps", "layer_stored"},
+    "attach": {"errors", "maps", "layer"},
+    "traced": {"errors", "maps", "statistics", "techniques", "chains"},
+    "tensors": {"fading", "statistics"},
+    "layer_running": {
+        *("errors", "sources", "statistics", "maps", "techniques", "profile", "gather", "fitting", "fading", "running"),
+        *("artefact", "layer", "traced", "tensors", "chains"),
+    },
     "summary": {"statistics", "quantiles", "maps", "techniques", "profile", "fitted"},
-    "tables": {"sources", "profile", "fitted", "summary"},
-    "files_out": {"errors", "sources", "fitted"},
+    "tables": {"sources", "maps", "profile", "fitted", "summary"},
+    "files_out": {"errors", "sources", "maps", "fitted"},
     "terminal": set(),
     "demo_model": {"fitted", "summary"},
     "demo": {"errors", "fitted", "summary", "demo_model"},
@@ -52,25 +87,30 @@ LATE = {
     ("profile", "artefact"),
     ("profile", "tables"),
     ("fitted", "fitting"),
+    ("fitted", "chains"),
     ("fitted", "artefact"),
     ("fitted", "tables"),
     ("fitted", "layer"),
     ("fitted", "attach"),
+    ("fitted", "layer_running"),
+    ("running", "artefact"),
+    ("running", "layer_running"),
     ("__init__", "fitted"),
 }
 
 # library -> the files that import it; those in OPTIONAL are imported inside functions, when there is need
 LIBRARIES = {
     "numba": {"kernels/moments"},
-    "keras": {"layer", "attach", "demo_model"},
+    "keras": {"layer", "layer_stored", "attach", "traced", "tensors", "layer_running", "demo_model"},
     "tensorflow": {"sources/tensorflow"},
     "pandas": {"sources/pandas"},
     "polars": {"sources/polars"},
+    "scipy": {"sources/scipy"},
     "matplotlib": {"demo_model"},
     "typer": {"cli"},
     "rich": {"terminal"},
 }
-OPTIONAL = {"tensorflow", "pandas", "polars", "matplotlib"}
+OPTIONAL = {"tensorflow", "pandas", "polars", "scipy", "matplotlib"}
 
 
 def imports(tree: ast.AST, *, inside: bool = False) -> Iterator[tuple[str, bool]]:

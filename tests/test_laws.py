@@ -16,7 +16,9 @@ import tfnorm
 from tfnorm import maps as M
 from tfnorm import quantiles
 from tfnorm.codec import decode, encode
+from tfnorm.covariance import Covariance
 from tfnorm.errors import NotInvertibleError
+from tfnorm.keys import Keys
 from tfnorm.maps import Affine, Chain, Clip, Identity, Log1p, Map, RowNorm, chain
 from tfnorm.quantiles import Quantiles
 from tfnorm.statistics import Block, Moments, Statistic
@@ -44,10 +46,14 @@ def equal(a: Any, b: Any) -> None:
         if isinstance(mine, np.ndarray):
             assert mine.dtype == other.dtype
             np.testing.assert_array_equal(mine, other)
-        elif isinstance(mine, tuple) and mine and isinstance(mine[0], Map):
+        elif isinstance(mine, Map):
+            equal(mine, other)
+        elif isinstance(mine, tuple) and mine and dataclasses.is_dataclass(mine[0]):
             assert len(mine) == len(other)
             for one, two in zip(mine, other, strict=True):
                 equal(one, two)
+        elif dataclasses.is_dataclass(mine):
+            equal(mine, other)
         else:
             assert mine == other
 
@@ -82,7 +88,28 @@ def sketches_agree(a: Quantiles, b: Quantiles) -> None:
             assert max(low, other_low) <= min(high, other_high)
 
 
-AGREE: dict[type, Callable[[Any, Any], None]] = {Moments: moments_agree, Quantiles: sketches_agree}
+def covariances_agree(a: Covariance, b: Covariance) -> None:
+    """Rows exactly; means to 1e-13 of the larger of mean and deviation, products to 1e-13 of the two deviations."""
+    np.testing.assert_array_equal(a.ends, b.ends)
+    np.testing.assert_allclose(a.weight, b.weight, rtol=1e-14)
+    np.testing.assert_array_equal(a.left_out, b.left_out)
+    first, second = np.array(
+        [(i, j) for i in range(a.features) for j in range(i, a.features)]
+    ).T  # each pair, row by row
+    units = np.ldexp(1.0, b.exponent - a.exponent)
+    other = b.products * units[first] * units[second]
+    spread = np.sqrt(a.products[first == second])
+    size = np.maximum(np.abs(a.mean / 2), np.ldexp(spread / np.sqrt(np.maximum(a.weight, 1)), a.exponent - 1))
+    assert (np.abs(a.mean / 2 - b.mean / 2) <= 1e-13 * size).all()
+    large = (size > 1e-290)[first] & (size > 1e-290)[second]  # deviations of a few denormal numbers have few digits
+    assert (np.abs(a.products - other) <= 2e-13 * spread[first] * spread[second])[large].all()
+
+
+AGREE: dict[type, Callable[[Any, Any], None]] = {
+    Moments: moments_agree,
+    Quantiles: sketches_agree,
+    Covariance: covariances_agree,
+}
 
 
 def adds_up(kind: Any, a: np.ndarray, b: np.ndarray, weight: np.ndarray | None = None) -> None:
@@ -110,13 +137,38 @@ def adding_is_associative(kind: Any, a: np.ndarray, b: np.ndarray, c: np.ndarray
     AGREE.get(kind, equal)((first + second) + third, first + (second + third))
 
 
+def columns_stand_alone(kind: Any, a: np.ndarray) -> None:
+    """Columns side by side are told of as each alone, also when they are added: what a joint statistic keeps of the law below."""
+    columns = [a[:, :1], a, a[:, 1:]] if a.shape[1] > 1 else [a, a]
+    parts = [kind.of(column) for column in columns]
+    joined = kind.join(parts)
+    assert joined.flaw() == ""
+    twice = joined + joined
+    ends = np.cumsum([column.shape[1] for column in columns])
+    for part, end in zip(parts, ends.tolist(), strict=True):
+        equal(joined.take(end - part.features, end), part)
+        equal(twice.take(end - part.features, end), part + part)
+
+
 def features_stand_alone(kind: Any, a: np.ndarray) -> None:
     """The statistic of columns side by side is that of each, side by side."""
+    columns_stand_alone(kind, a)
     value = kind.of(a)
+    if kind.joint:  # its features are told of together, which is what it is for
+        equal(value.take(0, a.shape[1]), value)
+        return
     parts = [value.take(j, j + 1) for j in range(a.shape[1])]
     equal(kind.join(parts), value)
     for j, part in enumerate(parts):
         (moments_agree if kind is Moments else equal)(part, kind.of(a[:, j : j + 1]))
+
+
+def scaling_is_weighing(kind: Any, a: np.ndarray, weight: np.ndarray, factor: float) -> None:
+    """S.of(a, weight * factor) == S.of(a, weight).scaled(factor), and each feature may have a factor of its own."""
+    value = kind.of(a, weight).scaled(factor)
+    AGREE.get(kind, equal)(value, kind.of(a, weight * factor))
+    equal(value, kind.of(a, weight).scaled(np.full(a.shape[1], factor)))
+    assert value.flaw() == ""
 
 
 any_float = st.floats(allow_nan=True, allow_infinity=True, width=64)
@@ -157,6 +209,16 @@ def test_statistics_add_up(kind: Any, rows: Rows) -> None:
 def test_weighted_statistics_add_up(kind: Any, rows: Rows, data: Any) -> None:
     weights = data.draw(st.lists(st.sampled_from([0.0, 1.0, 2.5, 2.0**-9]), min_size=1, max_size=5))
     adds_up(kind, *rows, weight=np.resize(weights, sum(map(len, rows))))
+
+
+@pytest.mark.parametrize("kind", STATISTICS)
+@laws
+@given(rows=row_lists(1), data=st.data())
+def test_scaling_is_weighing(kind: Any, rows: Rows, data: Any) -> None:
+    weights = data.draw(st.lists(st.sampled_from([0.0, 1.0, 2.5, 2.0**-9]), min_size=1, max_size=5))
+    scaling_is_weighing(
+        kind, rows[0], np.resize(weights, len(rows[0])), data.draw(st.sampled_from([0.5, 1.0, 2.0**-30]))
+    )
 
 
 @pytest.mark.parametrize("kind", STATISTICS)
@@ -250,14 +312,19 @@ def test_sketches_add_up_within_bounds_after_any_rows(small_blocks: int, seed: i
 
 def comes_back(step: Map, x: np.ndarray) -> None:
     """m.inverse(m.forward(x)) == x, to the rounding of the numbers on the way; or the map says what is lost."""
-    if not step.invertible:
-        assert step.lost
+    assert step.invertible == (not step.lost and not step.limited)
+    if step.lost:
+        if step.restores_like:
+            back = step.inverse_like(step.forward(x, np), x, np)
+            np.testing.assert_allclose(back, x, rtol=1e-9, atol=1e-9 * np.abs(x).max(initial=0.0))
         with pytest.raises(NotInvertibleError, match=step.lost[:20]):
             step.inverse(x, np)
         return
     forth = step.forward(x, np)
     back = step.inverse(forth, np)
-    assert back.shape == forth.shape == x.shape
+    assert back.shape == x.shape
+    assert forth.shape == step.shape(x.shape)
+    assert step.shape(forth.shape, inverse=True) == x.shape
     size = max(np.abs(one).max(initial=1.0) for one in (x, *step.arrays().values()))
     np.testing.assert_allclose(back, x, rtol=1e-12, atol=1e-12 * size)
 
@@ -266,12 +333,21 @@ def features(low: float, high: float) -> Any:
     return hnp.arrays(np.float64, 3, elements=st.floats(low, high))
 
 
+def turned(center: np.ndarray, angle: float) -> M.Matrix:
+    """A turn about the third axis, and a stretch along it."""
+    cos, sin = np.cos(angle), np.sin(angle)
+    turn = np.array([[cos, -sin, 0.0], [sin, cos, 0.0], [0.0, 0.0, 1.0]])
+    stretch = np.array([1.0, 1.0, 4.0])
+    return M.Matrix(center, np.array([0.0, 1.0, -2.0]), turn * stretch, turn.T / stretch[:, None], kept=3)
+
+
 affine = st.builds(Affine, features(-1e6, 1e6), features(1e-3, 1e3), features(-5, 5))
 near = st.builds(Affine, features(-10, 10), features(1e-2, 1e2), features(-5, 5))
 outer = st.builds(Clip, features(-1e6, -1e5), features(1e5, 1e6))
 EXAMPLES: dict[type, tuple[Any, tuple[float, float]]] = {  # a map of three features, and what of its domain to try
     Affine: (affine, (-1e6, 1e6)),
     Clip: (st.builds(Clip, features(-1e5, -1e4), features(1e4, 1e5)), (-1e4, 1e4)),
+    M.Limit: (st.just(M.Limit(-2.0, 5.0)), (-2, 5)),
     Log1p: (st.just(Log1p()), (-0.999, 1e9)),
     Identity: (st.just(Identity()), (-1e300, 1e300)),
     RowNorm: (st.builds(RowNorm, st.sampled_from([1.0, 2.0, np.inf])), (-1e300, 1e300)),
@@ -287,11 +363,36 @@ EXAMPLES: dict[type, tuple[Any, tuple[float, float]]] = {  # a map of three feat
         st.just(M.Piecewise(np.tile([0.0, 1.0, 10.0], (3, 1)), np.tile([-1.0, 0.0, 3.0], (3, 1)))),
         (-100, 100),
     ),
+    M.Within: (st.builds(M.Within, features(-1e5, -1e4), features(1e4, 1e5)), (-1e4, 1e4)),
+    M.Unless: (st.builds(M.Unless, st.just(np.array([1.0, 0.0, 0.0])), near), (-1e6, 1e6)),
     M.Fill: (st.builds(M.Fill, features(-5, 5)), (-1e300, 1e300)),
     M.Present: (st.just(M.Present()), (-1e300, 1e300)),
     M.Instance: (st.builds(M.Instance, st.sampled_from([(), (-1,)])), (-1e100, 1e100)),
+    M.ByKey: (
+        st.builds(
+            lambda center, scale, offset: M.ByKey(
+                Keys.of({"store": np.array(["a", "b"])})[0],
+                Affine(center.reshape(3, 3), scale.reshape(3, 3), offset.reshape(3, 3)),
+                "global",
+            ),
+            hnp.arrays(np.float64, 9, elements=st.floats(-1e6, 1e6)),
+            hnp.arrays(np.float64, 9, elements=st.floats(1e-3, 1e3)),
+            hnp.arrays(np.float64, 9, elements=st.floats(-5, 5)),
+        ),
+        (-1e6, 1e6),
+    ),
+    M.FillAndMark: (st.builds(M.FillAndMark, features(-5, 5)), (-1e300, 1e300)),
+    M.Matrix: (
+        st.builds(turned, features(-10, 10), st.floats(-4, 4)),
+        (-100, 100),
+    ),
+    M.Patches: (st.just(M.Patches(2)), (-1e300, 1e300)),
+    M.JoinPatches: (st.just(M.JoinPatches(2)), (-1e300, 1e300)),
     Chain: (st.builds(lambda one, clip: Chain((Log1p(), one, clip)), near, outer), (-0.9, 1e4)),
 }
+
+
+SAMPLES: dict[type, tuple[int, ...]] = {M.Patches: (4, 2, 3), M.JoinPatches: (1, 2, 12)}  # shapes that are not (3,)
 
 
 def test_every_map_has_examples() -> None:
@@ -300,8 +401,8 @@ def test_every_map_has_examples() -> None:
 
 def drawn(kind: type, data: Any) -> tuple[Map, np.ndarray]:
     maps, (low, high) = EXAMPLES[kind]
-    rows = st.tuples(st.sampled_from([1, 2, 7]), st.just(3))
-    return data.draw(maps), data.draw(hnp.arrays(np.float64, rows, elements=st.floats(low, high)))
+    shape = (data.draw(st.sampled_from([1, 2, 7])), *SAMPLES.get(kind, (3,)))
+    return data.draw(maps), data.draw(hnp.arrays(np.float64, shape, elements=st.floats(low, high)))
 
 
 @pytest.mark.parametrize("kind", MAPS)
@@ -322,16 +423,22 @@ def test_maps_are_values(kind: Any, data: Any) -> None:
     equal(decode(Map, encode(step)), step)
     equal(step.with_arrays(step.arrays()), step)
     equal(step.at("float64"), step)
-    assert step.flaw(3) == ""
-    assert bool(step.flaw(4)) == bool(step.arrays())
+    number = x.shape[-1]
+    assert step.flaw(number) == ""
+    assert bool(step.flaw(number + 1)) == bool(step.arrays() or kind is M.JoinPatches)
+    assert step.features(step.width(number)) == number
+    assert step.width(number) == step.forward(x, np).shape[-1]
     assert hash(step.settings()) == hash(decode(Map, encode(step)).settings())
     with pytest.raises(dataclasses.FrozenInstanceError):
         step.center = 1  # type: ignore[attr-defined]
-    x[0, 1] = np.nan
+    x[0].flat[1] = np.nan
     missing = np.isnan(step.forward(x, np))
-    assert missing[0, 1] or kind in (M.Fill, M.Present)  # which are there to end it
+    moves = kind in (M.Patches, M.JoinPatches)
+    assert missing[0].flat[1] or moves or step.fills  # which are there to end it
     assert not missing[1:].any()
-    assert missing.sum() == (0 if kind in (M.Fill, M.Present) else 1 if step.elementwise else 3)
+    assert missing.sum() == (0 if step.fills else 1 if step.elementwise or moves else 3)
+    if step.invertible and step.fills and step.marks:
+        np.testing.assert_array_equal(np.isnan(step.inverse(step.forward(x, np), np)), np.isnan(x))
 
 
 # What is wrong must fail.
@@ -389,6 +496,12 @@ class Squared(Map):
         return xp.sqrt(y)
 
 
+def test_a_statistic_that_does_not_scale_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Moments, "scaled", Statistic.scaled)
+    with pytest.raises(AssertionError):
+        scaling_is_weighing(Moments, np.array([[1.0], [2.0]]), np.ones(2), 0.5)
+
+
 def test_a_wrong_statistic_fails() -> None:
     a, b, c = np.array([[1.0], [2.0]]), np.array([[9.0], [4.0], [7.0]]), np.array([[5.0]])
     for law in (adds_up, zero_is_neutral, adding_is_associative):
@@ -431,6 +544,7 @@ VARIANTS: dict[str, list[str]] = {
 BENT = {  # whose curves, fills and limits have laws of their own: tests/test_curves.py
     *("signed_log", "asinh", "sqrt", "power", "soft_clip", "sigmoid", "tanh", "yeo_johnson", "box_cox", "quantile"),
     *("gaussianize", "clip", "winsorize", "impute", "mask", "instance", "contrast", "vast", "decimal", "pareto"),
+    *("whiten", "patches", "join_patches"),  # tests/test_joint.py
 }
 CHOICES = [text for name in tfnorm.TECHNIQUES if name not in BENT for text in (name, *VARIANTS.get(name, []))]
 
@@ -460,7 +574,7 @@ def test_techniques(choice: str, data: Any) -> None:
     assert np.isfinite(y).all()
     step = fitted.maps["x"]
     equal(decode(Map, encode(step)), step)
-    if step.invertible:
+    if not step.lost:
         varies = (x != x[0]).any(axis=0) | (not tfnorm.TECHNIQUES[choice.split("(", maxsplit=1)[0]].statistics)
         back = fitted.inverse(y)
         spread = np.ptp(x / 2, axis=0)

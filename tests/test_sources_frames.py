@@ -79,8 +79,12 @@ def test_lists_are_vectors() -> None:
 def test_ragged_lists() -> None:
     frames = [*all_kinds([[1.0, 2.0], None, [3.0]]), pd.DataFrame({"a": [[1.0, 2.0], None, [3.0]]})]
     for data in frames:
-        with pytest.raises(DataError, match=r'"a": expected 2 numbers in every row, got 1 in row 2.*Pad'):
-            column(data)
+        described, got = column(data)
+        assert (described.layout, described.shape) == ("ragged", (None,))
+        assert (got.values.tolist(), got.starts.tolist(), got.null.tolist()) == ([1, 2, 3], [0, 2, 2, 3], [0, 1, 0])
+    late = pd.DataFrame({"a": [[1.0, 2.0]] * 1024 + [[3.0]]})  # of objects only the first rows are looked at
+    with pytest.raises(DataError, match=r'"a": expected 2 numbers in every row, got 1 in row 1024.*Pad'):
+        column(late)
 
 
 def test_text_and_structs_are_no_numbers() -> None:

@@ -94,11 +94,6 @@ def test_after_a_map_without_statistics(second: str) -> None:
     np.testing.assert_allclose(fitted.transform(data), SCALERS[second]().fit_transform(unit), rtol=1e-8, atol=1e-8)
 
 
-def test_what_one_pass_cannot_know() -> None:
-    with pytest.raises(ChoiceError, match="one pass cannot know"):
-        tfnorm.fit(np.abs(DATA), ["standard", "minmax", "log1p", "standard"])
-
-
 def test_mean_range() -> None:
     fitted = tfnorm.fit(DATA, "mean_range")
     np.testing.assert_allclose(

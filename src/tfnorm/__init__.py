@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from tfnorm.fitting import fit as fit
     from tfnorm.fitting import scan as scan
     from tfnorm.layer import Normalize as Normalize
+    from tfnorm.layer_running import RunningNormalize as RunningNormalize
     from tfnorm.profile import Profile as Profile
+    from tfnorm.running import Running as Running
     from tfnorm.techniques import TECHNIQUES as TECHNIQUES
     from tfnorm.techniques import asinh as asinh
     from tfnorm.techniques import box_cox as box_cox
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from tfnorm.techniques import identity as identity
     from tfnorm.techniques import impute as impute
     from tfnorm.techniques import instance as instance
+    from tfnorm.techniques import join_patches as join_patches
     from tfnorm.techniques import l1 as l1
     from tfnorm.techniques import l2 as l2
     from tfnorm.techniques import linf as linf
@@ -46,6 +49,7 @@ if TYPE_CHECKING:
     from tfnorm.techniques import mean_range as mean_range
     from tfnorm.techniques import minmax as minmax
     from tfnorm.techniques import pareto as pareto
+    from tfnorm.techniques import patches as patches
     from tfnorm.techniques import power as power
     from tfnorm.techniques import quantile as quantile
     from tfnorm.techniques import robust as robust
@@ -56,6 +60,7 @@ if TYPE_CHECKING:
     from tfnorm.techniques import standard as standard
     from tfnorm.techniques import tanh as tanh
     from tfnorm.techniques import vast as vast
+    from tfnorm.techniques import whiten as whiten
     from tfnorm.techniques import winsorize as winsorize
     from tfnorm.techniques import yeo_johnson as yeo_johnson
 
@@ -66,6 +71,8 @@ _HOME = {
     "fitting": ("fit", "scan"),
     "profile": ("Profile",),
     "layer": ("Normalize",),
+    "layer_running": ("RunningNormalize",),
+    "running": ("Running",),
     "techniques": (
         "TECHNIQUES",
         "asinh",
@@ -78,6 +85,7 @@ _HOME = {
         "identity",
         "impute",
         "instance",
+        "join_patches",
         "l1",
         "l2",
         "linf",
@@ -87,6 +95,7 @@ _HOME = {
         "mean_range",
         "minmax",
         "pareto",
+        "patches",
         "power",
         "quantile",
         "robust",
@@ -97,6 +106,7 @@ _HOME = {
         "standard",
         "tanh",
         "vast",
+        "whiten",
         "winsorize",
         "yeo_johnson",
     ),
@@ -110,12 +120,11 @@ def __getattr__(name: str) -> Any:
     """A word's module is loaded when the word is first used (PEP 562)."""
     if name not in _MODULE:
         raise AttributeError(f"module 'tfnorm' has no attribute {name!r}")
-    if name == "Normalize":
+    if name in ("Normalize", "RunningNormalize"):
         from tfnorm.fitted import keras_part
 
-        value = keras_part().Normalize
-    else:
-        value = getattr(importlib.import_module(f"tfnorm.{_MODULE[name]}"), name)
+        keras_part()
+    value = getattr(importlib.import_module(f"tfnorm.{_MODULE[name]}"), name)
     globals()[name] = value
     return value
 
@@ -125,6 +134,7 @@ def __dir__() -> list[str]:
 
 
 if "keras" in sys.modules:
-    # whoever has Keras can then load models with our layer in them; a Keras without a backend says so when it is used
+    # whoever has Keras can then load models with our layers in them; a Keras without a backend says so when it is used
     with contextlib.suppress(ImportError):
         importlib.import_module("tfnorm.attach")
+        importlib.import_module("tfnorm.layer_running")

@@ -1,87 +1,160 @@
 """How a map runs on arrays.
 
-The one law: the result is `maps.run`'s, bit for bit, whatever the tiles and threads. Work goes tile by tile, so that a
-formula's intermediate values stay in cache and memory is read once and written once. The affine map, which most columns
-get, has a compiled twin of its formula that needs no intermediate values at all.
+The one law: the result is that of `maps.run`, bit for bit, whatever the tiles and threads (a matrix' to the rounding of its
+sums, whose order BLAS chooses by the number of rows). Work goes tile by tile, so that a formula's intermediate values stay in
+cache, and memory is read once and written once. What most columns get, and what NumPy
+does slowly, has a compiled twin (`tfnorm.twins`), for large arrays only: a row must not wait for a compiler.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 
+from tfnorm import sparing
 from tfnorm.engines.threads import default_workers
-from tfnorm.maps import Affine, Map, run, working_dtypes
+from tfnorm.maps import Map, Runnable, working_dtypes
+from tfnorm.twins import Rows, twin
 
-TILE_VALUES = 1 << 15
-ALONE_BELOW = 1 << 18  # values; fewer are done before a second thread has started
+TILE_BYTES = 1 << 19  # of one intermediate value
+SMALL_VALUES = 1 << 12  # up to as many, NumPy's ways are shorter than those around its work
+MATRIX_ROWS = 1024
+ALONE_BELOW = 1 << 18  # values; fewer are done before a second thread has started, or a kernel is loaded
 
 
-def apply(step: Map, x: np.ndarray, *, inverse: bool = False, workers: int | None = None) -> np.ndarray:
+Groups = Mapping[tuple[str, ...], np.ndarray]
+"""For the names of key columns, which of a map's keys each row has."""
+
+
+def apply(
+    step: Map,
+    x: np.ndarray,
+    *,
+    groups: Groups | None = None,
+    inverse: bool = False,
+    workers: int | None = None,
+    there: np.ndarray | None = None,
+) -> np.ndarray:
     """Forward or back on an array of any number type, rows first; masked stays masked.
+    Maps by key need the rows' `groups`. The result shares no memory with x.
 
-    Computed in float32 for float32 and smaller types, in float64 for others, and cast last.
+    Computed in float32 for float32 and smaller types, in float64 for others, and cast last. `there`, of the shape of x, says
+    which values count in what is computed of a whole sample; of a masked array, those that are not masked do.
     """
+    if x.ndim == 1 and not step.elementwise and step.width(1) != 1:
+        x = x[:, None]  # a number a row, that becomes several or did so
     if isinstance(x, np.ma.MaskedArray):
-        data = apply(step, x.data, inverse=inverse, workers=workers)
-        return np.ma.MaskedArray(data, np.ma.getmaskarray(x))
-    name = "float64" if x.dtype == np.longdouble else x.dtype.name
-    working, result = working_dtypes(name)
-    if working == "float32" and not step.fits("float32"):
-        working = "float64"
-    step = step.at(working)
-    workers = default_workers() if workers is None else workers
-    if x.size <= TILE_VALUES or not len(x):
-        return _tile(step, x, working, inverse).astype(result, copy=False)
-    out = np.empty(x.shape, result)
-    rows = max(1, TILE_VALUES * len(x) // x.size)
-    edges = list(range(0, len(x), rows))
-
-    compiled = _compiled(step, x, out) if not inverse else None
-
-    def work(first: int, last: int) -> None:
-        if compiled is not None:
-            compiled(edges[first], min(edges[min(last, len(edges)) - 1] + rows, len(x)))
-            return
-        for start in edges[first:last]:
-            out[start : start + rows] = _tile(step, x[start : start + rows], working, inverse)
-
-    if workers == 1 or x.size < ALONE_BELOW:
-        work(0, len(edges))
+        return _masked(step, x, groups, inverse, workers)
+    working, result, step = at_work(step, x.dtype)
+    out = np.empty([length or 0 for length in step.shape(x.shape, inverse=inverse)], result)
+    if not x.ndim or x.size <= SMALL_VALUES or not len(x):
+        out[...] = _mapped(_bound(step, groups, x, slice(None)), x, working, inverse, np, there)
         return out
-    share = -(-len(edges) // workers)
+    alone = x.size < ALONE_BELOW
+    twins = not alone and x.dtype.name == working == result and groups is None and there is None
+    fill = (twin(step, x, out, inverse) if twins else None) or _tiles(step, x, groups, there, out, working, inverse)
+    workers = 1 if alone else default_workers() if workers is None else workers
+    if workers == 1:
+        fill(0, len(x))
+        return out
+    shares = workers * min(4, x.size // ALONE_BELOW)  # several each, so that none waits long for one that was kept
+    share = -(-len(x) // shares)
     with ThreadPoolExecutor(workers) as pool:
-        for future in [pool.submit(work, first, first + share) for first in range(0, len(edges), share)]:
+        for future in [pool.submit(fill, first, min(first + share, len(x))) for first in range(0, len(x), share)]:
             future.result()
     return out
 
 
-def _compiled(step: Map, x: np.ndarray, out: np.ndarray) -> Callable[[int, int], None] | None:
-    """The rows from one to another by the affine kernel, where it applies."""
-    if (
-        not isinstance(step, Affine)
-        or step.has_constant
-        or x.dtype != out.dtype
-        or x.dtype.name not in ("float32", "float64")
-    ):
-        return None
-    if not x.flags.c_contiguous or len(step.center) not in (1, x.shape[-1]):
-        return None
-    from tfnorm.kernels.affine import affine
-
-    width = x.size // len(x)
-    flat, result = x.reshape(-1), out.reshape(-1)
-
-    def rows(first: int, last: int) -> None:
-        part = slice(first * width, last * width)
-        affine(flat[part], step.center, step.scale, step.offset, result[part])
-
-    return rows
+def at_work(step: Map, dtype: np.dtype) -> tuple[str, str, Map]:
+    """(the precision in which data of this type are computed, the type of the result, the map in that precision)."""
+    working, result = working_dtypes("float64" if dtype == np.longdouble else dtype.name)
+    if working == "float32" and not step.fits("float32"):
+        working = "float64"
+    return working, result, step.at(working)
 
 
-def _tile(step: Map, x: np.ndarray, working: str, inverse: bool) -> np.ndarray:
+def _masked(
+    step: Map, x: np.ma.MaskedArray[Any, Any], groups: Groups | None, inverse: bool, workers: int | None
+) -> np.ndarray:
+    """What is masked stays masked, and out of what is computed of a sample, unless the map is there to fill it or mixes values:
+    to these it is missing, NaN."""
+    if (step.elementwise or step.leaves_out) and not step.fills:
+        mask = np.ma.getmaskarray(x)
+        there = None if step.elementwise or inverse else ~mask
+        data = apply(step, x.data, groups=groups, inverse=inverse, workers=workers, there=there)
+        return np.ma.MaskedArray(data, mask)
+    floats = x.astype(working_dtypes(x.dtype.name)[1], copy=False)
+    data = apply(step, np.ma.filled(floats, np.nan), groups=groups, inverse=inverse, workers=workers)
+    return np.ma.MaskedArray(data, np.isnan(data))
+
+
+def _bound(step: Map, groups: Groups | None, x: np.ndarray, part: slice) -> Runnable:
+    """The map for some of the rows."""
+    if groups is None:
+        return step
+    return step.bound({names: codes[part] for names, codes in groups.items()}, x.ndim, np)
+
+
+def _tiles(
+    step: Map,
+    x: np.ndarray,
+    groups: Groups | None,
+    there: np.ndarray | None,
+    out: np.ndarray,
+    working: str,
+    inverse: bool,
+) -> Rows:
+    """By NumPy. Maps of single numbers run on flat tiles, their constants repeated: NumPy is slow on narrow rows."""
+    width, features = x.size // len(x), x.shape[-1]
+    values = (TILE_BYTES if x.size >= ALONE_BELOW else TILE_BYTES // 8) // np.dtype(working).itemsize
+    if any(value.ndim == 2 for value in step.arrays().values()) and not step.elementwise:
+        values = max(values, MATRIX_ROWS * width)  # so many that reading the matrix is not what takes the time
+    rows = min(max(1, values // width), len(x))
+    flat = (
+        groups is None
+        and there is None
+        and step.elementwise
+        and all(array.shape in ((1,), (features,)) for array in step.arrays().values())
+    )
+    flat_step = step.with_arrays(_repeated(step, rows * width)) if flat else step
+    np.empty(32 * TILE_BYTES, np.uint8)  # glibc keeps at hand what is smaller than the largest yet freed
+
+    def fill(first: int, last: int) -> None:
+        for start in range(first, last, rows):
+            stop = min(start + rows, last)
+            tile, place = x[start:stop], out[start:stop]
+            if flat:
+                part = flat_step if stop - start == rows else step.with_arrays(_repeated(step, tile.size))
+                tile, place = tile.reshape(-1), place.reshape(-1)
+                place[...] = _mapped(part, tile, working, inverse, sparing)
+            elif groups is None:
+                place[...] = _mapped(
+                    step, tile, working, inverse, sparing, None if there is None else there[start:stop]
+                )
+            else:
+                place[...] = _mapped(_bound(step, groups, x, slice(start, stop)), tile, working, inverse, np)
+
+    return fill
+
+
+def _repeated(step: Map, size: int) -> dict[str, np.ndarray]:
+    return {
+        name: np.tile(array, size // len(array)) if len(array) > 1 else array for name, array in step.arrays().items()
+    }
+
+
+def _mapped(
+    step: Runnable, x: np.ndarray, working: str, inverse: bool, xp: object, there: np.ndarray | None = None
+) -> np.ndarray:
     with np.errstate(all="ignore"):  # missing and infinite values pass through; that is no error
-        exact = not inverse and step.subtracts_first and x.dtype in (np.int64, np.uint64)
-        return np.asarray(run(step, x if exact else x.astype(working, copy=False), np, inverse=inverse))
+        if inverse:
+            return np.asarray(step.inverse(x.astype(working, copy=False), xp))
+        exact = step.subtracts_first and x.dtype in (np.int64, np.uint64)
+        x = x if exact else x.astype(working, copy=False)
+        if there is None:
+            return np.asarray(step.forward(x, xp))
+        assert isinstance(step, Map)
+        return np.asarray(step.forward_where(x, there, xp))

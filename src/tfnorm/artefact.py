@@ -2,10 +2,11 @@
 
 The one law: `load(save(x)) == x`, and a file that `save` did not write whole is refused before anything is built from it.
 
-    {"format": "tfnorm", "version": 1, "tfnorm": "0.1.0", "kind": "fitted" | "profile", "checksum": "...", "content": {...}}
+    {"format": "tfnorm", "version": 1, "tfnorm": "0.1.0", "kind": "fitted" | "profile" | "running",
+     "checksum": "...", "content": {...}}
 
-`content` walks the fields of Profile and Fitted (see `codec`); `checksum` is SHA-256 over its canonical text. Nothing in it is
-a path to open or code to run.
+`content` walks the fields of Profile and Fitted, and of what a Running remembers (see `codec`); `checksum` is SHA-256 over its
+canonical text. Nothing in it is a path to open or code to run.
 """
 
 from __future__ import annotations
@@ -26,25 +27,38 @@ from tfnorm.fitted import Fitted
 from tfnorm.fitting import fingerprint
 from tfnorm.maps import Map
 from tfnorm.profile import Profile
-from tfnorm.techniques import parse
+from tfnorm.rules import Rules
+from tfnorm.running import Memory, Running
+from tfnorm.techniques import Stages, parse
 
 FORMAT, VERSION = "tfnorm", 1
 MAX_BYTES = 1 << 30
 MAX_DIGITS = 400
+_PARTS = {
+    "fitted": {"profile", "choice", "maps", "rules"},
+    "profile": {"profile"},
+    "running": {"profile", "choice", "memory"},
+}
 
 
-def save(value: Fitted | Profile, path: Any) -> None:
-    """Write a fit or a profile: beside the target, flushed to the disk, then renamed over it."""
+def save(value: Fitted | Profile | Running, path: Any) -> None:
+    """Write a fit, a profile or running statistics: beside the target, flushed to the disk, then renamed over it."""
     write_atomically(path, dumps(value))
 
 
-def dumps(value: Fitted | Profile) -> bytes:
+def dumps(value: Fitted | Profile | Running) -> bytes:
     """What `save` writes."""
+    content: dict[str, Any]
     if isinstance(value, Profile):
         kind, content = "profile", {"profile": encode(value)}
+    elif isinstance(value, Running):
+        kind = "running"
+        choice = {name: ", ".join(map(str, stages)) for name, stages in value.stages.items()}
+        content = {"profile": encode(value.profile), "choice": choice, "memory": encode(value.memory())}
     else:
         kind = "fitted"
         content = {"profile": encode(value.profile), "choice": value.choice, "maps": encode(dict(value.maps))}
+        content["rules"] = encode(value.rules)
     head = {"format": FORMAT, "version": VERSION, "tfnorm": tfnorm.__version__, "kind": kind}
     whole = {**head, "checksum": _checksum(content), "content": content}
     text = json.dumps(whole, allow_nan=False, indent=1)
@@ -90,7 +104,7 @@ def _umask() -> int:
 
 
 def load(path: Any) -> Any:
-    """What `save` wrote: a Fitted or a Profile. ArtefactError where the file is not whole, sound and of a known version."""
+    """What `save` wrote: a Fitted, Profile or Running. ArtefactError where it is not whole, sound and of a known version."""
     file = Path(os.fspath(path))
     try:
         size = file.stat().st_size
@@ -126,14 +140,34 @@ def loads(data: bytes) -> Any:
     if whole["checksum"] != _checksum(content):
         raise ArtefactError("the checksum does not fit the content: the file was damaged or edited. Save it anew.")
     kind = whole["kind"] if isinstance(whole["kind"], str) else ""
-    parts = {"fitted": {"profile", "choice", "maps"}, "profile": {"profile"}}.get(kind)
+    parts = _PARTS.get(kind)
     if parts is None or not isinstance(content, dict) or set(content) != parts:
         named = sorted(content) if isinstance(content, dict) else type(content).__name__
         raise ArtefactError(f"kind {kind[:40]!r} with the parts {str(named)[:200]} is nothing that this tfnorm saves.")
     profile = decode(Profile, content["profile"], "profile")
     if flaw := profile.flaw():
         raise ArtefactError(f"profile: {flaw}.")
-    return profile if kind == "profile" else _fitted(profile, content)
+    if kind == "profile":
+        return profile
+    return _running(profile, content) if kind == "running" else _fitted(profile, content)
+
+
+def _running(profile: Profile, content: dict[str, Any]) -> Running:
+    stages = _stages(decode(dict[str, str], content["choice"], "choice"))
+    memory = decode(Memory, content["memory"], "memory")
+    try:
+        if flaw := memory.flaw(profile, stages):
+            raise ArtefactError(f"memory: {flaw}.")
+        return Running.restored(profile, stages, memory)
+    except ChoiceError as error:
+        raise ArtefactError(f"choice: {error}") from None
+
+
+def _stages(choice: dict[str, str]) -> dict[str, Stages]:
+    try:
+        return {name: parse(text) for name, text in choice.items()}
+    except ChoiceError as error:
+        raise ArtefactError(f"choice: {error}") from None
 
 
 def _fitted(profile: Profile, content: dict[str, Any]) -> Fitted:
@@ -141,15 +175,20 @@ def _fitted(profile: Profile, content: dict[str, Any]) -> Fitted:
     maps = decode(dict[str, Map], content["maps"], "maps")
     if not maps or set(choice) != set(maps) or not set(maps) <= set(profile):
         raise ArtefactError("choice, maps and profile are not of the same columns.")
-    try:
-        stages = {name: parse(text) for name, text in choice.items()}
-    except ChoiceError as error:
-        raise ArtefactError(f"choice: {error}") from None
+    stages = _stages(choice)
     for name, step in maps.items():
         features = profile[name].column.features
         if flaw := step.flaw(features):
             raise ArtefactError(f"maps.{name}: {flaw}.")
-    return Fitted(profile, stages, maps, fingerprint(stages, maps))
+        for keyed in step.keyed():
+            gathered = profile.by(keyed.keys.names)
+            if gathered is None or gathered.grouped.keys != keyed.keys:
+                raise ArtefactError(f"maps.{name}: its keys are not those of the profile.")
+    rules = decode(Rules, content["rules"], "rules")
+    named = {*rules.policies, *(name for group in rules.share for name in group)}
+    if not named <= set(maps):
+        raise ArtefactError("rules are of columns that are not there.")
+    return Fitted(profile, stages, maps, fingerprint(stages, maps), rules)
 
 
 def _checksum(content: Any) -> str:

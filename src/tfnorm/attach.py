@@ -13,7 +13,8 @@ from typing import Any
 import keras
 
 from tfnorm.errors import ChoiceError, TfnormError
-from tfnorm.layer import Normalize, Shape, features_of, listed, quoted
+from tfnorm.layer import Normalize, listed, quoted
+from tfnorm.maps import Map, Shape, mark_name
 
 _SAFE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,99}")
 
@@ -53,12 +54,18 @@ def attach(
         if normalize.inverse or (normalize.bare and not lone):
             raise ChoiceError(f"normalize must take a dict, as the model does: {listed(wanted)}. No inverse, not bare")
         if normalize.bare:
-            shapes = {name: next(iter(shapes.values())) for name in normalize.columns}
+            shapes = {name: _raw(step, next(iter(shapes.values()))) for name, step in normalize.columns.items()}
         elif lone:
             shapes = _widths(normalize, next(iter(shapes.values())))
             layer = _part(normalize, list(shapes), concatenate=True)
         else:
             layer = _part(normalize, [name for name in normalize.columns if name in wanted], concatenate=False)
+            marks = [mark_name(name) for name, step in layer.columns.items() if step.marks]
+            shapes = {
+                name: _raw(layer.columns[name], shape) if name in layer.columns else shape
+                for name, shape in shapes.items()
+                if name not in marks
+            }
     columns = layer.columns if layer else {}
     taken = {model.name, restore.name, *([layer.name] if layer else [])}
     raw: dict[str, Any] = {}
@@ -75,6 +82,11 @@ def attach(
     with warnings.catch_warnings():  # Keras wants the keys to be names of layers; a column's name need not make one
         warnings.filterwarnings("ignore", message="When providing `inputs` as a dict")
         return Attached(entry, restore(predicted[0]))
+
+
+def _raw(step: Map, shape: Shape) -> Shape:
+    """The shape that the map takes to give this one."""
+    return step.shape(shape, inverse=True)
 
 
 def _inputs_of(model: Any) -> tuple[dict[str, Any], bool]:
@@ -107,6 +119,7 @@ def _part(normalize: Normalize, names: list[str], *, concatenate: bool) -> Norma
     if not names:
         raise ChoiceError("the model takes none of the fitted columns: " + listed(normalize.columns))
     kept = {"fingerprint": normalize.fingerprint, "dtype": normalize.dtype_policy}
+    kept["missing"] = tuple(name for name in normalize.missing if name in names)
     part = Normalize({name: normalize.columns[name] for name in names}, concatenate=concatenate, **kept)
     if names == list(normalize.columns):
         part.set_weights(normalize.get_weights())
@@ -114,12 +127,13 @@ def _part(normalize: Normalize, names: list[str], *, concatenate: bool) -> Norma
 
 
 def _widths(normalize: Normalize, shape: Shape) -> dict[str, Shape]:
-    """Each column's share of the rows that the model takes, as the shape in which it comes."""
+    """Each column as it must come, so that all together give the rows that the model takes."""
     wanted = shape[-1] if shape else None
-    widths = {name: features_of(step) for name, step in normalize.columns.items()}
+    steps = normalize.columns
+    widths = {name: step.width(step.features()) for name, step in steps.items()}
     total = sum(widths.values())
     # rows without numbers of their own may be of any width: the one there is takes what the others leave
-    free = [name for name, step in normalize.columns.items() if not step.elementwise and not step.arrays()]
+    free = [name for name, step in steps.items() if not step.elementwise and not step.arrays()]
     free = free or (list(widths) if list(widths.values()) == [1] else [])
     if len(free) == 1:
         widths[free[0]] += max(0, (wanted or 0) - total)
@@ -128,4 +142,4 @@ def _widths(normalize: Normalize, shape: Shape) -> dict[str, Shape]:
             f"the model takes rows of {wanted} numbers (shape {shape}), the fitted columns have {total} together: "
             f"{listed(widths)}, in this order. Fit the columns that the model was trained on"
         )
-    return {name: (None, width) for name, width in widths.items()}
+    return {name: _raw(steps[name], (None, width)) for name, width in widths.items()}

@@ -6,6 +6,7 @@ loads TensorFlow.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shlex
@@ -39,12 +40,18 @@ app = typer.Typer(
 Paths = Annotated[list[str], typer.Argument(metavar="PATH...", help="Parquet and CSV files, globs, folders.")]
 Technique = Annotated[str | None, typer.Option("-t", "--technique", metavar="NAME", help="For all numeric columns.")]
 Chosen = Annotated[list[str] | None, typer.Option("--set", metavar="COL=NAME", help="For one; without -t, only these.")]
-Infinite = Annotated[str, typer.Option("--infinite", metavar="error|missing", help="What infinite values are.")]
+Policy = Annotated[
+    list[str] | None, typer.Option("--policy", metavar="[COL:]WHAT=DO", help="As fare:missing=0; see above.")
+]
+Share = Annotated[list[str] | None, typer.Option("--share", metavar="A,B,C", help="These get one set of numbers.")]
+Exact = Annotated[bool, typer.Option("--exact", help="Read again where one pass gives bounds only.")]
 Output = Annotated[str | None, typer.Option("-o", "--output", metavar="FILE", help="Write it here; - for stdout.")]
 Artefact = Annotated[str, typer.Argument(metavar="NORM.JSON", help="What fit or scan wrote; - for stdin.")]
 Target = Annotated[str, typer.Option("-o", "--output", metavar="PATH", help="A file, or a folder for several.")]
 Only = Annotated[list[str] | None, typer.Option("--only", metavar="COLUMN", help="Only these columns of the fit.")]
-Axis = Annotated[str, typer.Option("--axis", metavar="last|all", help="Vectors: a number a position, or one for all.")]
+Axis = Annotated[
+    str, typer.Option("--axis", metavar="last|all", help="Vectors: numbers by position, or one.", show_default=False)
+]
 Unit = Annotated[list[str] | None, typer.Option("--unit", metavar="COL=s", help="Count times in D, h, m, s, ms ...")]
 Weight = Annotated[str | None, typer.Option("--weight", metavar="COLUMN", help="How often each row counts.")]
 Delimiter = Annotated[str | None, typer.Option("--delimiter", metavar="CHAR", help="Of CSV, if neither comma nor tab.")]
@@ -81,7 +88,9 @@ def fit(
     chosen: Chosen = None,
     output: Output = None,
     force: Force = False,
-    infinite: Infinite = "error",
+    policy: Policy = None,
+    share: Share = None,
+    exact: Exact = False,
     axis: Axis = "last",
     unit: Unit = None,
     weight: Weight = None,
@@ -98,11 +107,10 @@ def fit(
     tfnorm fit train.csv -t standard --set fare='log1p, standard' -o norm.json
     tfnorm fit train/ --set age=robust --set 'share=minmax(-1, 1)' -o norm.json
 
-    A technique is a name, with arguments where wanted, or several in turn: see tfnorm techniques.
+    A technique is a name, or several in turn: see tfnorm techniques. Policies: constant=zero|keep|error,
+    missing=keep|error|NUMBER, infinite=error|missing, out_of_range=keep|clip|missing.
     """
     terminal = _begin(quiet, no_color)
-    if infinite not in ("error", "missing"):
-        raise typer.BadParameter(f'expected error or missing, got "{infinite}"', param_hint="--infinite")
     units = _units(unit)
     options: dict[str, Any] = {"axis": _axis(axis), "unit": units, "workers": workers}
     pairs = dict(_column_and_technique(text) for text in chosen or [])
@@ -116,9 +124,10 @@ def fit(
         counted = times if isinstance(units, str) else list(units or ())
         numeric = [c.name for c in source.columns if c.kind == "number" or c.name in counted]
         choice = dict.fromkeys((name for name in numeric if name != source.weight), technique) | pairs
-    options["infinite"] = infinite
+    options |= _policies(policy)
+    options["share"] = [group.split(",") for group in share] if share else None
     with terminal.bar("fitting") as progress:
-        fitted = tfnorm.fit(source, choice, progress=progress, **options)
+        fitted = tfnorm.fit(source, choice, exact=exact, progress=progress, **options)
     _finish(fitted, output, as_json, terminal)
     if output not in (None, "-"):
         terminal.next(f"tfnorm transform {shlex.quote(str(output))} {shlex.quote(paths[0])} -o normalized{_end(paths)}")
@@ -284,6 +293,29 @@ def _units(texts: Sequence[str] | None) -> str | dict[str, str] | None:
     return {name: unit for name, _, unit in (text.rpartition("=") for text in texts)}
 
 
+def _policies(texts: Sequence[str] | None) -> dict[str, Any]:
+    """`missing=0` for all columns, `fare:missing=0` for one; those for one rule."""
+    found: dict[str, Any] = {}
+    for text in texts or ():
+        what, _, do = text.rpartition("=")
+        column, _, policy = what.rpartition(":")
+        if policy not in ("constant", "missing", "infinite", "out_of_range"):
+            raise typer.BadParameter(
+                f'expected constant, missing, infinite or out_of_range, as in missing=0, got "{text}"',
+                param_hint="--policy",
+            )
+        said: Any = do
+        with contextlib.suppress(ValueError):
+            said = float(do)
+        if bool(column) != isinstance(found.get(policy, {} if column else None), dict):
+            raise typer.BadParameter(f"give {policy} for all columns, or column by column", param_hint="--policy")
+        if column:
+            found.setdefault(policy, {})[column] = said
+        else:
+            found[policy] = said
+    return found
+
+
 def _column_and_technique(text: str) -> tuple[str, str]:
     """`column=technique` split at the last `=` that leaves a technique: names and arguments may hold others."""
     from tfnorm.techniques import parse
@@ -367,6 +399,7 @@ def _run_files(
 ) -> None:
     from tfnorm import files_out
     from tfnorm.fitted import Fitted
+    from tfnorm.sources.columns import quoted
 
     fitted = _load(artefact)
     if not isinstance(fitted, Fitted):
@@ -378,6 +411,8 @@ def _run_files(
         result(json.dumps({"output": output, "files": len(planned.files), "rows": rows}))
     files = f"{len(planned.files)} files, " if len(planned.files) > 1 else ""
     terminal.say(f"wrote {output} ({files}{rows:,} rows)")
+    for (name, policy), count in fitted.fired.items():
+        terminal.say(f"{quoted([name])}: {policy} in {count:,} values: {fitted.rules.of(name).done(policy)}")
     path = shlex.quote(output)
     back = f"tfnorm inverse {shlex.quote(artefact)} {path} -o real{_end([output])}"
     terminal.next(f"tfnorm scan {path}" if inverse else back)

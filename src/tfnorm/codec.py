@@ -28,8 +28,13 @@ _PACKED_DTYPES = ("uint64", "int64", "float64", "uint8")
 
 
 def packed(dtype: str) -> Any:
-    """A dataclass field whose array (of `dtype`, one axis) is stored compressed, for arrays too long to be read by people."""
+    """A dataclass field whose array (of `dtype`, one axis or two) is stored compressed: too long to be read by people."""
     return dataclasses.field(metadata={"packed": dtype})
+
+
+def optional(default: Any) -> Any:
+    """A dataclass field that is not written where it has its default: files without it are those of before it was there."""
+    return dataclasses.field(default=default, metadata={"optional": True})
 
 
 def encode(value: Any) -> Any:
@@ -40,10 +45,12 @@ def encode(value: Any) -> Any:
             if "packed" in field.metadata
             else encode(getattr(value, field.name))
             for field in dataclasses.fields(value)
+            if not ("optional" in field.metadata and getattr(value, field.name) == field.default)
         }
         return {"is": type(value).__name__, **fields}
     if isinstance(value, np.ndarray):
-        return [encode(item) for item in value.tolist()] if value.dtype.kind == "f" else value.tolist()
+        plain = value.dtype.kind != "f" or bool(np.isfinite(value).all())  # as JSON has them, a million at once
+        return value.tolist() if plain else [encode(item) for item in value.tolist()]
     if isinstance(value, tuple | list):
         return [encode(item) for item in value]
     if isinstance(value, dict):
@@ -102,7 +109,8 @@ def _decode_dataclass(kind: Any, data: Any, path: str) -> Any:
     assert found is not None
     fields = dataclasses.fields(found)
     names = {field.name for field in fields}
-    _expect(set(data) == names | {"is"}, path, f"the fields {sorted(names)}", sorted(data))
+    lacking = {field.name for field in fields if "optional" in field.metadata} - set(data)
+    _expect(set(data) | lacking == names | {"is"}, path, f"the fields {sorted(names)}", sorted(data))
     hints = _hints(found)
     return found(
         **{
@@ -110,6 +118,7 @@ def _decode_dataclass(kind: Any, data: Any, path: str) -> Any:
             if "packed" in field.metadata
             else decode(hints[field.name], data[field.name], f"{path}.{field.name}")
             for field in fields
+            if field.name not in lacking
         }
     )
 
@@ -156,14 +165,18 @@ def _array(data: Any, path: str) -> np.ndarray:
 def _pack(array: np.ndarray, dtype: str) -> dict[str, Any]:
     data = np.ascontiguousarray(array, np.dtype(dtype).newbyteorder("<"))
     # bytes of equal weight side by side: the leading ones hardly change from cell to cell, so they all but vanish
-    planes = data.view(np.uint8).reshape(-1, data.itemsize).T.tobytes()
-    return {"items": len(data), "zlib": base64.b64encode(zlib.compress(planes, 6)).decode()}
+    planes = data.reshape(-1).view(np.uint8).reshape(-1, data.itemsize).T.tobytes()
+    size = len(data) if data.ndim == 1 else list(data.shape)
+    return {"items": size, "zlib": base64.b64encode(zlib.compress(planes, 6)).decode()}
 
 
 def _unpack(data: Any, dtype: str, path: str) -> np.ndarray:
     _expect(isinstance(data, dict) and set(data) == {"items", "zlib"}, path, "items and zlib", data)
-    items, text = data["items"], data["zlib"]
-    _expect(type(items) is int and 0 <= items <= MAX_ITEMS, f"{path}.items", f"0 to {MAX_ITEMS}", items)
+    said, text = data["items"], data["zlib"]
+    shape = said if isinstance(said, list) else [said]
+    whole_numbers = 1 <= len(shape) <= 2 and all(type(one) is int and 0 <= one <= MAX_ITEMS for one in shape)
+    items = math.prod(shape) if whole_numbers else -1
+    _expect(0 <= items <= MAX_ITEMS, f"{path}.items", f"0 to {MAX_ITEMS}", said)
     _expect(isinstance(text, str), f"{path}.zlib", "text", text)
     assert dtype in _PACKED_DTYPES
     size = items * np.dtype(dtype).itemsize
@@ -177,7 +190,8 @@ def _unpack(data: Any, dtype: str, path: str) -> np.ndarray:
     whole = len(planes) == size and (inflate.eof or not size) and not inflate.unused_data
     _expect(whole, f"{path}.zlib", f"{size} bytes", f"{len(planes)} bytes")
     columns = np.frombuffer(planes, np.uint8).reshape(-1, max(items, 1)).T if items else np.empty((0, 1), np.uint8)
-    return np.ascontiguousarray(columns).reshape(-1).view(np.dtype(dtype).newbyteorder("<")).astype(dtype)
+    flat = np.ascontiguousarray(columns).reshape(-1).view(np.dtype(dtype).newbyteorder("<")).astype(dtype)
+    return flat.reshape(shape)
 
 
 def _expect(condition: bool, path: str, wanted: str, got: Any) -> None:

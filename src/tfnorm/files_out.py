@@ -19,8 +19,9 @@ from typing import Any
 
 from tfnorm.errors import ChoiceError, DataError, NotInvertibleError
 from tfnorm.fitted import Fitted
+from tfnorm.maps import mark_name
 from tfnorm.sources import csv_copy, parquet_copy
-from tfnorm.sources.arrow import describe_column, from_numpy, to_numpy
+from tfnorm.sources.arrow import as_ragged, describe_column, from_numpy, to_numpy
 from tfnorm.sources.columns import did_you_mean, quoted
 from tfnorm.sources.paths import CSV, PARQUET, find, is_data
 
@@ -136,6 +137,7 @@ def _file(
     else:
         numbers = {name: fitted[name].column for name in (only or fitted.columns)}
         kinds = {name: "bool" if c.dtype == "bool" else "time" if c.unit else "number" for name, c in numbers.items()}
+        kinds |= {mark_name(name): "number" for name in numbers if inverse and fitted[name].map.marks}
         opened = csv_copy.open_csv(path, delimiter, kinds, as_text=to_csv)
     names = _columns(fitted, path, opened.schema.names, inverse, only)
     while True:
@@ -174,7 +176,7 @@ def _columns(fitted: Fitted, path: str, names: Sequence[str], inverse: bool, onl
             "Add what is missing, or name the columns to take with --only."
         )
     found = [name for name in wanted if name in names]
-    lost = [name for name in found if inverse and not fitted[name].invertible]
+    lost = [name for name in found if inverse and fitted[name].map.lost]
     if lost:
         raise NotInvertibleError(
             f"column {quoted(lost)}: {fitted[lost[0]].technique}: {fitted[lost[0]].map.lost}. "
@@ -186,25 +188,38 @@ def _columns(fitted: Fitted, path: str, names: Sequence[str], inverse: bool, onl
 def _mapped(fitted: Fitted, names: Sequence[str], batch: Any, path: str, first_row: int, inverse: bool) -> Any:
     import pyarrow as pa
 
-    arrays, fields = list(batch.columns), list(batch.schema)
-    for name in names:
-        index = batch.schema.get_field_index(name)
-        column = describe_column(name, batch.schema.field(index).type, batch.column(index))
+    arrays, fields = dict(zip(batch.schema.names, batch.columns, strict=True)), {one.name: one for one in batch.schema}
+    marks = {mark_name(name): name for name in names if fitted[name].map.marks}
+    if taken := [mark for mark in marks if mark in arrays and not inverse]:
+        raise DataError(f"column {quoted(taken)}: is there already, and is what marks are called ({path}). Rename it.")
+    numbers = {}
+    for name in (*names, *(mark for mark in marks if mark in arrays)):
+        column = describe_column(name, fields[name].type, arrays[name])
         if column.kind == "other":
             raise DataError(f"column {quoted([name])}: expected numbers, got {column.dtype} ({path}). Cast it.")
-        values = to_numpy(batch.column(index), column, path, first_row)
+        if len(column.shape) and name in names and fitted.profile[name].column.shape[:1] == (None,):
+            column = as_ragged(column)  # batch after batch in one type, whatever lengths are in it
+        numbers[name] = to_numpy(arrays[name], column, path, first_row)
+    found: dict[str, Any] = {}
+    for name, array in arrays.items():
+        if name not in names:
+            found |= {} if name in marks else {name: (array, fields[name])}
+            continue
         try:
-            mapped = fitted[name].inverse(values) if inverse else fitted[name].transform(values)
+            mapped = fitted[name].columns(numbers, inverse=inverse)
         except (DataError, ChoiceError) as error:
             raise DataError(f"{error} ({path})") from None
-        arrays[index] = from_numpy(mapped)
-        fields[index] = fields[index].with_type(arrays[index].type)
-    return pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields, metadata=batch.schema.metadata))
+        for new, values in mapped.items():
+            converted = from_numpy(values)
+            found[new] = (converted, fields[name].with_name(new).with_type(converted.type))
+    schema = pa.schema([field for _, field in found.values()], metadata=batch.schema.metadata)
+    return pa.RecordBatch.from_arrays([array for array, _ in found.values()], schema=schema)
 
 
 def _schema(schema: Any, batch: Any, names: Sequence[str]) -> Any:
     """The schema of the target: the input's, with the types that the mapped columns have."""
-    for name in names:
-        index = schema.get_field_index(name)
-        schema = schema.set(index, schema.field(index).with_type(batch.schema.field(index).type))
-    return parquet_copy.with_pandas_types(schema, names)
+    import pyarrow as pa
+
+    own = [field.name in names or field.name not in schema.names for field in batch.schema]
+    fields = [field if mine else schema.field(field.name) for field, mine in zip(batch.schema, own, strict=True)]
+    return parquet_copy.with_pandas_types(pa.schema(fields, metadata=schema.metadata), names)

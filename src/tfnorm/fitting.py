@@ -6,33 +6,39 @@ The one law: a fit is its profile and its choice; `fit(p, choice)` and `load(sav
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 import logging
-from collections.abc import Mapping
-from functools import reduce
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-import numpy as np
-
-from tfnorm import maps
+from tfnorm.chains import Place, first_places, next_places, solve, written
+from tfnorm.choosing import (
+    Unit,
+    Unstored,
+    check_keys,
+    check_shapes,
+    chosen_columns,
+    fits_shape,
+    numeric_columns,
+    refuse_infinite,
+    stages_of,
+)
 from tfnorm.codec import encode
-from tfnorm.errors import ChoiceError
+from tfnorm.errors import ChoiceError, DataError
 from tfnorm.fitted import Fitted
 from tfnorm.gather import Progress, Want, gather, threads
-from tfnorm.maps import Affine, Clip, Identity, Map, RowNorm
-from tfnorm.profile import UNITS, Column, Profile
-from tfnorm.quantiles import Curve, Quantiles
+from tfnorm.maps import Identity, Map
+from tfnorm.profile import Column, Profile
+from tfnorm.quantiles import Quantiles
+from tfnorm.rules import Rules, policies_of, share_of
 from tfnorm.sources import Source, open_source
-from tfnorm.sources.columns import did_you_mean, quoted
+from tfnorm.sources.columns import quoted
+from tfnorm.sources.masks import masked, names_of
 from tfnorm.statistics import Count, Extremes, Moments, Statistic
-from tfnorm.techniques import Choosable, Stages, parse
+from tfnorm.techniques import Choosable, Stages
 
-ALWAYS: tuple[type[Statistic], ...] = (Count, Extremes)
 EVERYTHING: tuple[type[Statistic], ...] = (Count, Extremes, Moments, Quantiles)
-Axis = Literal[-1] | None
-Unit = str | Mapping[str, str] | None
 
 
 def scan(
@@ -42,6 +48,8 @@ def scan(
     axis: Any = -1,
     unit: Unit = None,
     weight: Any = None,
+    sparse: Unstored = "zero",
+    mask: Any = None,
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> Profile:
@@ -50,12 +58,17 @@ def scan(
     Counts of finite, missing, NaN, infinite and zero values, exact minimum and maximum, four moments, and a sketch of the
     distribution. Infinities are counted here and refused by `fit`.
 
-    source: arrays, a mapping of arrays, a table (pandas, polars, pyarrow), a tf.data.Dataset, batches, or Parquet and
-        CSV files, globs and folders.
+    source: arrays, sparse matrices, ragged tensors, a mapping of these, a table (pandas, polars, pyarrow), a
+        tf.data.Dataset, batches, or Parquet and CSV files, globs and folders.
     columns: names, where not all numeric ones are wanted.
     axis: -1 for statistics a position of the last axis (the channels of images), None for one number over all.
     unit: in which unit times are counted ("s", or by column), which makes numbers of them.
-    weight: a column's name, an array, or True for the third part of (x, y, weight) batches.
+    weight: a column's name, an array, or True for the third part of (x, y, weight) batches. Whole numbers are as rows that
+        often; a row of weight 0 is counted and tells nothing else; a negative, missing or infinite weight is an error.
+    sparse: what it stands for that sparse matrices and tensors do not store: "zero", or "missing", which is counted as null.
+    mask: which steps of padded rows are there; the others are null. A boolean array of the data's leading shape (n,) or
+        (n, steps), True where there; the name of the column that holds such; or the number rows were padded with (a step is
+        padding where all its features are this number). By column, {"series": "mask"}, where not all columns have it.
     workers: threads; as many as there are cores by default. The result is the same for any.
     progress: called with the number of rows measured at each step, and the number in all or None.
 
@@ -64,9 +77,13 @@ def scan(
     """
     opened = open_source(source, weight=weight)
     named = None if columns is None else [columns] if isinstance(columns, str) else list(columns)
-    chosen = _chosen_columns(opened, named, axis, unit)
+    if mask is not None:
+        all_columns = [name for name in numeric_columns(opened, unit) if name not in names_of(mask)]
+        named = all_columns if named is None else named
+        opened = masked(opened, mask, named)
+    chosen = chosen_columns(opened, named, axis, unit, sparse)
     wants = [Want(column, "", Identity(), EVERYTHING) for column in chosen]
-    return gather(opened, chosen, wants, infinite="count", engine=threads(workers), progress=progress)
+    return gather(opened, chosen, wants, infinite=frozenset(), engine=threads(workers), progress=progress)
 
 
 def fit(
@@ -75,8 +92,15 @@ def fit(
     *,
     axis: Any = -1,
     unit: Unit = None,
-    infinite: Literal["error", "missing"] = "error",
+    infinite: Any = "error",
+    constant: Any = "zero",
+    missing: Any = "keep",
+    out_of_range: Any = "keep",
+    share: Any = None,
+    exact: bool = False,
     weight: Any = None,
+    sparse: Unstored = "zero",
+    mask: Any = None,
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> Fitted:
@@ -85,7 +109,19 @@ def fit(
     source: as for `scan`, or a Profile, which is not read again.
     choice: one technique for all numeric columns ("standard", "minmax(-1, 1)", `tfnorm.robust(low=5, high=95)`), or a
         mapping from columns to them; a list is a chain, applied in turn. Columns not named are passed through.
-    infinite: "error" refuses infinite values, "missing" treats them as missing.
+    share: columns that are to have one set of numbers, solved from all their values: ["open", "high", "low", "close"], or
+        several such lists.
+    exact: whether to read the data again where the first pass tells what a stage needs only within the bounds of the sketch
+        (`fitted["x"].uncertainty`): lambda of yeo_johnson and box_cox, and what follows a curve in a chain. Percentiles stay
+        the sketch's. What it does not tell at all (after `whiten`, say) is read again in any case.
+
+    Policies, each one word for all columns or a mapping from columns to words:
+    constant: of a column with one value: "zero" (0, or `low`, whatever comes), "keep" (as it is) or "error".
+    missing: "keep" (NaN), "error", or a number that takes its place on the normalized scale (0 is the mean for `standard`).
+    infinite: "error" refuses infinite values at the fit, "missing" treats them as missing, in `transform` too.
+    out_of_range: of values beyond the fit's smallest and largest: "keep", "clip" to these, or "missing".
+    `fitted.fired` counts how often they did something.
+
     The other arguments are those of `scan`.
 
     Fit on the training part only: what is learned from validation or test data leaks into the model.
@@ -94,305 +130,109 @@ def fit(
     >>> fitted.transform({"age": [30.0]})
     {'age': array([0.5])}
     """
-    if infinite not in ("error", "missing"):
-        raise ChoiceError(f'infinite must be "error" or "missing", got {infinite!r}.')
+    given = {"infinite": infinite, "constant": constant, "missing": missing, "out_of_range": out_of_range}
     if isinstance(source, Profile):
-        profile = source
-        if axis != -1 or unit is not None or weight is not None:
-            raise ChoiceError("axis, unit and weight were settled when the profile was made; give them to tfnorm.scan.")
-        stages = _stages_of(choice, list(profile), list(profile))
-        _check_shapes([profile[name].column for name in stages], stages)
-        if infinite == "error":
-            _refuse_infinite(profile, stages)
-        return solved(profile, stages)
+        if axis != -1 or unit is not None or weight is not None or sparse != "zero" or mask is not None:
+            raise ChoiceError(
+                "axis, unit, weight, sparse and mask were settled when the profile was made; give them to tfnorm.scan."
+            )
+        if exact:
+            raise ChoiceError("exact=True reads the data again, and a profile has none. Fit from the data.")
+        stages = stages_of(choice, list(source), list(source))
+        check_shapes([source[name].column for name in stages], stages)
+        rules = _rules(stages, {name: source[name].column for name in stages}, given, share)
+        refuse_infinite(source, [name for name in stages if rules.of(name).infinite == "error"])
+        return solved(source, stages, rules)
     opened = open_source(source, weight=weight)
+    opened, stages, chosen, wants = planned(opened, choice, axis, unit, sparse, mask)
+    rules = _rules(stages, {column.name: column for column in chosen}, given, share)
+    refused = frozenset(name for name in stages if rules.of(name).infinite == "error")
+    reader = threads(workers)
+
+    def read(wants: list[Want]) -> Profile:
+        return gather(opened, chosen, wants, infinite=refused, engine=reader, progress=progress)
+
+    profile = read(wants)
+    while again := [
+        _want(column, place)
+        for column in chosen
+        for place in next_places(profile, rules.sharing(column.name), stages[column.name], exact=exact)
+    ]:
+        if not opened.repeatable:
+            raise ChoiceError(
+                f"{opened.name}: column {quoted([again[0].column.name])} has to be read again for what follows "
+                f"{again[0].via}, and these data can be read only once. Pass a function that returns them, or files."
+            )
+        profile = profile.with_pass(read(again))
+    return solved(profile, stages, rules)
+
+
+def planned(
+    opened: Source, choice: Any, axis: Any, unit: Unit, sparse: Unstored = "zero", mask: Any = None
+) -> tuple[Source, dict[str, Stages], list[Column], list[Want]]:
+    """What a choice means for a source: it with its masks, each column's techniques, the columns, and what to gather first."""
     by_name = [column.name for column in opened.columns]
-    units = _units(opened, unit)
-    numeric = [c.name for c in opened.columns if (c.kind == "number" or c.name in units) and c.name != opened.weight]
+    numeric = [name for name in numeric_columns(opened, unit) if name not in names_of(mask)]
     if opened.bare:  # the one column there is was meant, whatever it holds
         numeric = by_name
-    stages = _stages_of(choice, by_name, numeric)
+    stages = stages_of(choice, by_name, numeric)
+    if mask is not None:
+        opened = masked(opened, mask, list(stages))
     left_out = [c for c in opened.columns if c.name not in stages and c.name != opened.weight]
     if left_out and not isinstance(choice, Mapping):
         logging.getLogger("tfnorm").info("left as they are: %s", quoted(f"{c.name} ({c.dtype})" for c in left_out))
-    chosen = _chosen_columns(opened, list(stages), axis, unit)
-    _check_shapes(chosen, stages)
-    wants: list[Want] = []
-    for column in chosen:
-        before, first, _ = _split(stages[column.name])
-        kinds = tuple(dict.fromkeys((*ALWAYS, *_needs(stages[column.name]))))
-        if before and first is not None:
-            wants.append(Want(column, "", Identity(), ALWAYS))
-            wants.append(Want(column, _text(before), maps.chain(*(s.solve({}) for s in before)), kinds))
-        else:
-            wants.append(Want(column, "", Identity(), kinds))
-    profile = gather(opened, chosen, wants, infinite=infinite, engine=threads(workers), progress=progress)
-    return solved(profile, stages)
+    chosen = chosen_columns(opened, list(stages), axis, unit, sparse)
+    check_shapes(chosen, stages)
+    check_keys(opened, stages)
+    return opened, stages, chosen, wanted(chosen, stages)
 
 
-def solved(profile: Profile, stages: Mapping[str, Stages]) -> Fitted:
+def wanted(columns: Sequence[Column], stages: Mapping[str, Stages]) -> list[Want]:
+    """What one pass gathers so that these techniques can be solved."""
+    return [_want(column, place) for column in columns for place in first_places(stages[column.name])]
+
+
+def _want(column: Column, place: Place) -> Want:
+    return Want(column, place.via, place.step, place.kinds, place.through, place.by)
+
+
+def _rules(stages: Mapping[str, Stages], columns: Mapping[str, Column], given: dict[str, Any], share: Any) -> Rules:
+    rules = Rules(policies_of(list(stages), **given), share_of(share, list(stages)))
+    for group in rules.share:
+        first = group[0]
+        for other in group[1:]:
+            if stages[other] != stages[first] or columns[other].features != columns[first].features:
+                raise ChoiceError(
+                    f"share: columns {quoted(group)} need the same technique and as many features each; "
+                    f"{quoted([first])} has {written(stages[first])} and {columns[first].features}, "
+                    f"{quoted([other])} {written(stages[other])} and {columns[other].features}."
+                )
+    return rules
+
+
+def solved(profile: Profile, stages: Mapping[str, Stages], rules: Rules = Rules()) -> Fitted:  # noqa: B008  # frozen
     """The maps for these statistics: the same in every place where they are solved."""
-    steps = {name: _solve(profile, name, chain) for name, chain in stages.items()}
-    return Fitted(profile, dict(stages), steps, fingerprint(stages, steps))
+    constant, missing = [], []
+    steps: dict[str, Map] = {}
+    for name, chain in stages.items():
+        policies, extremes = rules.of(name), rules.extremes(profile, name)
+        step = fits_shape(profile[name].column, solve(profile, rules.sharing(name), chain))
+        if policies.constant == "error" and (extremes.constant & (extremes.minimum <= extremes.maximum)).any():
+            constant.append(name)
+        if policies.missing == "error" and profile[name].count.missing.any():
+            missing.append(name)
+        may_be_infinite = profile[name].column.dtype.startswith(("float", "bfloat"))
+        steps[name] = policies.around(step, extremes, may_be_infinite=may_be_infinite)
+    if constant:
+        raise ChoiceError(f'columns {quoted(constant)}: constant. Leave them out, or say constant="zero" or "keep".')
+    if missing:
+        raise DataError(
+            f'columns {quoted(missing)}: values are missing. Mend them, or say missing="keep", or a number.'
+        )
+    return Fitted(profile, dict(stages), steps, fingerprint(stages, steps), rules)
 
 
 def fingerprint(stages: Mapping[str, Stages], steps: Mapping[str, Map]) -> str:
     """SHA-256 of the choice and the maps."""
-    text = json.dumps({name: [_text(chain), encode(steps[name])] for name, chain in stages.items()}, sort_keys=True)
+    text = json.dumps({name: [written(chain), encode(steps[name])] for name, chain in stages.items()}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _text(stages: Stages) -> str:
-    return ", ".join(map(str, stages))
-
-
-def _needs(stages: Stages) -> list[type[Statistic]]:
-    return [kind for stage in stages for kind in stage.needs]
-
-
-def _split(stages: Stages) -> tuple[Stages, Any, Stages]:
-    """The stages before the first that needs statistics, that one (or None), and those after it."""
-    first = next((i for i, stage in enumerate(stages) if stage.needs), None)
-    return (stages, None, ()) if first is None else (stages[:first], stages[first], stages[first + 1 :])
-
-
-def _stages_of(choice: Any, names: list[str], numeric: list[str]) -> dict[str, Stages]:
-    if not isinstance(choice, Mapping):
-        stages = parse(choice)
-        if not numeric:
-            raise ChoiceError(f"there is no column of numbers among {quoted(names)}.")
-        return dict.fromkeys(numeric, stages)
-    choice = {str(name): one for name, one in choice.items()}  # as tables with numbers for names are read
-    unknown = [name for name in choice if name not in names]
-    if unknown:
-        hints = "".join(did_you_mean(name, names) for name in unknown[:3])
-        raise ChoiceError(f"column {quoted(unknown)}: not in the data, which has {quoted(names)}.{hints}")
-    if not choice:
-        raise ChoiceError("the choice names no column; give one technique for all, or {column: technique}.")
-    return {name: parse(choice[name]) for name in names if name in choice}
-
-
-def _chosen_columns(source: Source, names: list[str] | None, axis: Any, unit: Unit) -> list[Column]:
-    """The columns to measure; one error for all that cannot be."""
-    known = {column.name: column for column in source.columns}
-    units = _units(source, unit)
-    if names is None:
-        names = [c.name for c in source.columns if c.name != source.weight and (c.kind == "number" or c.name in units)]
-        if not names:
-            raise ChoiceError(f"there is no column of numbers in {source.name}; it has {quoted(known)}.")
-    missing = [name for name in names if name not in known]
-    if missing:
-        hints = "".join(did_you_mean(name, known) for name in missing[:3])
-        raise ChoiceError(f"column {quoted(missing)}: not in {source.name}, which has {quoted(known)}.{hints}")
-    if names and source.weight in names:
-        raise ChoiceError(f"column {quoted([str(source.weight)])} holds the weights and cannot be normalized as well.")
-    wrong = [known[name] for name in names if known[name].kind == "other"]
-    times = [known[name] for name in names if known[name].kind == "time" and not units.get(name)]
-    problems = []
-    if wrong:
-        listed = ", ".join(f"{quoted([c.name])} ({c.dtype})" for c in wrong)
-        problems.append(f"columns that hold no numbers cannot be normalized: {listed}. Cast them, or leave them out.")
-    if times:
-        example = f'unit={{{times[0].name!r}: "s"}}'
-        problems.append(
-            f"columns {quoted(c.name for c in times)} hold times; say in which unit to count them: {example}."
-        )
-    if problems:
-        raise ChoiceError(f"{source.name}: " + " ".join(problems))
-    return [
-        Column(
-            name,
-            known[name].dtype,
-            known[name].shape,
-            _features(known[name].shape, axis.get(name, -1) if isinstance(axis, Mapping) else axis, name),
-            units.get(name) if known[name].kind == "time" else None,
-        )
-        for name in names
-    ]
-
-
-def _units(source: Source, unit: Unit) -> dict[str, str]:
-    """Which columns of times are counted, and in which unit."""
-    times = [column.name for column in source.columns if column.kind == "time"]
-    if unit is not None and not isinstance(unit, str | Mapping):
-        raise ChoiceError(f'unit must be a unit of time ("s") or a mapping from columns to them, got {unit!r}.')
-    units = dict.fromkeys(times, unit) if isinstance(unit, str) else dict(unit or {})
-    for name, one in units.items():
-        if one not in UNITS:
-            raise ChoiceError(f"column {quoted([name])}: {one!r} is no unit of time; there are {', '.join(UNITS)}.")
-        if name not in times:
-            raise ChoiceError(f"column {quoted([name])}: has the unit {one!r}, and holds no times.")
-    return units
-
-
-def _features(shape: tuple[int | None, ...], axis: Any, name: str) -> int:
-    if axis not in (-1, None):
-        raise ChoiceError(
-            f"axis must be -1 (statistics a position of the last axis) or None (one for all), got {axis!r}."
-        )
-    if not shape or axis is None:
-        return 1
-    if shape[-1] is None:
-        raise ChoiceError(f"column {quoted([name])}: rows differ in their last length, so only axis=None would fit.")
-    if shape[-1] == 0:
-        raise ChoiceError(f"column {quoted([name])}: its rows are empty, there is nothing to normalize.")
-    return shape[-1]
-
-
-def _check_shapes(columns: list[Column], stages: Mapping[str, Stages]) -> None:
-    for column in columns:
-        for stage in stages[column.name]:
-            step = None if stage.needs else stage.solve({})
-            if isinstance(step, RowNorm) and len(column.shape) < max((-axis for axis in step.axes), default=1):
-                raise ChoiceError(
-                    f"column {quoted([column.name])}: {stage} needs a vector in each row, got {_shape_text(column)}. "
-                    "Join the columns into one array first (df.to_numpy()), or choose another technique."
-                )
-
-
-def _shape_text(column: Column) -> str:
-    return "single numbers" if column.scalar else f"rows of shape {column.shape}"
-
-
-def _refuse_infinite(profile: Profile, stages: Mapping[str, Stages]) -> None:
-    found = [name for name in stages if profile[name].count.infinite.any()]
-    if found:
-        raise ChoiceError(
-            f'columns {quoted(found)}: there were infinite values. Mend them, or treat them as missing with infinite="missing".'
-        )
-
-
-def _solve(profile: Profile, name: str, stages: Stages) -> Map:
-    before, first, after = _split(stages)
-    done = [stage.solve({}) for stage in before]
-    _check_domain(profile, name, done)
-    if first is None:
-        return maps.chain(*done)
-    via = _text(before)
-    statistics: dict[type[Statistic], Any] = {}
-    for kind in dict.fromkeys((*_needs(stages), Extremes)):
-        statistics[kind] = profile.statistic(kind, name, via)
-        if statistics[kind] is None:
-            if via:
-                raise ChoiceError(
-                    f"column {quoted([name])}: the profile does not know {kind.__name__.lower()} after {via}; "
-                    "fit from the data instead."
-                )
-            raise ChoiceError(
-                f"column {quoted([name])}: {first} needs {kind.__name__.lower()}, which the profile lacks."
-            )
-    done.append(first.solve(statistics))
-    pushed = done[-1]
-    for stage in after:
-        carried = _carried(pushed, statistics[Extremes])
-        if stage.needs:
-            if not set(stage.needs) <= carried:
-                raise ChoiceError(
-                    f"column {quoted([name])}: {stage} would need the statistics of what {_text(stages)} gives before it, "
-                    "which one pass cannot know. Transform with the first part, then fit the rest."
-                )
-            done.append(stage.solve({kind: push(statistics[kind], pushed) for kind in stage.needs}))
-        else:
-            done.append(stage.solve({}))
-            if Extremes in carried:
-                _refuse_outside(name, done[-1], push(statistics[Extremes], pushed))
-        pushed = maps.chain(pushed, done[-1])
-    return maps.chain(*done)
-
-
-def _check_domain(profile: Profile, name: str, done: list[Map]) -> None:
-    """Maps without statistics that come first must be defined on all that was seen."""
-    extremes, pushed = profile.statistic(Extremes, name), maps.chain()
-    for step in done if isinstance(extremes, Extremes) else ():
-        assert isinstance(extremes, Extremes)
-        if Extremes in _carried(pushed, extremes):
-            _refuse_outside(name, step, push(extremes, pushed))
-        pushed = maps.chain(pushed, step)
-
-
-def _refuse_outside(name: str, step: Map, extremes: Extremes) -> None:
-    if not step.domain:
-        return
-    ends = np.stack([extremes.minimum, extremes.maximum])
-    with np.errstate(all="ignore"):
-        outside = np.isfinite(ends) & np.isnan(step.forward(ends, np))
-    if outside.any():
-        raise ChoiceError(
-            f"column {quoted([name])}: a technique needs {step.domain}, and values go from {ends[0].min():g} to "
-            f"{ends[1].max():g}. Choose another one."
-        )
-
-
-_CURVES = (
-    *(maps.Log1p, maps.SignedLog, maps.Asinh, maps.YeoJohnson, maps.BoxCox),
-    *(maps.Sigmoid, maps.SmoothClip, maps.TukeyTails, maps.Piecewise),
-)
-
-
-def _carried(step: Map, extremes: Extremes) -> set[type[Statistic]]:
-    """The statistics that a map carries to those of what it gives: extremes go through all that rises, quantiles and
-    moments through straight lines, and limits that take off nothing of these data."""
-    steps = _steps(step)
-    if not all(isinstance(one, (Affine, Clip, Identity, *_CURVES)) and not _falls(one) for one in steps):
-        return set()
-    if any(isinstance(one, _CURVES) for one in steps):
-        return {Extremes}
-    ends = np.stack([extremes.minimum, extremes.maximum])
-    ends[np.isinf(ends)] = np.nan  # of a feature without values
-    for one in steps:
-        mapped = np.asarray(one.forward(ends, np))
-        if isinstance(one, Clip) and not np.array_equal(mapped, ends, equal_nan=True):
-            return {Extremes}
-        ends = mapped
-    return {Extremes, Quantiles, Moments}
-
-
-def _falls(step: Map) -> bool:
-    return isinstance(step, Affine) and bool((step.scale < 0).any())
-
-
-def _steps(step: Map) -> tuple[Map, ...]:
-    return step.maps if isinstance(step, maps.Chain) else (step,)
-
-
-@dataclasses.dataclass(frozen=True)
-class _Pushed:
-    """Quantiles of mapped data: what rises carries quantiles to quantiles."""
-
-    inner: Quantiles
-    step: Map
-
-    def at(self, q: float, extremes: Any = None) -> np.ndarray:  # noqa: ARG002  # as Quantiles has it
-        return np.asarray(self.step.forward(self.inner.at(q), np))
-
-    @property
-    def features(self) -> int:
-        return self.inner.features
-
-    def curve(self, feature: int, extremes: Any = None) -> Curve:  # noqa: ARG002
-        step = self.step.with_arrays({name: value[[feature]] for name, value in self.step.arrays().items()})
-        found = self.inner.curve(feature)
-        low, high = (np.asarray(step.forward(ends[:, None], np))[:, 0] for ends in (found.low, found.high))
-        return Curve(low, high, found.count)
-
-
-def push(statistic: Statistic, step: Map) -> Any:
-    """The statistic of the mapped data, for a map that is affine on them."""
-    if isinstance(statistic, Extremes):
-        low, high = step.forward(np.stack([statistic.minimum, statistic.maximum]), np)
-        empty = statistic.minimum > statistic.maximum
-        zero = np.zeros(len(low))
-        return Extremes(np.where(empty, np.inf, low), zero, np.where(empty, -np.inf, high), zero)
-    if isinstance(statistic, Moments):
-        scales = (one.scale for one in _steps(step) if isinstance(one, Affine))
-        mantissa, exponent = np.frexp(reduce(np.multiply, scales, np.ones(statistic.features)))
-        return dataclasses.replace(
-            statistic,
-            mean=np.asarray(step.forward(statistic.mean, np)),
-            mean_low=np.zeros_like(statistic.mean),
-            exponent=np.clip(statistic.exponent + exponent, -1000, 1000),
-            m2=statistic.m2 * mantissa**2,
-            m3=statistic.m3 * mantissa**3,
-            m4=statistic.m4 * mantissa**4,
-        )
-    return _Pushed(statistic, step) if isinstance(statistic, Quantiles) else statistic

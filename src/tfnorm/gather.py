@@ -8,23 +8,31 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import itertools
 import operator
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from tfnorm.apply import apply
+from tfnorm.apply_stored import apply_stored
 from tfnorm.engines import Fold
 from tfnorm.engines.threads import Threads
 from tfnorm.errors import ChoiceError, DataError
-from tfnorm.maps import Map
-from tfnorm.profile import Column, Gathering, Part, Profile, Provenance
+from tfnorm.gatherings import Gathering, KeyedGathering, Part
+from tfnorm.grouped import Grouped, Partition, of_partition
+from tfnorm.maps import Chain, Map, after, chain
+from tfnorm.profile import Column, Profile, Provenance
 from tfnorm.quantiles import Quantiles
 from tfnorm.sources import Batch, Shard, Source, rows_per_shard
+from tfnorm.sources.arrow import TextArray
 from tfnorm.sources.columns import row_bytes
+from tfnorm.sources.stored import Sparse, Stored
+from tfnorm.sparse import measure
 from tfnorm.statistics import Count, Extremes, Statistic, prepare
+from tfnorm.unseen import groups_of, key_columns
 
 Progress = Callable[[int, int | None], None]
 """Called with the rows measured so far and, where it is known, how many there are."""
@@ -38,6 +46,18 @@ class Want:
     via: str
     step: Map
     kinds: tuple[type[Statistic], ...]
+    through: str = ""  # a digest of the maps, where they were solved from these data
+    by: tuple[str, ...] = ()  # key columns, where they are gathered for every key; none for all rows
+
+    @property
+    def features(self) -> int:
+        """How many the statistics are of: those of what the map gives."""
+        return self.step.width(self.column.features)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """All that it reads: the column, the keys by which it is gathered, and those of its maps."""
+        return (self.column.name, *self.by, *key_columns([self.step]))
 
 
 @dataclass(frozen=True)
@@ -48,6 +68,9 @@ class Measured:
     num_shards: int
     statistics: Mapping[type[Statistic], Statistic]
     digest: str  # of the shards' fingerprints, in order
+    grouped: Mapping[tuple[str, ...], Grouped] = field(
+        default_factory=dict
+    )  # key columns -> statistics of the wants by them
 
     def __add__(self, other: Measured) -> Measured:
         return Measured(
@@ -55,6 +78,7 @@ class Measured:
             self.num_shards + other.num_shards,
             {kind: mine + other.statistics[kind] for kind, mine in self.statistics.items()},
             hashlib.sha256((self.digest + other.digest).encode()).hexdigest(),
+            {by: mine + other.grouped[by] for by, mine in self.grouped.items()},
         )
 
 
@@ -63,40 +87,64 @@ def gather(
     columns: Sequence[Column],
     wants: Sequence[Want],
     *,
-    infinite: Literal["error", "missing", "count"],
+    infinite: Set[str],
     engine: Callable[..., Measured | None],
     progress: Progress | None = None,
 ) -> Profile:
-    """Every want's statistics over all rows, in one pass."""
-    names = list(dict.fromkeys(want.column.name for want in wants))
+    """Every want's statistics over all rows, in one pass. Infinite values are refused in the columns `infinite`."""
+    names = list(dict.fromkeys(name for want in wants for name in want.columns))
     by_name = {column.name: column for column in source.columns}
     rows = rows_per_shard(row_bytes([by_name[name] for name in names]))
     total_rows = None if progress is None else source.num_rows or getattr(source, "about_rows", None)
     on_rows = None if progress is None else lambda num_rows: progress(num_rows, total_rows)
-    measure = Measure(tuple(wants), infinite, rows, source.weight, on_rows)
-    total = engine(measure, source.shards(names), operator.add)
+    work = Measure(tuple(wants), infinite, rows, source.weight, on_rows)
+    total = engine(work, source.shards(names), operator.add)
     if total is None or total.num_rows == 0:
         raise DataError(f"{source.name}: there are no rows to fit. Check the path or the data set.")
-    _refuse_empty_weights(wants, total.statistics)
-    gatherings = tuple(
-        Gathering(
-            tuple(Part(want.column.name, want.via, want.column.features) for want in wants if kind in want.kinds),
-            statistic.coarsened() if isinstance(statistic, Quantiles) else statistic,
-        )
-        for kind, statistic in total.statistics.items()
+    profile = finished(profile_of(source.name, source.bare, columns, wants, total))
+    refuse_weightless(profile)
+    return profile
+
+
+def profile_of(source: str, bare: bool, columns: Sequence[Column], wants: Sequence[Want], total: Measured) -> Profile:
+    """What was measured, by column; to be added to, or finished."""
+    gatherings = tuple(Gathering(_parts(wants, kind, ()), statistic) for kind, statistic in total.statistics.items())
+    keyed = tuple(
+        KeyedGathering(tuple(_parts(wants, type(one), by) for one in grouped.statistics), grouped)
+        for by, grouped in total.grouped.items()
     )
-    provenance = Provenance(source.name, total.num_rows, total.num_shards, total.digest)
-    return Profile(tuple(columns), source.bare, total.num_rows, gatherings, (provenance,))
+    provenance = Provenance(source, total.num_rows, total.num_shards, total.digest)
+    return Profile(tuple(columns), bare, total.num_rows, gatherings, (provenance,), keyed)
 
 
-def _refuse_empty_weights(wants: Sequence[Want], statistics: Mapping[type[Statistic], Statistic]) -> None:
-    count, extremes = statistics[Count], statistics[Extremes]
+def finished(profile: Profile) -> Profile:
+    """The profile as it is kept once the pass is over: with sketches no finer than need be."""
+    coarser = with_statistics(profile, lambda one: one.coarsened() if isinstance(one, Quantiles) else one)
+    keyed = tuple(dataclasses.replace(one, grouped=one.grouped.coarsened()) for one in profile.keyed)
+    return dataclasses.replace(coarser, keyed=keyed)
+
+
+def with_statistics(profile: Profile, change: Callable[[Any], Any]) -> Profile:
+    """The profile with every kind's statistic of all rows changed."""
+    changed = tuple(Gathering(one.parts, change(one.statistic)) for one in profile.gatherings)
+    return dataclasses.replace(profile, gatherings=changed)
+
+
+def _parts(wants: Sequence[Want], kind: type[Statistic], by: tuple[str, ...]) -> tuple[Part, ...]:
+    found = (want for want in wants if kind in want.kinds and want.by == by)
+    return tuple(Part(want.column.name, want.via, want.features, want.through) for want in found)
+
+
+def refuse_weightless(profile: Profile) -> None:
+    """A column whose values all have the weight 0 is a mistake, not a constant."""
+    by_kind = {type(one.statistic): one for one in profile.gatherings}
+    count, extremes = by_kind[Count].statistic, by_kind[Extremes].statistic
     assert isinstance(count, Count)
     assert isinstance(extremes, Extremes)
     empty = np.flatnonzero((count.finite > 0) & (extremes.minimum > extremes.maximum))
     if len(empty):
-        ends = np.cumsum([want.column.features for want in wants])
-        name = wants[int(np.searchsorted(ends, empty[0], side="right"))].column.name
+        ends = np.cumsum([part.features for part in by_kind[Count].parts])
+        name = by_kind[Count].parts[int(np.searchsorted(ends, empty[0], side="right"))].column
         raise DataError(
             f"column {name!r}: every value has the weight 0. Give some of them weight, or no weights at all."
         )
@@ -107,7 +155,7 @@ class Measure:
     """From a shard to its statistics: picklable, so that workers can be sent it."""
 
     wants: tuple[Want, ...]
-    infinite: Literal["error", "missing", "count"]
+    infinite: Set[str]  # the columns in which infinite values are refused
     rows: int  # how many are measured at once
     weight: str | None
     on_rows: Callable[[int], None] | None = None  # told of rows as they are done
@@ -115,10 +163,13 @@ class Measure:
     def __call__(self, shard: Shard) -> Measured:
         digest = hashlib.sha256(shard.fingerprint.encode("utf-8", "surrogatepass")).hexdigest()
         total = self._by_column(shard) if self._one_by_one(shard) else self._fold(shard(), shard.name)
-        return Measured(total.num_rows, 1, total.statistics, digest)
+        return Measured(total.num_rows, 1, total.statistics, digest, total.grouped)
 
     def _one_by_one(self, shard: Shard) -> bool:
-        return hasattr(shard, "one_by_one") and self.weight is None and len(self.wants) > 1
+        alone = self.weight is None and all(
+            len(want.columns) == 1 for want in self.wants
+        )  # no column is needed by another
+        return hasattr(shard, "one_by_one") and alone and len(self.wants) > 1
 
     def _by_column(self, shard: Any) -> Measured:
         """As `_fold`, a column after the other: the same statistics, since no column's depend on another's."""
@@ -136,70 +187,140 @@ class Measure:
         joined = {
             kind: kind.join([total.statistics[kind] for total in totals if kind in total.statistics]) for kind in kinds
         }
-        return Measured(totals[0].num_rows, 0, joined, "")
+        return Measured(totals[0].num_rows, 0, joined, "", {})
 
     def _fold(self, batches: Iterable[Batch], place: str) -> Measured:
         fold: Fold[Measured] = Fold(operator.add)
         first_row = 0
         for batch in recut(batches, self.rows):
-            num_rows = _length(batch)
-            fold.push(Measured(num_rows, 0, self._statistics(batch, place, first_row), ""))
-            first_row += num_rows
+            fold.push(measured := self.of(batch, place, first_row))
+            first_row += measured.num_rows
             if self.on_rows is not None:
-                self.on_rows(num_rows)
+                self.on_rows(measured.num_rows)
         total = fold.total()
-        return Measured(0, 0, self._empty(), "") if total is None else total
+        return self.nothing() if total is None else total
 
-    def _kinds(self) -> list[type[Statistic]]:
-        return list(dict.fromkeys(kind for want in self.wants for kind in want.kinds))
+    def _kinds(self, by: tuple[str, ...] = ()) -> list[type[Statistic]]:
+        return list(dict.fromkeys(kind for want in self.wants if want.by == by for kind in want.kinds))
 
-    def _empty(self) -> dict[type[Statistic], Statistic]:
-        return {
-            kind: kind.join([kind.nothing(want.column.features) for want in self.wants if kind in want.kinds])
-            for kind in self._kinds()
+    def _by(self) -> list[tuple[str, ...]]:
+        return list(dict.fromkeys(want.by for want in self.wants if want.by))
+
+    def _features(self, by: tuple[str, ...]) -> dict[type[Statistic], int]:
+        """How many features each kind of statistic has."""
+        wants = [want for want in self.wants if want.by == by]
+        return {kind: sum(w.features for w in wants if kind in w.kinds) for kind in self._kinds(by)}
+
+    def nothing(self) -> Measured:
+        """The statistics of no rows."""
+        statistics = {kind: kind.nothing(features) for kind, features in self._features(()).items()}
+        return Measured(0, 0, statistics, "", {by: Grouped.nothing(by, self._features(by)) for by in self._by()})
+
+    def of(self, batch: Batch, place: str, first_row: int) -> Measured:
+        """The statistics of rows at hand; `place` and the number of the first row are for errors."""
+        num_rows = _length(batch)
+        parts: dict[tuple[str, ...], dict[type[Statistic], list[Statistic]]] = {
+            by: {kind: [] for kind in self._kinds(by)} for by in ((), *self._by())
         }
-
-    def _statistics(self, batch: Batch, place: str, first_row: int) -> dict[type[Statistic], Statistic]:
-        parts: dict[type[Statistic], list[Statistic]] = {kind: [] for kind in self._kinds()}
+        partitions = {by: Partition.of({name: batch[name] for name in by}, place, first_row) for by in self._by()}
         for want in self.wants:
-            array = as_numbers(batch[want.column.name], want.column)
-            if array.ndim > 1 and want.column.features not in (1, array.shape[-1]):
+            came = batch[want.column.name]
+            stored = came if isinstance(came, Stored) else None
+            array = as_numbers(came if stored is None else stored.values, want.column)
+            shape = came.shape if isinstance(came, Sparse) else array.shape
+            if len(shape) > 1 and want.column.features not in (1, shape[-1]):
                 raise DataError(
-                    f"column {want.column.name!r}: expected {want.column.features} features, got {array.shape[-1]} ({place})."
+                    f"column {want.column.name!r}: expected {want.column.features} features, got {shape[-1]} ({place})."
+                )
+            if stored is not None and want.by:
+                raise DataError(
+                    f"column {want.column.name!r}: sparse and ragged rows have no statistics by key ({place}). "
+                    "Make them dense, or leave by() out."
                 )
             if want.via:
-                array = self._through(want, array, place, first_row)
+                array = self._through(want, batch, array, stored, place, first_row)
             weight: Any = None if self.weight is None else np.ma.asarray(batch[self.weight])
-            rows = want.column.rows_of(array)
-            if weight is not None and len(rows) != len(weight):  # several values of a feature in one row
-                weight = np.repeat(weight, len(rows) // max(1, len(weight)))
-            block = prepare(rows, weight)
-            for kind in sorted(want.kinds, key=lambda kind: kind is not Quantiles):  # it measures the rest as it reads
-                parts[kind].append(kind.of_block(block))
-            count = next((s[-1] for k, s in parts.items() if k is Count and Count in want.kinds), None)
-            if self.infinite == "error" and isinstance(count, Count) and count.infinite.any():
-                row = _first_row(np.isinf(np.ma.filled(array, 0)))
+            if want.by:
+                rows = array.reshape(-1, want.features)
+                times = len(rows) // max(1, num_rows)  # several values of a feature in one row
+                weight = weight if weight is None or times == 1 else np.repeat(weight, times)
+                found = of_partition(want.kinds, partitions[want.by].repeated(times), rows, weight)
+                for kind, statistic in zip(want.kinds, found, strict=True):
+                    parts[want.by][kind].append(statistic)
+                continue
+            measured = _measured(want, array, stored, weight)
+            for kind, statistic in measured.items():
+                parts[()][kind].append(statistic)
+            count = measured.get(Count)
+            if want.column.name in self.infinite and isinstance(count, Count) and count.infinite.any():
+                row = _first_row(np.isinf(np.ma.filled(array, 0)), stored)
                 raise DataError(
                     f"column {want.column.name!r}: infinite value in row {first_row + row} ({place}). "
                     'Mend it, or treat it as missing with infinite="missing".'
                 )
-        return {kind: kind.join(several) for kind, several in parts.items()}
+        joined = {by: {kind: kind.join(several) for kind, several in kinds.items()} for by, kinds in parts.items()}
+        grouped = {
+            by: Grouped(partitions[by].keys, tuple(self._features(by).values()), tuple(joined[by].values()))
+            for by in self._by()
+        }
+        return Measured(num_rows, 0, joined[()], "", grouped)
 
-    def _through(self, want: Want, array: np.ndarray, place: str, first_row: int) -> np.ndarray:
+    def _through(
+        self, want: Want, batch: Batch, array: np.ndarray, stored: Stored | None, place: str, first_row: int
+    ) -> np.ndarray:
+        keyed = {want.column.name: want.step} if want.step.keyed() else {}
+        groups = groups_of(keyed, batch, len(array), place, first_row) if keyed else None
         # in float64: the statistics are of what exact arithmetic would give
-        mapped = apply(want.step, array.astype(np.float64), workers=1)
-        outside = np.isnan(np.ma.filled(mapped, 0)) & np.isfinite(np.ma.filled(array, np.nan).astype(np.float64))
-        if outside.any() and want.step.domain:
-            row = _first_row(outside)
+        array = array.astype(np.float64)
+        if stored is None:
+            mapped = apply(want.step, array, groups=groups, workers=1)
+        else:
+            mapped = apply_stored(want.step, stored.with_values(array)).values
+        if not want.step.domain:
+            return mapped
+        # numbers are compared with themselves, so before any of them changes its place
+        own = mapped
+        if not want.step.elementwise and stored is None:
+            own = apply(_elementwise_part(want.step), array, groups=groups, workers=1)
+        outside = np.isnan(np.ma.filled(own, 0)) & np.isfinite(np.ma.filled(array, np.nan).astype(np.float64))
+        if outside.any():
+            row = _first_row(outside, stored)
+            got = array[row] if stored is None else array[outside][0]
             raise DataError(
-                f"column {want.column.name!r}: {want.via} needs {want.step.domain}, got {array[row]} in row "
+                f"column {want.column.name!r}: {want.via} needs {want.step.domain}, got {got} in row "
                 f"{first_row + row} ({place}). Choose another technique, or leave such rows out."
             )
         return mapped
 
 
-def _first_row(found: np.ndarray) -> int:
-    return int(np.flatnonzero(found.reshape(len(found), -1).any(axis=1))[0])
+def _elementwise_part(step: Map) -> Map:
+    """What it does up to the first step that mixes or moves numbers."""
+    steps = step.maps if isinstance(step, Chain) else (step,)
+    return chain(*itertools.takewhile(lambda one: one.elementwise, steps))
+
+
+def _measured(
+    want: Want, array: np.ndarray, stored: Stored | None, weight: np.ndarray | None
+) -> dict[type[Statistic], Statistic]:
+    """The statistics of one column: of rows, of the steps of ragged rows, or of what sparse rows store and what they do not."""
+    if isinstance(stored, Sparse):
+        absent = want.column.absent
+        if want.via:
+            absent = float(after(want.step, absent)[0])
+        return measure(stored.with_values(array), want.kinds, want.column.features, absent, weight)
+    rows = array.reshape(-1, want.features)
+    if weight is not None and stored is not None:
+        weight = np.repeat(weight, stored.lengths)
+    if weight is not None and len(rows) != len(weight):  # several values of a feature in one row
+        weight = np.repeat(weight, len(rows) // max(1, len(weight)))
+    block = prepare(rows, weight)
+    kinds = sorted(want.kinds, key=lambda kind: kind is not Quantiles)  # it measures the rest as it reads
+    return {kind: kind.of_block(block) for kind in kinds}
+
+
+def _first_row(found: np.ndarray, stored: Stored | None = None) -> int:
+    index = int(np.flatnonzero(found.reshape(len(found), -1).any(axis=1))[0])
+    return index if stored is None else stored.row_of(index)
 
 
 def as_numbers(array: np.ndarray, column: Column) -> np.ndarray:
@@ -260,6 +381,8 @@ class _Joined(Mapping[str, np.ndarray]):
 
     def __getitem__(self, name: str) -> np.ndarray:
         parts = [batch[name] for batch in self._batches]
+        if all(isinstance(part, TextArray) for part in parts):
+            return TextArray.join(parts)  # type: ignore[return-value, arg-type]  # behaves as an array does
         masked = any(isinstance(part, np.ma.MaskedArray) for part in parts)
         return np.ma.concatenate(parts) if masked else np.concatenate(parts)  # type: ignore[no-untyped-call]
 

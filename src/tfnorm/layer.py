@@ -10,6 +10,7 @@ columns are stacked, mapped at once and taken apart again, so 100,000 columns co
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -21,9 +22,10 @@ from keras import ops
 
 from tfnorm import codec, maps
 from tfnorm.errors import ArtefactError, ChoiceError, DataError, NotInvertibleError
+from tfnorm.layer_stored import is_ragged, is_sparse, is_stored, like_symbol, map_stored, spread
+from tfnorm.maps import Shape
 
 Tensor = Any
-Shape = tuple[int | None, ...]
 
 _INTEGERS = [f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)]
 _NUMBERS = frozenset([*_INTEGERS, "bool", "float16", "bfloat16", "float32", "float64"])
@@ -37,6 +39,11 @@ class _Group:
     spans: dict[str, tuple[int, int]]  # column -> where its features begin and end, in fitted order
     fits_float32: bool  # whether float32 holds the numbers
     weights: dict[str, dict[str, Tensor]]  # precision -> field -> weight (features of all columns, ...)
+
+    @property
+    def needs_like(self) -> bool:
+        """Whether the way back takes what is lost from raw samples."""
+        return self.step.restores_like
 
     def features(self, name: str) -> int:
         return self.spans[name][1] - self.spans[name][0]
@@ -67,18 +74,25 @@ class _Block:
 
     names: list[str]
     values: Tensor
-    layout: str  # "stacked" (n, columns) of (n,), "joined" (n, columns) of (n, 1), "alone" as the one column came
+    # "stacked" (n, columns) of (n,), "joined" (n, columns) of (n, 1), "alone" as the one column came, "number" (n, 1) of (n,)
+    layout: str
+    marks: bool  # whether as many marks of what was missing follow the values
 
-    def columns(self, *, flat: bool) -> Iterable[tuple[str, Tensor]]:
-        """Each column in the shape in which it came; `flat`, as (n, width)."""
-        values, count = self.values, len(self.names)
+    def columns(self, *, flat: bool) -> Iterator[tuple[str, Tensor]]:
+        """Each column in the shape in which it came, and each that has marks followed by these; `flat`, as (n, width)."""
+        halves = ops.split(self.values, 2, axis=-1) if self.marks else [self.values]
+        kinds = [self._parts(half, flat) for half in halves]
+        for i, name in enumerate(self.names):
+            yield from zip((name, maps.mark_name(name)), (parts[i] for parts in kinds), strict=False)
+
+    def _parts(self, values: Tensor, flat: bool) -> Sequence[Tensor]:
         if self.layout == "alone":
-            parts = [ops.expand_dims(values, -1) if flat and len(values.shape) == 1 else values]
-        elif self.layout == "joined" or flat:
-            parts = ops.split(values, count, axis=-1)
-        else:
-            parts = ops.unstack(values, count, axis=-1)
-        return zip(self.names, parts, strict=True)
+            return [ops.expand_dims(values, -1) if flat and len(values.shape) == 1 else values]
+        if self.layout == "number":
+            return [values if flat else ops.squeeze(values, -1)]
+        if self.layout == "joined" or flat:
+            return list(ops.split(values, len(self.names), axis=-1))
+        return list(ops.unstack(values, len(self.names), axis=-1))
 
 
 @keras.saving.register_keras_serializable(package="tfnorm")
@@ -86,8 +100,11 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
     """Fitted maps as a layer: `forward` on the way in, or `inverse=True` on the way out of a model.
 
     Shapes: a dict of columns gives a dict, fitted columns mapped and others untouched; `bare` takes and gives the one
-    column's tensor; `concatenate` gives one tensor (n, total) of the fitted columns in their order, scalars (n,) and
-    (n, 1) being one position. The last axis of a column is its features.
+    column's tensor; with `like`, the way back is `layer(y, like=x)`: what sample-wise maps forget is taken from the raw
+    samples x; `concatenate` gives one tensor (n, total) of the fitted columns in their order, scalars (n,) and
+    (n, 1) being one position. The last axis of a column is its features, of which a map may give more or fewer. Marks of
+    what was missing (`impute(indicator=True)`) follow the values on that axis, (n,) becoming (n, 2); in a dict they are a
+    column of their own, "age_missing" for "age", which goes back into "age" on the way back.
 
     Precision: the data's own type decides, since a subtraction must come before a cast. float32, float16, bfloat16,
     booleans and integers below 32 bits are computed in float32, float64 and wider integers (and numbers beyond
@@ -96,6 +113,10 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
 
     Feed 64-bit values as integers, or as tensors or a `tf.data.Dataset`: `Model.fit` and `Model.predict` cast float64
     *arrays* to `keras.config.floatx()` before any layer sees them, and a `keras.Input` casts to its own dtype.
+
+    Sparse tensors stay sparse where the map keeps zeros (or, for the columns of `missing`, whatever it is: there what is not
+    stored is missing, and stays so), ragged ones ragged. Steps that a Keras mask leaves out come out as 0 and have no say in
+    what is computed of a sample; the mask is passed on.
 
     The numbers are non-trainable weights, and in the config too, so a clone or a model made from JSON is fitted; after
     `set_weights` or `load_weights` the weights rule.
@@ -116,6 +137,8 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
         bare: bool = False,
         inverse: bool = False,
         concatenate: bool = False,
+        like: bool = False,
+        missing: Sequence[str] = (),
         fingerprint: str = "",
         **kwargs: Any,
     ) -> None:
@@ -130,9 +153,13 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
                 "concatenate=True gives one tensor of many columns: it goes with neither bare nor inverse"
             )
         for name, step in steps.items():
-            if inverse and step.lost:
+            if inverse and step.lost and not (like and step.restores_like):
                 raise NotInvertibleError(f"column {quoted(name)}: {step.lost}. Leave it out of the inverse")
+        if like and not (inverse and any(step.restores_like for step in steps.values())):
+            raise ChoiceError("like=True goes with inverse=True, where a column is mapped by its samples' own numbers")
         self.bare, self.inverse, self.concatenate, self.fingerprint = bare, inverse, concatenate, str(fingerprint)
+        self.like = like
+        self.missing = tuple(missing)
         groups = [self._group(i, members) for i, members in enumerate(_alike(steps))]
         self._fit = _Fit(steps, groups)
         self._float32_will_do = all(one.fits_float32 and (inverse or _rounding_is_harmless(one.step)) for one in groups)
@@ -156,32 +183,85 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
     def get_config(self) -> dict[str, Any]:
         # pairs, since a column called "class_name" would make a dict look like one of Keras' own objects
         columns = [[name, codec.encode(step)] for name, step in self._fit.steps.items()]
-        flags = {"bare": self.bare, "inverse": self.inverse, "concatenate": self.concatenate}
+        flags: dict[str, Any] = {"bare": self.bare, "inverse": self.inverse, "concatenate": self.concatenate}
+        flags |= {"like": self.like, "missing": list(self.missing)}
         return {**super().get_config(), "columns": columns, **flags, "fingerprint": self.fingerprint}
 
-    def call(self, inputs: Tensor) -> Tensor:
-        blocks = list(self._blocks(self._fitted(inputs)))
-        if self.bare:
+    def call(self, inputs: Tensor, like: Tensor | None = None, mask: Any = None) -> Tensor:
+        if self.like != (like is not None):
+            expected = "call with the raw samples, layer(y, like=x)" if self.like else "make the layer with like=True"
+            raise DataError(f"like {'is missing' if self.like else 'came'}: {expected}")
+        raw = {} if like is None else self._named(like)
+        fitted = self._fitted(inputs)
+        lacking = [name for group, name in self._members(fitted) if self.like and group.needs_like and name not in raw]
+        if lacking:
+            raise DataError(f"like: the raw samples of {listed(lacking)} are missing. It has {listed(raw)}")
+        masks = {} if mask is None else {next(iter(self._fit.steps)): mask} if self.bare else dict(mask)
+        given = {"like": raw, "mask": {name: one for name, one in masks.items() if one is not None}}
+        blocks = list(self._blocks(fitted, self._named(inputs), given))
+        if self.bare and (not self.inverse or is_stored(inputs)):
             return blocks[0].values
-        if self.concatenate and len(blocks) == 1 and blocks[0].layout != "alone":
+        if self.concatenate and len(blocks) == 1 and blocks[0].layout in ("stacked", "joined") and not blocks[0].marks:
             return blocks[0].values  # already side by side, and a block is in fitted order
-        mapped = {name: values for block in blocks for name, values in block.columns(flat=self.concatenate)}
+        mapped = dict(pair for block in blocks for pair in block.columns(flat=self.concatenate))
+        if self.bare:
+            return next(iter(mapped.values()))
         if self.concatenate:
-            return ops.concatenate([mapped[name] for name in self._fit.steps], axis=-1)
-        return {**inputs, **mapped}
+            return ops.concatenate([mapped[one] for name in self._fit.steps for one in self._named_of(name)], axis=-1)
+        return self._beside(inputs, mapped)
 
-    def compute_output_spec(self, inputs: Tensor, training: Any = None) -> Any:  # noqa: ARG002
+    def compute_output_spec(self, inputs: Tensor, like: Any = None, mask: Any = None, training: Any = None) -> Any:  # noqa: ARG002
         fitted, dtype = self._fitted(inputs), self._result_dtype
+        shapes = {name: tuple(x.shape) for name, x in fitted.items()}
+        if self.bare and is_stored(inputs):
+            return like_symbol(inputs, dtype)
         if self.bare or self.concatenate:
-            shapes = [x.shape for x in fitted.values()]
-            return keras.KerasTensor(shapes[0] if self.bare else _shape_of_all(shapes), dtype)
-        return {name: keras.KerasTensor(x.shape, dtype if name in fitted else x.dtype) for name, x in inputs.items()}
+            return keras.KerasTensor(self._result_shapes(shapes), dtype)
+        found = {name: keras.KerasTensor(shape, dtype) for name, shape in self._result_shapes(shapes).items()}
+        found |= {name: like_symbol(x, dtype) for name, x in fitted.items() if is_stored(x)}
+        return self._beside({name: like_symbol(x, x.dtype) for name, x in inputs.items()}, found)
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Any, like_shape: Any = None) -> Any:  # noqa: ARG002  # Keras' name for it
         shapes = self._named(input_shape)
         for group, name in self._members(shapes):
             self._check(name, group, tuple(shapes[name]))
-        return _shape_of_all([shapes[name] for name in self._fit.steps]) if self.concatenate else input_shape
+        found = self._result_shapes({name: tuple(shapes[name]) for name in self._fit.steps if name in shapes})
+        return found if self.bare or self.concatenate else self._beside(input_shape, found)
+
+    def _result_shapes(self, shapes: Mapping[str, Shape]) -> Any:
+        """The shapes of the results: by name, or the one there is."""
+        found: dict[str, Shape] = {}
+        for name, came in shapes.items():
+            step = self._fit.steps[name]
+            wide = (*came, 1) if _is_number(step, came) else came
+            result = step.shape(wide, inverse=self.inverse)
+            if len(wide) > len(came) and (self.inverse or not (self.bare or self.concatenate)):
+                result = came
+            elif self._gives_marks(step):
+                result = (*result[:-1], None if result[-1] is None else result[-1] // 2)
+            found |= dict.fromkeys(self._named_of(name), result)
+        if self.bare:
+            return next(iter(found.values()))
+        return _shape_of_all(list(found.values())) if self.concatenate else found
+
+    def _gives_marks(self, step: maps.Map) -> bool:
+        """Whether the marks of what was missing are columns of their own."""
+        return step.marks and not self.inverse and not self.bare
+
+    def _named_of(self, name: str) -> tuple[str, ...]:
+        """The columns that one becomes."""
+        return (name, maps.mark_name(name)) if self._gives_marks(self._fit.steps[name]) else (name,)
+
+    def _beside(self, inputs: Mapping[str, Any], mapped: Mapping[str, Any]) -> dict[str, Any]:
+        """What came, with the mapped columns in their places, and marks beside theirs."""
+        found: dict[str, Any] = {}
+        marks = [maps.mark_name(name) for name, step in self._fit.steps.items() if step.marks]
+        for name, value in inputs.items():
+            if name in self._fit.steps:
+                found |= {one: mapped[one] for one in self._named_of(name)}
+            elif name not in marks:
+                found[name] = value
+        return found
 
     def compute_mask(self, inputs: Tensor, previous_mask: Any) -> Any:  # noqa: ARG002
         return None if self.concatenate else previous_mask
@@ -194,7 +274,7 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
 
     def _group(self, index: int, members: dict[str, maps.Map]) -> _Group:
         step = _side_by_side(members.values())
-        widths = [features_of(one) for one in members.values()]
+        widths = [one.features() for one in members.values()]
         spans = {
             name: (int(end) - width, int(end))
             for name, width, end in zip(members, widths, np.cumsum(widths), strict=True)
@@ -227,7 +307,24 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
                     raise DataError(f"column {quoted(name)}: its number of axes is unknown. Use tensor.set_shape(...)")
                 came[name] = ops.reshape(came[name], (-1, group.features(name)))
             self._check(name, group, tuple(came[name].shape))
+            self._check_stored(name, group, came[name])
         return {name: came[name] for name in self._fit.steps if name in came}
+
+    def _check_stored(self, name: str, group: _Group, x: Tensor) -> None:
+        """Sparse rows stay sparse only where the map leaves places alone that store nothing."""
+        if group.features(name) > 1 and is_ragged(x) and x.shape[-1] is None:
+            came = (
+                f"fitted on {group.features(name)} features a row, got steps of single numbers (shape {tuple(x.shape)})"
+            )
+            raise DataError(f"column {quoted(name)}: {came}. Give steps of that width, or fit again")
+        if self.concatenate and is_stored(x):
+            came = "concatenate=True takes dense tensors, got a sparse or ragged one"
+            raise DataError(f"column {quoted(name)}: {came}. Make it dense, or leave concatenate out")
+        absent = float("nan") if name in self.missing else 0.0
+        if is_sparse(x) and (why := maps.sparse_flaw(self._fit.steps[name], absent, inverse=self.inverse)):
+            raise DataError(
+                f"column {quoted(name)}: {why}. Pass tf.sparse.to_dense(x), or choose what keeps zeros: maxabs"
+            )
 
     def _members(self, came: Mapping[str, Any]) -> Iterator[tuple[_Group, str]]:
         return ((group, name) for group in self._fit.groups for name in group.spans if name in came)
@@ -246,15 +343,22 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
         missing = [name for name in self._fit.steps if name not in inputs]
         if missing and (not self.inverse or len(missing) == len(self._fit.steps)):
             raise DataError(f"fitted columns missing: {listed(missing)}. The input has {listed(inputs)}; pass them all")
+        marks = [maps.mark_name(name) for name, step in self._fit.steps.items() if step.marks]
+        if taken := [mark for mark in marks if mark in inputs and not self.inverse]:
+            raise DataError(
+                f"column {listed(taken)}: is there already, and is what marks of what was missing are called"
+            )
         return inputs
 
     def _check(self, name: str, group: _Group, shape: Shape) -> None:
         features = group.features(name)
+        expected = self._fit.steps[name].width(features) if self.inverse else features
+        allowed = (expected, features, None) if group.step.marks and self.inverse else (expected, None)
         width = shape[-1] if shape else 1
-        if features != 1 and (width not in (features, None) or shape == (None,)):
-            came = f"fitted on {features} features a row, got {width if len(shape) > 1 else 'a scalar'} (shape {shape})"
+        if features != 1 and (width not in allowed or shape == (None,)):
+            came = f"fitted on {expected} features a row, got {width if len(shape) > 1 else 'a scalar'} (shape {shape})"
             raise DataError(f"column {quoted(name)}: {came}. Give rows of that width, or fit again")
-        axes = _sample_axes(group.step)
+        axes = group.step.sample_axes
         if 0 < axes >= len(shape):
             came = f"needs {axes + 1} axes, since samples of {axes} are normalized as one, got shape {shape}"
             raise DataError(f"column {quoted(name)}: {came}. Batch the data before this layer")
@@ -262,35 +366,61 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
             came = f"concatenate=True takes batches of scalars (n,) or vectors (n, d), got shape {shape}"
             raise DataError(f"column {quoted(name)}: {came}. Flatten it, or leave concatenate out")
 
-    def _blocks(self, tensors: dict[str, Tensor]) -> Iterator[_Block]:
-        """Columns of one kind, type and shape are put side by side, mapped at once."""
+    def _blocks(
+        self, tensors: dict[str, Tensor], came: Mapping[str, Tensor], given: Mapping[str, Mapping[str, Tensor]]
+    ) -> Iterator[_Block]:
+        """Columns of one kind, type and shape are put side by side, mapped at once; on the way back each with its marks.
+
+        given: by column, what `like` is and what `mask`.
+        """
         for group in self._fit.groups:
             together: dict[tuple[str, int, str], list[str]] = {}
             for name in group.spans:
                 if name in tensors:
                     x = tensors[name]
-                    key = (keras.backend.standardize_dtype(x.dtype), len(x.shape), _layout(group, name, tuple(x.shape)))
+                    alone = name in given["mask"] or is_stored(x) or (self.inverse and group.step.marks)
+                    layout = "alone" if alone else _layout(group, name, tuple(x.shape))
+                    key = (keras.backend.standardize_dtype(x.dtype), len(x.shape), layout)
                     together.setdefault(key, []).append(name)
+            marks = self._gives_marks(group.step)
+            marked = [one for one in group.spans if self.inverse and group.step.marks and maps.mark_name(one) in came]
             for (_, _, layout), names in together.items():
                 if layout == "alone" or len(names) == 1:
                     for name in names:
-                        yield _Block([name], self._mapped(group, [name], tensors[name]), "alone")
+                        x, raw = tensors[name], given["like"][name] if self.like and group.needs_like else None
+                        number = _is_number(self._fit.steps[name], tuple(x.shape))
+                        if name in marked:
+                            halves = [x, ops.cast(came[maps.mark_name(name)], x.dtype)]
+                            x = ops.stack(halves, axis=-1) if number else ops.concatenate(halves, axis=-1)
+                        elif number:
+                            x = ops.expand_dims(x, -1)
+                        y = self._mapped(group, [name], x, raw, given["mask"].get(name))
+                        yield _Block([name], y, "number" if number else "alone", marks)
                 else:
                     beside = ops.stack if layout == "stacked" else ops.concatenate
                     x = beside([tensors[name] for name in names], axis=-1)
-                    yield _Block(names, self._mapped(group, names, x), layout)
+                    yield _Block(names, self._mapped(group, names, x), layout, marks)
 
-    def _mapped(self, group: _Group, names: Sequence[str], x: Tensor) -> Tensor:
+    def _mapped(
+        self, group: _Group, names: Sequence[str], x: Tensor, like: Tensor | None = None, mask: Tensor | None = None
+    ) -> Tensor:
         precision = maps.working_dtypes(keras.backend.standardize_dtype(x.dtype))[0]
         if not group.fits_float32 or super().compute_dtype == "float64":
             precision = "float64"
         step = group.step_of(names, precision)
+        if is_stored(x):
+            return map_stored(step, x, precision, self._result_dtype, inverse=self.inverse)
         if not group.weights[precision]:
             x = ops.cast(x, precision)
         features = sum(group.features(name) for name in names)
+        if self.inverse:
+            features = step.width(features)
         if features != 1 and x.shape[-1] is None:  # a width seen only when run: 1 must not spread to all features
             x = ops.reshape(x, (*ops.shape(x)[:-1], features))
-        y = ops.cast(maps.run(step, x, ops, inverse=self.inverse), self._result_dtype)
+        there = None if mask is None else spread(mask, x)
+        y = ops.cast(maps.run(step, x, ops, inverse=self.inverse, like=like, there=there), self._result_dtype)
+        if there is not None:  # padding stays harmless, whatever it was
+            y = ops.where(there, y, ops.zeros_like(y))
         return y if len(x.shape) else ops.reshape(y, ())  # one number met weights of shape (1,)
 
 
@@ -310,6 +440,11 @@ def _decoded(columns: Any) -> dict[str, maps.Map]:
 def _whole(name: str, step: maps.Map) -> maps.Map:
     """The map with float64 arrays of one entry a feature each."""
     arrays = {field: np.atleast_1d(np.asarray(value, np.float64)) for field, value in step.arrays().items()}
+    if not _shares(step):
+        step = step.with_arrays(arrays)
+        if flaw := step.flaw(step.features()):
+            raise ArtefactError(f"column {quoted(name)}: {flaw}")
+        return step
     features = max(map(len, arrays.values()), default=1)
     for field, value in arrays.items():
         if not value.size or len(value) not in (1, features):
@@ -321,6 +456,9 @@ def _alike(steps: dict[str, maps.Map]) -> Iterator[dict[str, maps.Map]]:
     """Columns that can share arrays, together: of one class and settings, float32 holding all numbers or none."""
     groups: dict[Any, dict[str, maps.Map]] = {}
     for name, step in steps.items():
+        if not _shares(step):
+            groups[name] = {name: step}
+            continue
         trailing = tuple((field, value.shape[1:]) for field, value in step.arrays().items())
         groups.setdefault((type(step), step.settings(), trailing), {})[name] = step
     for group in groups.values():
@@ -337,30 +475,33 @@ def _side_by_side(steps: Iterable[maps.Map]) -> maps.Map:
     return steps[0].with_arrays({field: np.concatenate([one[field] for one in arrays]) for field in arrays[0]})
 
 
-def features_of(step: maps.Map) -> int:
-    """How many numbers a row must have; 1 stands for any."""
-    return max(map(len, step.arrays().values()), default=1)
+def _shares(step: maps.Map) -> bool:
+    """Whether its numbers may lie beside those of other columns: each is of one feature, the same all the way."""
+    *before, last = step.maps if isinstance(step, maps.Chain) and step.maps else (step,)
+    return all(one.elementwise for one in before) and (last.elementwise or last.marks or not step.arrays())
 
 
-def _sample_axes(step: maps.Map) -> int:
-    """How many trailing axes make the sample that is mapped as one: none where each number is mapped by itself."""
-    if isinstance(step, maps.Chain):
-        return max(map(_sample_axes, step.maps), default=0)
-    return 0 if step.elementwise else max((-axis for axis in getattr(step, "axes", (-1,))), default=1)
+def _is_number(step: maps.Map, shape: Shape) -> bool:
+    """Whether it is one number a row that the map makes several of, or did: such need an axis of their own."""
+    return len(shape) < 2 and not step.elementwise and step.features() == 1 and step.width(1) != 1
 
 
 def _layout(group: _Group, name: str, shape: Shape) -> str:
-    if not group.step.elementwise or group.features(name) != 1:
+    if not (group.step.elementwise or group.step.marks) or group.features(name) != 1:
         return "alone"
     return "stacked" if len(shape) < 2 else "joined" if shape[1:] == (1,) else "alone"
 
 
 def _rounding_is_harmless(step: maps.Map) -> bool:
     """Whether raw data may arrive rounded to float32: where the results lie, does it move them by less than 1e-6?"""
-    if step.lost or not step.elementwise:
+    if step.lost:
         return True
+    steps = step.maps if isinstance(step, maps.Chain) else (step,)
+    side = math.prod(one.size for one in steps if isinstance(one, maps.Patches | maps.JoinPatches))
+    shape = step.shape((4, side, side, step.features()) if step.sample_axes > 1 else (4, step.features()))
+    y = np.reshape([-1.0, 0.0, 0.5, 1.0], (4, *[1] * (len(shape) - 1))) + np.zeros([length or 1 for length in shape])
     with np.errstate(all="ignore"):
-        x = step.inverse(np.array([[-1.0], [0.0], [0.5], [1.0]]) + np.zeros(features_of(step)), np)
+        x = step.inverse(y, np)
         exact, rounded = (maps.run(step, value, np) for value in (x, x.astype("float32").astype("float64")))
         moved = np.abs(rounded - exact) / (1 + np.abs(exact))
     return bool(np.all((moved <= 1e-6) | np.isnan(exact)))

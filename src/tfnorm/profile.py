@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
+from tfnorm.codec import optional
+from tfnorm.covariance import Covariance
 from tfnorm.errors import ChoiceError, DataError
+from tfnorm.gatherings import Gathering, KeyedGathering, Part
 from tfnorm.quantiles import Curve, Quantiles
 from tfnorm.statistics import Count, Extremes, Moments, Statistic
 
@@ -31,6 +34,7 @@ class Column:
     shape: tuple[int | None, ...]  # of one row: () a number, (d,) a vector, (h, w, c) an image
     features: int  # how many numbers each statistic has: the length of the last axis, or 1
     unit: str | None = None  # in which times are counted, where they are times
+    unstored: Literal["zero", "missing"] = optional("zero")  # what it stands for that sparse rows do not store
 
     def flaw(self) -> str:
         """Why no source can have such a column; empty where one can."""
@@ -45,32 +49,10 @@ class Column:
     def scalar(self) -> bool:
         return not self.shape
 
-    def rows_of(self, array: np.ndarray) -> np.ndarray:
-        """The column's values as (rows, features)."""
-        return array.reshape(-1, self.features)
-
-
-@dataclass(frozen=True)
-class Part:
-    """On what a statistic was gathered: a column, as it is or after maps that need no statistics."""
-
-    column: str
-    via: str  # the techniques it went through first, as text; empty for none
-    features: int
-
-
-@dataclass(frozen=True)
-class Gathering:
-    """One kind of statistic for many parts, feature after feature."""
-
-    parts: tuple[Part, ...]
-    statistic: Statistic
-
-    @cached_property
-    def places(self) -> dict[tuple[str, str], tuple[int, int]]:
-        """(column, via) -> (first feature, feature after the last)."""
-        ends = np.cumsum([part.features for part in self.parts]).tolist()
-        return {(part.column, part.via): (end - part.features, end) for part, end in zip(self.parts, ends, strict=True)}
+    @property
+    def absent(self) -> float:
+        """What a place of sparse rows stands for where nothing is stored; NaN where it is missing."""
+        return float("nan") if self.unstored == "missing" else 0.0
 
 
 @dataclass(frozen=True)
@@ -92,6 +74,7 @@ class Profile(Mapping[str, "ColumnProfile"]):
     num_rows: int
     gatherings: tuple[Gathering, ...]
     provenance: tuple[Provenance, ...]
+    keyed: tuple[KeyedGathering, ...] = ()  # one for each set of key columns
 
     @cached_property
     def _by_name(self) -> dict[str, Column]:
@@ -116,35 +99,83 @@ class Profile(Mapping[str, "ColumnProfile"]):
     def __len__(self) -> int:
         return len(self.columns)
 
-    def statistic(self, kind: type[Statistic], column: str, via: str = "") -> Statistic | None:
+    def statistic(self, kind: type[Statistic], column: str, via: str = "", through: str = "") -> Statistic | None:
         """One column's statistic of one kind; None where it was not gathered."""
         gathering = self._by_kind.get(kind)
-        place = gathering.places.get((column, via)) if gathering else None
+        place = gathering.places.get((column, via, through)) if gathering else None
         return gathering.statistic.take(*place) if gathering and place else None
+
+    def by(self, columns: tuple[str, ...]) -> KeyedGathering | None:
+        """The statistics by the keys in these columns; None where there are none."""
+        return next((keyed for keyed in self.keyed if keyed.grouped.keys.names == columns), None)
 
     def __add__(self, other: Profile) -> Profile:
         """The profile of both data sets together."""
         if not isinstance(other, Profile):
             return NotImplemented
-        if [(c.name, c.features, c.unit) for c in self.columns] != [
-            (c.name, c.features, c.unit) for c in other.columns
+        if [(c.name, c.features, c.unit, c.unstored) for c in self.columns] != [
+            (c.name, c.features, c.unit, c.unstored) for c in other.columns
         ]:
             raise DataError(
                 "profiles add only when they have the same columns; these have "
                 f"{', '.join(map(repr, list(self)[:10]))} and {', '.join(map(repr, list(other)[:10]))}."
             )
-        if {k: g.parts for k, g in self._by_kind.items()} != {k: g.parts for k, g in other._by_kind.items()}:
+        mine, theirs = self._lasting(other), other._lasting(self)
+        if mine._gathered() != theirs._gathered():
             raise DataError("profiles add only when the same statistics were gathered: fit both with the same choice.")
         return Profile(
-            tuple(_wider(a, b) for a, b in zip(self.columns, other.columns, strict=True)),
+            wider(self.columns, other.columns),
             self.bare,
             self.num_rows + other.num_rows,
             tuple(
-                Gathering(mine.parts, mine.statistic + other._by_kind[kind].statistic)
-                for kind, mine in self._by_kind.items()
+                Gathering(one.parts, one.statistic + theirs._by_kind[kind].statistic)
+                for kind, one in mine._by_kind.items()
             ),
             self.provenance + other.provenance,
+            tuple(
+                KeyedGathering(one.parts, one.grouped + two.grouped)
+                for one, two in zip(mine.keyed, theirs.keyed, strict=True)
+            ),
         )
+
+    def _lasting(self, other: Profile) -> Profile:
+        """Without what was gathered after maps solved from these data: it adds to nothing else, unless the maps are the same."""
+        known = other._parts
+
+        def lasting(parts: Sequence[Part]) -> list[Part]:
+            return [part for part in parts if not part.through or part in known]
+
+        return dataclasses.replace(
+            self,
+            gatherings=tuple(one.of(kept) for one in self.gatherings if (kept := lasting(one.parts))),
+            keyed=tuple(one.of(lasting) for one in self.keyed),
+        )
+
+    @cached_property
+    def _parts(self) -> frozenset[Part]:
+        keyed = (part for one in self.keyed for parts in one.parts for part in parts)
+        return frozenset((*(part for one in self.gatherings for part in one.parts), *keyed))
+
+    def with_pass(self, other: Profile) -> Profile:
+        """With what a further pass over the same rows has gathered."""
+        if (self.num_rows, self.provenance) != (other.num_rows, other.provenance):
+            raise DataError(
+                f"the data changed while they were read: {self.num_rows:,} rows at first, {other.num_rows:,} then, or other ones."
+            )
+        gatherings = {type(one.statistic): one for one in self.gatherings}
+        for new in other.gatherings:
+            kind = type(new.statistic)
+            gatherings[kind] = gatherings[kind].beside(new) if kind in gatherings else new
+        keyed = {one.grouped.keys.names: one for one in self.keyed}
+        for more in other.keyed:
+            names = more.grouped.keys.names
+            keyed[names] = keyed[names].beside(more) if names in keyed else more
+        return dataclasses.replace(self, gatherings=tuple(gatherings.values()), keyed=tuple(keyed.values()))
+
+    def _gathered(self) -> tuple[object, ...]:
+        """What was gathered, without the numbers."""
+        keyed = [(one.grouped.keys.names, one.parts, [*map(type, one.grouped.statistics)]) for one in self.keyed]
+        return {kind: gathering.parts for kind, gathering in self._by_kind.items()}, keyed
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Profile) and self._as_text() == other._as_text()
@@ -185,13 +216,32 @@ class Profile(Mapping[str, "ColumnProfile"]):
             if len(gathering.places) != len(gathering.parts):
                 return "a statistic is there twice"
             for part in gathering.parts:
-                if part.column not in self._by_name or part.features != self._by_name[part.column].features:
+                column = self._by_name.get(part.column)
+                if column is None or part.features < 1 or (not part.via and part.features != column.features):
                     return f"a statistic is of column {part.column!r}, which does not fit"
             if sum(part.features for part in gathering.parts) != gathering.statistic.features:
                 return f"{type(gathering.statistic).__name__} has another number of features than its columns"
             if flaw := gathering.statistic.flaw():
                 return f"{type(gathering.statistic).__name__}: {flaw}"
+            sizes = tuple(part.features for part in gathering.parts)
+            if isinstance(gathering.statistic, Covariance) and gathering.statistic.sizes != sizes:
+                return "Covariance: its blocks are not its columns"
+        for keyed in self.keyed:
+            if flaw := keyed.flaw():
+                return flaw
+            for part in (part for parts in keyed.parts for part in parts):
+                if part.column not in self._by_name or (
+                    not part.via and part.features != self._by_name[part.column].features
+                ):
+                    return f"a statistic by key is of column {part.column!r}, which does not fit"
+        if len({keyed.grouped.keys.names for keyed in self.keyed}) < len(self.keyed):
+            return "statistics by the same keys are there twice"
         return "" if len(self._by_kind) == len(self.gatherings) else "a kind of statistic is there twice"
+
+
+def wider(columns: tuple[Column, ...], others: tuple[Column, ...]) -> tuple[Column, ...]:
+    """The same columns, each of a type and shape that hold both."""
+    return tuple(_wider(a, b) for a, b in zip(columns, others, strict=True))
 
 
 def _wider(a: Column, b: Column) -> Column:
@@ -241,6 +291,10 @@ class ColumnProfile:
     @property
     def quantiles(self) -> Quantiles:
         return self.get(Quantiles)
+
+    @property
+    def covariance(self) -> Covariance:
+        return self.get(Covariance)
 
     @property
     def mean(self) -> Any:

@@ -75,6 +75,27 @@ class Quantiles(Statistic):
     def nothing(cls, features: int) -> Quantiles:
         return cls(np.zeros(features, np.int64), np.empty(0, np.uint64), np.empty(0, np.uint8), np.empty(0))
 
+    @classmethod
+    def of_groups(cls, values: np.ndarray, number: np.ndarray, weight: np.ndarray | None = None) -> Quantiles:
+        """Of features that lie one after the other, `number` (features,) values of each."""
+        values = values.astype(np.float64) + 0.0  # which makes -0.0 what it is equal to
+        feature = np.repeat(np.arange(len(number)), number)
+        held = np.isfinite(values) if weight is None else np.isfinite(values) & (weight > 0)
+        order = np.flatnonzero(held)
+        order = order[np.lexsort((values[order], feature[order]))]
+        values, feature = values[order], feature[order]
+        first = np.append(True, (values[1:] != values[:-1]) | (feature[1:] != feature[:-1])).nonzero()[0][: len(values)]
+        counts = np.ones(len(order)) if weight is None else weight[order]
+        total = np.add.reduceat(counts, first) if len(first) else np.empty(0)
+        ends = np.cumsum(np.bincount(feature[first], minlength=len(number)))
+        return cls.of_values(ends, values[first], total)
+
+    @classmethod
+    def repeated(cls, value: np.ndarray, number: np.ndarray, weight: np.ndarray) -> Quantiles:  # noqa: ARG003
+        there = (weight > 0) & np.isfinite(value)
+        keys = keys_of(value[there].astype(np.float64) + 0.0)
+        return cls(np.cumsum(there), keys, np.zeros(len(keys), np.uint8), weight[there].astype(np.float64))
+
     @property
     def features(self) -> int:
         return len(self.ends)
@@ -83,9 +104,9 @@ class Quantiles(Statistic):
         return slice(int(self.ends[feature - 1]) if feature else 0, int(self.ends[feature]))
 
     def __add__(self, other: Quantiles) -> Quantiles:
-        return self._union(other, MAX_CELLS)
+        return self.union(other, MAX_CELLS)
 
-    def _union(self, other: Quantiles, max_cells: int) -> Quantiles:
+    def union(self, other: Quantiles, max_cells: int) -> Quantiles:
         """The cells of both; wider ones where a feature would have more than `max_cells`."""
         from tfnorm.kernels import cells
 
@@ -95,7 +116,7 @@ class Quantiles(Statistic):
         total = _filled(out, cells.merge(self._arrays(), other._arrays(), out))
         parts = 2 * RESOLUTION
         while ((many := np.diff(total.ends, prepend=0)) > max_cells).any():  # finer cells first; rarely twice
-            total = total._settled(np.where(many > max_cells, np.floor(total.total / parts), -1.0))
+            total = total._settled(np.where(many > max_cells, total.total / parts, -1.0))
             parts /= 2
         return total
 
@@ -121,10 +142,45 @@ class Quantiles(Statistic):
         out = _room(self.features, len(self.keys) + tables[0].size)
         return _filled(out, cells.settle(self._arrays(), most, tables, out))
 
+    def scaled(self, factor: float | np.ndarray) -> Quantiles:
+        return Quantiles(self.ends, self.keys, self.levels, self.counts * self._each(factor))
+
+    def without_dust(self, share: float) -> Quantiles:
+        """Without the cells that hold less than that share of their feature."""
+        kept = self.counts >= self._each(self.total) * share
+        ends = np.concatenate([[0], np.cumsum(kept)])[self.ends]
+        return Quantiles(ends, self.keys[kept], self.levels[kept], self.counts[kept])
+
+    def _each(self, values: float | np.ndarray) -> np.ndarray:
+        """A feature's value for every cell of it."""
+        return np.repeat(np.broadcast_to(values, self.features), np.diff(self.ends, prepend=0))
+
+    def _of_each(self, reduce: np.ufunc, values: np.ndarray) -> np.ndarray:
+        """The cells' values reduced to one a feature, 0 where it has no cell."""
+        sizes = np.diff(self.ends, prepend=0)
+        found = np.zeros(self.features, values.dtype)
+        held = np.flatnonzero(sizes)
+        if len(held):
+            found[held] = reduce.reduceat(values, (self.ends - sizes)[held])
+        return found
+
     def take(self, start: int, stop: int) -> Quantiles:
         begin = int(self.ends[start - 1]) if start else 0
         span = slice(begin, int(self.ends[stop - 1]) if stop else 0)
         return Quantiles(self.ends[start:stop] - begin, self.keys[span], self.levels[span], self.counts[span])
+
+    def pick(self, places: np.ndarray) -> Quantiles:
+        sizes = np.diff(self.ends, prepend=0)[places]
+        ends = np.cumsum(sizes)
+        cells = np.arange(int(sizes.sum())) + np.repeat(self.ends[places] - ends, sizes)
+        return Quantiles(ends, self.keys[cells], self.levels[cells], self.counts[cells])
+
+    @classmethod
+    def of_values(cls, ends: np.ndarray, values: np.ndarray, counts: np.ndarray) -> Quantiles:
+        """From the different values of each feature, rising, and how many (or what weight) each has, (features,) `ends` telling
+        where a feature's values end."""
+        sketch = cls(ends, keys_of(values), np.zeros(len(values), np.uint8), counts)
+        return sketch._settled(_most(sketch.total))
 
     @classmethod
     def join(cls, parts: Sequence[Quantiles]) -> Quantiles:
@@ -136,19 +192,18 @@ class Quantiles(Statistic):
             *(np.concatenate([getattr(part, name) for part in parts]) for name in ("keys", "levels", "counts")),
         )
 
-    def coarsened(self, resolution: float = FINAL_RESOLUTION) -> Quantiles:
+    def coarsened(self, resolution: float = FINAL_RESOLUTION, exact: int = EXACT) -> Quantiles:
         """With the widest cells of at most 1/resolution of a feature's values; what a profile keeps when the pass is over.
 
-        Up to EXACT different values of a feature stay as they are.
+        Up to `exact` different values of a feature stay as they are.
         """
-        many = np.diff(self.ends, prepend=0)
-        wide = np.array([self.levels[self._slice(j)].any() for j in range(self.features)], bool)
-        return self._settled(np.where(wide | (many > EXACT), np.floor(self.total / resolution), -1.0))
+        many, wide = np.diff(self.ends, prepend=0), self._of_each(np.maximum, self.levels) > 0
+        return self._settled(np.where(wide | (many > exact), self.total / resolution, -1.0))
 
     @property
     def total(self) -> np.ndarray:
         """How many values (or what weight) each feature has, (features,)."""
-        return np.array([self.counts[self._slice(j)].sum() for j in range(self.features)])
+        return self._of_each(np.add, self.counts)
 
     def at(self, q: float, extremes: Any = None) -> np.ndarray:
         """The q-quantile of every feature, (features,); NaN where there is no value.
@@ -257,6 +312,12 @@ class Curve:
         held = mass > 0
         return low[held], high[held], mass[held]
 
+    def across(self, values: np.ndarray) -> np.ndarray:
+        """How many cells begin below and end above each of `values`; where none does, its rank is known."""
+        wide = self.high > self.low
+        begun = np.searchsorted(np.sort(self.low[wide]), values, side="left")
+        return begun - np.searchsorted(np.sort(self.high[wide]), values, side="right")
+
     def rank_error(self) -> float:
         """The widest uncertainty of any value's rank, as a share of all values."""
         if not len(self.count):
@@ -341,7 +402,7 @@ def _values(column: np.ndarray, weight: np.ndarray | None = None, zeros: float =
 
 def _most(total: np.ndarray) -> np.ndarray:
     """How many values of a block's `total` (features,) a cell may hold; below 0 where every value is kept."""
-    return np.where(total <= EXACT, -1.0, np.floor(total / RESOLUTION))
+    return np.where(total <= EXACT, -1.0, total / RESOLUTION)
 
 
 def _tallied(block: Block, start: int, *, measure: bool) -> Quantiles:

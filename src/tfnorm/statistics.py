@@ -13,7 +13,7 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple, Self
+from typing import ClassVar, NamedTuple, Self
 
 import numpy as np
 
@@ -190,6 +190,9 @@ def check_weight(weight: np.ndarray, rows: int) -> np.ndarray:
 class Statistic:
     """What every statistic has."""
 
+    joint: ClassVar[bool] = False
+    """Whether features of a column are told of together: then columns side by side stay apart, but a feature does not."""
+
     @classmethod
     def of(cls, rows: np.ndarray, weight: np.ndarray | None = None) -> Self:
         """The statistic of rows (n, features), each counted `weight` (n,) times."""
@@ -205,9 +208,24 @@ class Statistic:
         """The statistic of no rows."""
         return cls.of(np.empty((0, features)))
 
+    @classmethod
+    def repeated(cls, value: np.ndarray, number: np.ndarray, weight: np.ndarray) -> Self:  # noqa: ARG003
+        """The statistic of `value` (features,), there `number` (features,) times and weighing `weight` (features,) in all.
+
+        So the zeros of sparse rows, which nobody stores, are counted without being made. NaN stands for null here.
+        """
+        raise TypeError(f"{cls.__name__} does not say what a value many times over adds")
+
     def __add__(self, other: Self) -> Self:
         """The statistic of this one's rows followed by the other's."""
         raise TypeError(f"{type(self).__name__} does not say how it adds")
+
+    def scaled(self, factor: float | np.ndarray) -> Self:  # noqa: ARG002
+        """The statistic of the same rows, each counted `factor` times as much; a number, or one a feature, above 0.
+
+        What asks whether a row counts, and not how much, stays as it is.
+        """
+        return self
 
     @property
     def features(self) -> int:
@@ -217,6 +235,12 @@ class Statistic:
         """The features from `start` up to `stop`."""
         return dataclasses.replace(
             self, **{field.name: getattr(self, field.name)[start:stop] for field in dataclasses.fields(self)}
+        )
+
+    def pick(self, places: np.ndarray) -> Self:
+        """The features at these places (any integers, a place may be there twice)."""
+        return dataclasses.replace(
+            self, **{field.name: getattr(self, field.name)[places] for field in dataclasses.fields(self)}
         )
 
     @classmethod
@@ -255,6 +279,11 @@ class Count(Statistic):
         if block.integers is not None:  # what is zero after taking off the base is not zero
             zero = np.ma.filled((block.integers == 0).sum(axis=0), 0)
         return cls(finite, nan - block.null if block.nan_is_null else nan, block.null, positive, negative, zero)
+
+    @classmethod
+    def repeated(cls, value: np.ndarray, number: np.ndarray, weight: np.ndarray) -> Count:  # noqa: ARG003
+        kinds = np.isfinite(value), np.zeros(len(value)), np.isnan(value), value == np.inf, value == -np.inf, value == 0
+        return cls(*(np.where(kind, number, 0).astype(np.int64) for kind in kinds))
 
     def __add__(self, other: Count) -> Count:
         return Count(*(getattr(self, f.name) + getattr(other, f.name) for f in dataclasses.fields(self)))
@@ -308,7 +337,12 @@ class Extremes(Statistic):
             weightless = np.broadcast_to(block.weight[:, None] == 0, integers.shape)
             integers = np.ma.MaskedArray(integers, np.ma.getmaskarray(integers) | weightless)
         low, high = integers.min(axis=0), integers.max(axis=0)
-        return cls(*_in_two_parts(low, np.inf), *_in_two_parts(high, -np.inf))
+        return cls(*in_two_parts(low, np.inf), *in_two_parts(high, -np.inf))
+
+    @classmethod
+    def repeated(cls, value: np.ndarray, number: np.ndarray, weight: np.ndarray) -> Extremes:  # noqa: ARG003
+        there, zero = (weight > 0) & np.isfinite(value), np.zeros(len(value))
+        return cls(np.where(there, value, np.inf), zero, np.where(there, value, -np.inf), zero)
 
     def __add__(self, other: Extremes) -> Extremes:
         lower = _below(other.minimum, other.minimum_low, self.minimum, self.minimum_low)
@@ -345,7 +379,7 @@ def _not_numbers(statistic: Statistic) -> str:
     return "" if all(field.dtype == np.float64 for field in fields) else "a field does not hold numbers"
 
 
-def _in_two_parts(integers: np.ndarray, missing: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+def in_two_parts(integers: np.ndarray, missing: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
     """64-bit integers as float64 and what of them that did not hold; `missing` where they are masked."""
     data, mask = np.ma.getdata(integers), np.ma.getmaskarray(integers)
     high = data.astype(np.float64)
@@ -380,14 +414,26 @@ class Moments(Statistic):
     @classmethod
     def of_block(cls, block: Block) -> Moments:
         sums, _ = block.measured
+        return cls.of_sums(sums, block.base)
+
+    @classmethod
+    def of_sums(cls, sums: np.ndarray, base: np.ndarray | None) -> Moments:
+        """From the first seven rows of what the kernels sum up, of values from which `base` (features,) was taken off."""
         weight, mean, low, exponent, m2, m3, m4 = sums[:7]
-        if block.base is not None:
-            base, base_low = _in_two_parts(block.base)
-            total = base + mean
-            low = low + base_low + ((base - (total - (total - base))) + (mean - (total - base)))
+        if base is not None:
+            high, base_low = in_two_parts(base)
+            total = high + mean
+            low = low + base_low + ((high - (total - (total - high))) + (mean - (total - high)))
             mean = total + low
             low = low - (mean - total)
         return cls(weight, mean, low, exponent, m2, m3, m4)
+
+    @classmethod
+    def repeated(cls, value: np.ndarray, number: np.ndarray, weight: np.ndarray) -> Moments:  # noqa: ARG003
+        there = (weight > 0) & np.isfinite(value)
+        middle, zero = np.where(there, value, 0.0), np.zeros(len(value))
+        exponent = np.clip(np.frexp(middle)[1], -1000, 1000).astype(np.float64)
+        return cls(np.where(there, weight, 0.0), middle, zero, exponent, zero, zero, zero)
 
     def __add__(self, other: Moments) -> Moments:
         from tfnorm.kernels import moments
@@ -395,6 +441,10 @@ class Moments(Statistic):
         parts = np.stack([self._stacked(), other._stacked()])
         moments.add_up(parts, False)
         return Moments(*parts[0])
+
+    def scaled(self, factor: float | np.ndarray) -> Moments:
+        sums = {name: getattr(self, name) * factor for name in ("weight", "m2", "m3", "m4")}
+        return dataclasses.replace(self, **sums)
 
     def _stacked(self) -> np.ndarray:
         return np.stack([getattr(self, field.name) for field in dataclasses.fields(self)])

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from tfnorm.fitted import Fitted
-from tfnorm.maps import Affine, Chain, Clip, Identity, Log1p, Map
+from tfnorm.maps import Affine, Chain, Clip, Fill, FillAndMark, Identity, Limit, Log1p, Map
 from tfnorm.profile import Column, Profile
 from tfnorm.quantiles import Curve, Quantiles
 from tfnorm.statistics import Count, Extremes, Moments, Statistic
@@ -144,10 +144,11 @@ def map_words(step: Map, stages: Stages, features: int, feature: int | None = No
     >>> map_words(affine, (), 1), map_words(Chain((Log1p(), affine)), (), 1)
     ('(x - 26.1) / 14.5', 'log(1 + x), then (x - 26.1) / 14.5')
     """
-    if features > 1 and feature is None:
+    steps = step.maps if isinstance(step, Chain) else (step,)
+    mixes = any(not one.elementwise and not one.marks for one in steps)
+    if mixes or (features > 1 and feature is None):
         return ", then ".join(stage.kind.summary for stage in stages)
     at = feature or 0
-    steps = step.maps if isinstance(step, Chain) else (step,)
     texts = [_step_words(one, at) for one in steps]
     if None in texts or not texts:
         return ", then ".join(stage.kind.summary for stage in stages)
@@ -168,6 +169,10 @@ def _step_words(step: Map, at: int) -> str | None:
         return text if small else f"{text} {'+' if offset > 0 else '-'} {number(abs(offset))}"
     if isinstance(step, Clip):
         return f"clip to [{number(float(step.low[at]))}, {number(float(step.high[at]))}]"
+    if isinstance(step, Fill | FillAndMark):
+        return f"{number(float(step.value[at]))} where missing{', and a mark of it' if step.marks else ''}"
+    if isinstance(step, Limit):
+        return f"clip to [{number(step.low)}, {number(step.high)}]"
     return {Log1p: "log(1 + x)", Identity: "x"}.get(type(step))
 
 

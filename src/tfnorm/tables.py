@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tfnorm.fitted import Fitted
+from tfnorm.maps import Map, Matrix
 from tfnorm.profile import Column, Profile
 from tfnorm.sources.columns import cell
 from tfnorm.summary import facts, instant, map_words, notes, number, share
@@ -71,6 +72,9 @@ def _profile_table(profile: Profile) -> Table:
 
 def _fitted_table(fitted: Fitted) -> Table:
     title = f"fit of {_subject(fitted.profile, len(fitted.maps))}"
+    if fitted.profile.bare:
+        features, width = fitted.profile.columns[0].features, fitted[fitted.columns[0]].width
+        title += f", giving {width:,} feature{'s' * (width != 1)}" if width != features else ""
     return _table(title, fitted.profile, list(fitted.maps), fitted)
 
 
@@ -112,7 +116,9 @@ def _line(profile: Profile, name: str, fitted: Fitted | None, feature: int | Non
         line["technique"] = fitted.choice[name]
         words = map_words(fitted.maps[name], fitted.stages[name], column.features, feature)
         several = column.features > 1 and feature is None
-        line["what it does"] = f"{column.features:,} features: {words}" if several else words
+        width = fitted.maps[name].width(column.features)
+        number_of = f"{column.features:,} features" + (f" to {width:,}" if width != column.features else "")
+        line["what it does"] = f"{number_of}: {words}" if several else words
     if "values" in said:
         line["missing"] = share(said["missing"], said["values"])
         if fitted is None:
@@ -127,9 +133,15 @@ def _line(profile: Profile, name: str, fitted: Fitted | None, feature: int | Non
     if fitted is not None:
         if line["what it does"].startswith("becomes"):
             line["what it does"], line["note"] = f"{line['note'] or 'constant'}: {line['what it does']}", ""
-        if not fitted.maps[name].invertible:
-            line["note"] = "; ".join(filter(None, [line["note"], "not invertible"]))
+        step = fitted.maps[name]
+        lost = "not invertible" if step.lost else _dropped(step) if feature is None else ""
+        line["note"] = "; ".join(filter(None, [line["note"], lost]))
     return line
+
+
+def _dropped(step: Map) -> str:
+    """What a matrix drops; what limits do is told by what it does."""
+    return "; ".join(one.limited for one in step.steps() if isinstance(one, Matrix) and one.limited)
 
 
 def _shown_name(name: str) -> str:

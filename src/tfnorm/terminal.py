@@ -78,3 +78,4 @@ def show_log(quiet: bool) -> None:
     logger = logging.getLogger("tfnorm")
     logger.handlers = [logging.StreamHandler(sys.stderr)]
     logger.setLevel(logging.WARNING if quiet else logging.INFO)
+    logging.getLogger("tfnorm.policies").setLevel(logging.WARNING)  # told in sum when a command is done

@@ -12,7 +12,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from tfnorm.maps.core import Array, Map, Namespace
+from tfnorm.maps.core import Array, Map, Namespace, constant, rows_of_table
 
 
 def _where_inside(inside: Array, curve: Array, xp: Namespace) -> Array:
@@ -28,6 +28,7 @@ class Log1p(Map):
     """`y = log(1 + x)` for x > -1, NaN elsewhere; back by `exp(y) - 1`."""
 
     elementwise: ClassVar[bool] = True
+    rises: ClassVar[bool] = True
 
     def forward(self, x: Array, xp: Namespace) -> Array:
         inside = x > -1
@@ -46,6 +47,7 @@ class SignedLog(Map):
     """`y = sign(x) log(1 + |x|)`; back by `sign(y) (exp|y| - 1)`."""
 
     elementwise: ClassVar[bool] = True
+    rises: ClassVar[bool] = True
 
     def forward(self, x: Array, xp: Namespace) -> Array:
         return _with_sign(xp.log1p(xp.abs(x)), x, xp)
@@ -59,6 +61,7 @@ class Asinh(Map):
     """`y = asinh(x / scale)`; back by `sinh(y) scale`."""
 
     elementwise: ClassVar[bool] = True
+    rises: ClassVar[bool] = True
 
     scale: float  # in the input's units, above 0
 
@@ -88,6 +91,10 @@ class Power(Map):
     exponent: float  # not 0
 
     @property
+    def rises(self) -> bool:  # type: ignore[override]  # an even one falls below 0, a negative one above
+        return self.exponent > 0 and not self.lost
+
+    @property
     def _odd(self) -> bool:
         return self.exponent % 2 == 1
 
@@ -106,8 +113,8 @@ class Power(Map):
         positive = size > 0
         safe = xp.where(positive, size, xp.ones_like(size))  # the slope at 0 may be infinite
         raised = xp.sqrt(safe) if exponent == 0.5 else safe * safe if exponent == 2 else xp.power(safe, exponent)
-        at_zero = xp.zeros_like(size) if exponent > 0 else xp.full_like(size, float("inf"))
-        raised = xp.where(positive, raised, xp.where(xp.isnan(x), x, at_zero))
+        at_zero = size if exponent > 0 else xp.where(xp.isnan(x), x, xp.full_like(size, float("inf")))
+        raised = xp.where(positive, raised, at_zero)
         return _with_sign(raised, x, xp) if self._odd else raised
 
     @property
@@ -148,6 +155,7 @@ class YeoJohnson(Map):
     """
 
     elementwise: ClassVar[bool] = True
+    rises: ClassVar[bool] = True
 
     bend: Array  # (features,) lambda
 
@@ -166,6 +174,7 @@ class BoxCox(Map):
     """`y = (x^lambda - 1) / lambda`, `log x` where lambda is 0; for x > 0, NaN elsewhere."""
 
     elementwise: ClassVar[bool] = True
+    rises: ClassVar[bool] = True
 
     bend: Array  # (features,) lambda
 
@@ -189,6 +198,7 @@ class Sigmoid(Map):
     """`y = 1 / (1 + exp(-x))`; back by `log(y / (1 - y))`, infinite at 0 and 1 and beyond."""
 
     elementwise: ClassVar[bool] = True
+    rises: ClassVar[bool] = True
 
     def forward(self, x: Array, xp: Namespace) -> Array:
         small = xp.exp(-xp.abs(x))
@@ -206,6 +216,7 @@ class SmoothClip(Map):
     """`y = x / sqrt(1 + (x / limit)^2)`: near x about 0, never beyond the limit; back by `y / sqrt(1 - (y / limit)^2)`."""
 
     elementwise: ClassVar[bool] = True
+    rises: ClassVar[bool] = True
 
     limit: float  # above 0
 
@@ -241,6 +252,7 @@ class TukeyTails(Map):
     """
 
     elementwise: ClassVar[bool] = True
+    rises: ClassVar[bool] = True
 
     left: Array  # (features,) h below 0, from 0 up
     right: Array  # (features,) h above 0, from 0 up
@@ -273,15 +285,32 @@ class Piecewise(Map):
     """Straight lines from knot to knot, the first and the last going on: `y = y0 + (x - x0) (y1 - y0) / (x1 - x0)`."""
 
     elementwise: ClassVar[bool] = True
+    rises: ClassVar[bool] = True
 
     knots: Array  # (features, k) in the input's units, rising
     values: Array  # (features, k) what they become, rising
 
     def forward(self, x: Array, xp: Namespace) -> Array:
-        return _along(x, self.knots, self.values, xp)
+        return self._lines(xp).forward(x, xp)
 
     def inverse(self, y: Array, xp: Namespace) -> Array:
-        return _along(y, self.values, self.knots, xp)
+        return self._lines(xp).inverse(y, xp)
+
+    def _lines(self, xp: Namespace) -> _Lines:
+        features, number = self.knots.shape
+        first = np.arange(features, dtype=np.int32) * number if features > 1 else np.zeros(1, np.int32)
+        return _Lines(self.knots, self.values, constant(first, xp))
+
+    def of_rows(self, groups: Array, axes: int, xp: Namespace) -> _Lines:
+        """Which of the lines a row has: were each row given its own, they would fill the memory."""
+        features, keys, number = self.knots.shape
+        whole = np.int32 if features * keys * number < 1 << 31 else np.int64
+        starts = (np.arange(features * keys, dtype=whole) * number).reshape(features, keys)
+        return _Lines(
+            self.knots,
+            self.values,
+            rows_of_table(constant(starts, xp), groups, axes, xp),
+        )
 
     def flaw(self, features: int) -> str:
         for name, value in self.arrays().items():
@@ -292,13 +321,30 @@ class Piecewise(Map):
         return "" if self.knots.shape == self.values.shape else "knots and values differ in number"
 
 
-def _along(x: Array, starts: Array, ends: Array, xp: Namespace) -> Array:
-    """Linear between the knots of each feature, found by halving; one gather a step, whatever runs it."""
-    features, number = starts.shape
-    first = np.arange(features, dtype=np.int32) * number if features > 1 else np.zeros(1, np.int32)
-    first = first if xp is np else xp.convert_to_tensor(first)
+@dataclass(frozen=True)
+class _Lines:
+    """Knots of many curves side by side, and where those of each value begin."""
+
+    knots: Array  # (..., k), the last axis rising
+    values: Array  # (..., k)
+    first: Array  # whole numbers that broadcast with the data: the place of the first of its knots among all
+    subtracts_first: ClassVar[bool] = False
+
+    def arrays(self) -> dict[str, Array]:
+        return {"knots": self.knots, "values": self.values}
+
+    def forward(self, x: Array, xp: Namespace) -> Array:
+        return _along(x, self.knots, self.values, self.first, xp)
+
+    def inverse(self, y: Array, xp: Namespace) -> Array:
+        return _along(y, self.values, self.knots, self.first, xp)
+
+
+def _along(x: Array, starts: Array, ends: Array, first: Array, xp: Namespace) -> Array:
+    """Linear between the knots from `first` on, found by halving; one gather a step, whatever runs it."""
+    number = starts.shape[-1]
     flat_starts, flat_ends = xp.reshape(starts, (-1,)), xp.reshape(ends, (-1,))
-    at = xp.zeros_like(x, dtype="int32") + first
+    at = xp.zeros_like(x, dtype=getattr(first.dtype, "name", first.dtype)) + first
     last = first + (number - 2)
     step = 1 << max(number - 2, 1).bit_length()
     while step > 1:
@@ -313,9 +359,10 @@ def _along(x: Array, starts: Array, ends: Array, xp: Namespace) -> Array:
 
 @dataclass(frozen=True)
 class Fill(Map):
-    """`y = value` where x is missing, x elsewhere."""
+    """`y = value` where x is missing, x elsewhere; what was missing comes back as the value."""
 
     elementwise: ClassVar[bool] = True
+    fills: ClassVar[bool] = True
 
     value: Array  # (features,)
 
@@ -325,12 +372,17 @@ class Fill(Map):
     def inverse(self, y: Array, xp: Namespace) -> Array:
         return y
 
+    @property
+    def limited(self) -> str:
+        return "what was missing comes back as what it was filled with"
+
 
 @dataclass(frozen=True)
 class Present(Map):
     """`y = 1` where x is there, 0 where it is missing."""
 
     elementwise: ClassVar[bool] = True
+    fills: ClassVar[bool] = True
 
     def forward(self, x: Array, xp: Namespace) -> Array:
         return xp.where(xp.isnan(x), xp.zeros_like(x), xp.ones_like(x))

@@ -6,6 +6,7 @@ The one law: a sample's result depends on that sample alone.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -19,22 +20,46 @@ class RowNorm(Map):
     The sample is first divided by its largest absolute value, so that nothing overflows or vanishes when squared.
     """
 
+    leaves_out: ClassVar[bool] = True
+    restores_like: ClassVar[bool] = True
+
     order: float  # 1, 2 or infinity
     axes: tuple[int, ...] = (-1,)  # counted from the end; none means all of a sample's
 
     def forward(self, x: Array, xp: Namespace) -> Array:
-        axes = self.axes or tuple(range(1, len(x.shape)))
+        direction, norm, _ = self._parts(x, xp)
+        if norm is None:  # a maximum does not see NaN everywhere that this runs (XLA)
+            missing = xp.any(xp.isnan(x), axis=self._axes_of(x), keepdims=True)
+            return xp.where(missing, xp.full_like(direction, float("nan")), direction)
+        return direction / xp.where(norm == 0, xp.ones_like(norm), norm)
+
+    def inverse_like(self, y: Array, x: Array, xp: Namespace) -> Array:
+        """Back to the lengths of the samples x."""
+        _, norm, largest = self._parts(x, xp)
+        return y * largest if norm is None else y * norm * largest
+
+    def _parts(self, x: Array, xp: Namespace) -> tuple[Array, Array | None, Array]:
+        """x over its largest absolute value, the norm of that (None where it is 1), and the value."""
+        axes = self._axes_of(x)
         largest = xp.max(xp.abs(x), axis=axes, keepdims=True)
         direction = x / xp.where(largest == 0, xp.ones_like(largest), largest)
         if self.order == 1:
-            norm = xp.sum(xp.abs(direction), axis=axes, keepdims=True)
-        elif self.order == 2:
+            return direction, xp.sum(xp.abs(direction), axis=axes, keepdims=True), largest
+        if self.order == 2:
             square = xp.sum(direction * direction, axis=axes, keepdims=True)
-            norm = xp.sqrt(xp.where(square == 0, xp.ones_like(square), square))  # the root's slope at 0 is infinite
-        else:  # a maximum does not see NaN everywhere that this runs (XLA)
-            missing = xp.any(xp.isnan(x), axis=axes, keepdims=True)
-            return xp.where(missing, xp.full_like(direction, float("nan")), direction)
-        return direction / xp.where(norm == 0, xp.ones_like(norm), norm)
+            square = xp.where(square == 0, xp.ones_like(square), square)  # the root's slope at 0 is infinite
+            return direction, xp.sqrt(square), largest
+        return direction, None, largest
+
+    def _axes_of(self, x: Array) -> tuple[int, ...]:
+        return self.axes or tuple(range(1, len(x.shape)))
+
+    @property
+    def sample_axes(self) -> int:
+        return max((-axis for axis in self.axes), default=1)
+
+    def forward_where(self, x: Array, there: Array, xp: Namespace) -> Array:
+        return self.forward(xp.where(there, x, xp.zeros_like(x)), xp)
 
     def flaw(self, features: int) -> str:
         sound = self.order in (1, 2, np.inf) and all(-32 <= axis < 0 for axis in self.axes)
@@ -43,7 +68,7 @@ class RowNorm(Map):
 
     @property
     def lost(self) -> str:
-        return "a unit norm keeps the direction of a sample and forgets its length, so it cannot be undone"
+        return "a unit norm keeps the direction of a sample and forgets its length; inverse(y, like=x) takes it from the raw x"
 
 
 @dataclass(frozen=True)
@@ -54,13 +79,19 @@ class Instance(Map):
     `inverse_like(y, x)` takes it from x.
     """
 
+    leaves_out: ClassVar[bool] = True
+    restores_like: ClassVar[bool] = True
+
     axes: tuple[int, ...] = ()  # counted from the end; none means all of a sample's
     scale: float = 1.0
     bias: float = 0.0  # added to the variance, in the input's units squared
     epsilon: float = 0.0  # the divisor is never below, in the input's units
 
     def forward(self, x: Array, xp: Namespace) -> Array:
-        away, _, divisor = self._parts(x, xp)
+        return self.forward_where(x, None, xp)
+
+    def forward_where(self, x: Array, there: Array | None, xp: Namespace) -> Array:
+        away, _, divisor = self._parts(x, xp, there)
         nothing = divisor == 0
         return xp.where(nothing, away - away, away / xp.where(nothing, xp.ones_like(divisor), divisor)) * self.scale
 
@@ -69,17 +100,28 @@ class Instance(Map):
         _, mean, divisor = self._parts(x, xp)
         return y / self.scale * divisor + mean
 
-    def _parts(self, x: Array, xp: Namespace) -> tuple[Array, Array, Array]:
+    def _parts(self, x: Array, xp: Namespace, there: Array | None = None) -> tuple[Array, Array, Array]:
         """The distance from the mean, the mean and the divisor."""
         axes = self.axes or tuple(range(1, len(x.shape)))
-        least = xp.min(x, axis=axes, keepdims=True)
-        above = x - least  # exactly 0 where nothing varies, and nearly exact about any offset
-        rest = xp.mean(above, axis=axes, keepdims=True)
-        away = above - rest
+        number = None if there is None else xp.sum(_kept(xp.ones_like(x), there, xp), axis=axes, keepdims=True)
+
+        def mean(values: Array) -> Array:
+            if number is None:
+                return xp.mean(values, axis=axes, keepdims=True)
+            return xp.sum(_kept(values, there, xp), axis=axes, keepdims=True) / xp.maximum(number, xp.ones_like(number))
+
+        if number is not None:
+            lowest = xp.min(xp.where(there, x, xp.full_like(x, float("inf"))), axis=axes, keepdims=True)
+            least = xp.where(number > 0, lowest, xp.zeros_like(lowest))
+        else:
+            least = xp.min(x, axis=axes, keepdims=True)
+        above = _kept(x - least, there, xp)  # exactly 0 where nothing varies, and nearly exact about any offset
+        rest = mean(above)
+        away = _kept(above - rest, there, xp)
         largest = xp.max(xp.abs(away), axis=axes, keepdims=True)
         unit = xp.where(largest > 0, largest, xp.ones_like(largest))  # squares neither overflow nor vanish
         part = away / unit
-        variance = xp.mean(part * part, axis=axes, keepdims=True)
+        variance = mean(part * part)
         if self.bias:
             variance = variance + self.bias / unit / unit
         varies = variance > 0
@@ -89,6 +131,10 @@ class Instance(Map):
             divisor = xp.maximum(divisor, xp.full_like(divisor, self.epsilon))
         return away, least + rest, divisor
 
+    @property
+    def sample_axes(self) -> int:
+        return max((-axis for axis in self.axes), default=1)
+
     def flaw(self, features: int) -> str:
         sound = all(-32 <= axis < 0 for axis in self.axes) and len(set(self.axes)) == len(self.axes)
         sound = sound and 0 < self.scale < np.inf and 0 <= self.bias < np.inf and 0 <= self.epsilon < np.inf
@@ -97,3 +143,8 @@ class Instance(Map):
     @property
     def lost(self) -> str:
         return "a sample's own mean and deviation are forgotten; inverse(y, like=x) takes them from the raw x"
+
+
+def _kept(values: Array, there: Array | None, xp: Namespace) -> Array:
+    """0 where a value is not there."""
+    return values if there is None else xp.where(there, values, xp.zeros_like(values))

@@ -17,7 +17,8 @@ import numpy as np
 from tfnorm.errors import DataError
 
 Batch = Mapping[str, np.ndarray]
-"""Column name -> array, rows first. A `numpy.ma.MaskedArray` where the format has nulls (its mask says which)."""
+"""Column name -> array, rows first. A `numpy.ma.MaskedArray` where the format has nulls (its mask says which), and one of
+`sources.stored` (Sparse, Ragged), which are cut and joined alike, where not every place holds a value."""
 
 WEIGHT = "__weight__"
 """The name under which a batch carries the weights that came beside the features and not as one of them."""
@@ -52,6 +53,7 @@ class Column:
         int | None, ...
     ] = ()  # of one row: () a number, (d,) a vector, (h, w, c) an image; None where rows differ
     kind: Literal["number", "time", "other"] = "number"
+    layout: Literal["dense", "sparse", "ragged"] = "dense"  # ragged: rows were seen to have other numbers of steps
 
 
 @runtime_checkable
@@ -109,10 +111,11 @@ class Source(Protocol):
 def open_source(data: Any, *, weight: Any = None, delimiter: str | None = None) -> Source:
     """Whatever holds rows as a `Source`: arrays, tables, files, datasets, batches.
 
-    `data` is a NumPy array, or a mapping of them by column; a list of numbers, of rows of numbers or of dicts (a dict
-    a row); a pandas, polars or pyarrow table or series, or what else has `__arrow_c_stream__`; a path, glob or folder
-    of Parquet and CSV files, or a list of these; a `tf.data.Dataset` or tensor; an iterable of batches, or a function
-    that returns one. A batch is x, (x, y) or (x, y, weight), where x is an array, a table or a mapping.
+    `data` is a NumPy array, a sparse matrix of SciPy, or a mapping of them by column; a list of numbers, of rows of numbers
+    or of dicts (a dict a row); a pandas, polars or pyarrow table or series, or what else has `__arrow_c_stream__`; a path,
+    glob or folder of Parquet and CSV files, or a list of these; a `tf.data.Dataset` or a tensor, sparse and ragged ones too;
+    an iterable of batches, or a function that returns one. A batch is x, (x, y) or (x, y, weight), where x is an array, a
+    table or a mapping.
 
     `weight` is the name of a column, or one number a row, or True for those of (x, y, weight) batches.
     `delimiter` is that of CSV files, where it is neither a comma nor, in .tsv, a tab.
@@ -123,7 +126,7 @@ def open_source(data: Any, *, weight: Any = None, delimiter: str | None = None) 
     >>> [sum(batch["age"]) for shard in source.shards(["age"]) for batch in shard()]
     [np.float64(86.0)]
     """
-    from tfnorm.sources import arrays, files, frames, paths, streams
+    from tfnorm.sources import arrays, files, forms, frames, paths, streams
 
     if callable(getattr(data, "shards", None)) and isinstance(data, Source):
         if weight is not None:
@@ -138,10 +141,10 @@ def open_source(data: Any, *, weight: Any = None, delimiter: str | None = None) 
         from tfnorm.sources import tensorflow
 
         return tensorflow.open_tensorflow(data, weight=weight)
-    if library == "scipy":
-        raise DataError(
-            f"{type(data).__name__}: expected dense rows. Pass `.toarray()`, in parts where that is too large."
-        )
+    if library == "scipy" and forms.is_stored(data):
+        from tfnorm.sources import scipy
+
+        return arrays.open_array(data, weight=weight, name=scipy.name_of(data))
     if frames.is_frame(data):
         return frames.open_frame(data, weight=weight)
     if frames.is_series(data):

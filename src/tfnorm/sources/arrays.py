@@ -14,7 +14,9 @@ import numpy as np
 
 from tfnorm.errors import DataError
 from tfnorm.sources import BARE, Column
-from tfnorm.sources.columns import cell, column_of, delivered, quoted, refuse_duplicates
+from tfnorm.sources.columns import cell, column_like, delivered, quoted, refuse_duplicates
+from tfnorm.sources.forms import is_stored, read
+from tfnorm.sources.stored import Stored
 from tfnorm.sources.tables import TableSource, open_table
 
 
@@ -22,11 +24,11 @@ from tfnorm.sources.tables import TableSource, open_table
 class ArrayTable:
     """Arrays of the same number of rows."""
 
-    arrays: Mapping[str, Any]  # column -> ndarray, or what has a NumPy dtype, a shape and slices (h5py, zarr)
+    arrays: Mapping[str, Any]  # column -> ndarray, or what has a NumPy dtype, a shape and slices (h5py, zarr, Stored)
 
     @property
     def columns(self) -> tuple[Column, ...]:
-        return tuple(column_of(name, array.dtype, tuple(array.shape[1:])) for name, array in self.arrays.items())
+        return tuple(column_like(name, array) for name, array in self.arrays.items())
 
     @property
     def num_rows(self) -> int:
@@ -43,9 +45,10 @@ class _Rows:
     """Rows of something array-like, sliced when they are read: for a file behind it, that is when its bytes are."""
 
     def __init__(self, array: Any, start: int, stop: int) -> None:
-        self.array = array[start:stop] if isinstance(array, np.ndarray) else array
-        self.start, self.stop = (0, stop - start) if isinstance(array, np.ndarray) else (start, stop)
-        self.dtype = array.dtype
+        in_memory = isinstance(array, (np.ndarray, Stored))
+        self.array = array[start:stop] if in_memory else array
+        self.start, self.stop = (0, stop - start) if in_memory else (start, stop)
+        self.dtype, self.layout = array.dtype, getattr(array, "layout", "dense")
         self.shape = (stop - start, *array.shape[1:])
 
     def __getitem__(self, everything: slice) -> Any:
@@ -61,6 +64,8 @@ def is_array(data: Any) -> bool:
 
 def as_array(data: Any) -> Any:
     """The thing itself where its rows can be sliced as NumPy arrays can, else converted."""
+    if is_stored(data):
+        return read(data)
     if isinstance(data, np.ndarray) or (
         isinstance(getattr(data, "dtype", None), np.dtype) and hasattr(data, "__getitem__")
     ):
@@ -89,7 +94,7 @@ def open_mapping(data: Mapping[Any, Any], *, weight: Any = None, name: str = "ma
     names = [str(key) for key in data]
     refuse_duplicates(names, name)
     arrays = {
-        column: as_array(value) if is_array(value) else numbers(value, column)
+        column: as_array(value) if is_array(value) else read(value, column)
         for column, value in zip(names, data.values(), strict=True)
     }
     if not arrays:

@@ -14,7 +14,10 @@ import numpy as np
 
 from tfnorm.errors import DataError
 from tfnorm.sources import Column
-from tfnorm.sources.columns import KIND_NOUNS, cell, column_of, quoted, refuse_duplicates
+from tfnorm.sources.columns import KIND_NOUNS, Layout, cell, column_of, quoted, refuse_duplicates
+from tfnorm.sources.stored import Ragged
+
+_HEAD_ROWS = 1024  # tell the shape of lists; whether their lengths differ, all rows that are at hand do
 
 
 def numpy_dtype(type_: Any) -> np.dtype[Any] | None:
@@ -48,14 +51,34 @@ def _storage(type_: Any) -> Any:
 
 
 def describe_column(name: str, type_: Any, head: Any = None) -> Column:
-    """The column of an Arrow type; lists learn their length from `head`, some first rows of it."""
+    """The column of an Arrow type; lists learn their length from `head`, some first rows of it or all.
+
+    Where lengths differ, the column is ragged: each row has as many steps as it has.
+    """
     tensor = tuple(type_.shape) if getattr(type_, "extension_name", "") == "arrow.fixed_shape_tensor" else None
     storage = _storage(type_)
-    shape, leaf = _shape(storage, head)
+    shape, leaf = _shape(storage, None if head is None else head.slice(0, _HEAD_ROWS))
+    layout: Layout = "ragged" if head is not None and shape and _lengths_differ(head) else "dense"
+    shape = (None, *shape[1:]) if layout == "ragged" else shape
     dtype = numpy_dtype(leaf)
     if dtype is None:
         return Column(name, _called(storage if shape else leaf), (), "other")
-    return column_of(name, dtype, tensor or shape)
+    return column_of(name, dtype, tensor or shape, layout)
+
+
+def as_ragged(column: Column) -> Column:
+    """The column of lists, to be read as ragged though all at hand may have one length."""
+    return column_of(column.name, np.dtype(column.dtype), (None, *column.shape[1:]), "ragged")
+
+
+def _lengths_differ(lists: Any) -> bool:
+    import pyarrow.compute as pc
+    import pyarrow.types as t
+
+    if t.is_fixed_size_list(lists.type) or not _is_list(lists.type):
+        return False
+    ends = pc.min_max(pc.list_value_length(lists)).as_py()
+    return bool(ends["min"] != ends["max"])
 
 
 def _called(type_: Any) -> str:
@@ -69,9 +92,11 @@ def _shape(type_: Any, head: Any) -> tuple[tuple[int | None, ...], Any]:
 
     if not _is_list(type_):
         return (), type_
-    known = None if head is None else _storage_array(_one_chunk(head)).drop_null().slice(0, 1)
+    known = None if head is None else _storage_array(_one_chunk(head)).drop_null()
     inner = known.flatten() if known is not None and len(known) else None
-    length = type_.list_size if t.is_fixed_size_list(type_) else None if inner is None else len(inner)
+    length = type_.list_size if t.is_fixed_size_list(type_) else None
+    if length is None and known is not None and len(known):
+        length = len(known[0])
     shape, leaf = _shape(type_.value_type, inner)
     return (length, *shape), leaf
 
@@ -112,10 +137,81 @@ def to_numpy(array: Any, column: Column, place: str, first_row: int = 0) -> np.n
         expected = f"expected {KIND_NOUNS[column.kind]}, got {_called(array.type)}"
         raise DataError(f"column {quoted([column.name])}: {expected} ({place}). Cast it, or leave it out.")
     if column.kind == "other":
-        return _objects(array)
+        return TextArray(array) if _is_text(array.type) else _objects(array)  # type: ignore[return-value]
+    if column.layout == "ragged":
+        return _steps(array, column, place, first_row)  # type: ignore[return-value]  # cut and joined as arrays are
     if _is_list(array.type):
         return _vectors(array, column, place, first_row)
     return _values(array)
+
+
+class TextArray:
+    """Texts as Arrow holds them, under the face of a NumPy array of objects, which they become only where someone asks."""
+
+    ndim = 1
+    dtype = np.dtype(object)
+
+    def __init__(self, array: Any) -> None:
+        self.array = array
+
+    @classmethod
+    def join(cls, parts: Sequence[TextArray]) -> TextArray:
+        """One after the other."""
+        import pyarrow as pa
+
+        kinds = {str(part.array.type) for part in parts}
+        arrays = [part.array if len(kinds) == 1 else part.array.cast(pa.large_string()) for part in parts]
+        return cls(_one_chunk(pa.chunked_array(arrays)))
+
+    @property
+    def shape(self) -> tuple[int]:
+        return (len(self.array),)
+
+    def __len__(self) -> int:
+        return len(self.array)
+
+    def __getitem__(self, at: Any) -> Any:
+        if isinstance(at, slice) and at.step in (None, 1):
+            start, stop, _ = at.indices(len(self))
+            return TextArray(self.array.slice(start, max(0, stop - start)))
+        return np.asarray(self)[at]
+
+    def __arrow_array__(self, type: Any = None) -> Any:
+        return self.array if type is None else self.array.cast(type)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        objects = _objects(self.array)
+        return objects if dtype is None else objects.astype(dtype)
+
+    def tolist(self) -> list[str | None]:
+        return list(self.array.to_pylist())
+
+    def __repr__(self) -> str:
+        return f"TextArray({len(self)})"
+
+
+def _is_text(type_: Any) -> bool:
+    import pyarrow.types as t
+
+    type_ = type_.value_type if t.is_dictionary(type_) else type_
+    return t.is_string(type_) or t.is_large_string(type_) or t.is_string_view(type_)
+
+
+def _steps(array: Any, column: Column, place: str, first_row: int) -> Ragged:
+    """Rows of as many steps as each has; a null row has none, and stays null."""
+    import pyarrow.compute as pc
+
+    flat = array.flatten()
+    if _is_list(flat.type) and _lengths_differ(flat):
+        raise DataError(
+            f"column {quoted([column.name])}: expected steps of one shape, got lists of lists of other lengths ({place}). "
+            "Flatten them, or pad the inner ones to one length."
+        )
+    starts = np.zeros(len(array) + 1, np.int64)
+    np.cumsum(pc.list_value_length(array).fill_null(0).to_numpy(zero_copy_only=False), out=starts[1:])
+    null = array.is_null().to_numpy(zero_copy_only=False) if array.null_count else None
+    inner = Column(column.name, column.dtype, column.shape[1:], column.kind)
+    return Ragged(starts, to_numpy(flat, inner, place, first_row), null)
 
 
 def _objects(array: Any) -> np.ndarray:
@@ -186,9 +282,13 @@ def _vectors(array: Any, column: Column, place: str, first_row: int) -> np.ndarr
 
 
 def from_numpy(array: np.ndarray) -> Any:
-    """(n,) -> an Arrow array, (n, d, ...) -> a fixed-size list of them; what is masked becomes null."""
+    """(n,) -> an Arrow array, (n, d, ...) -> a fixed-size list of them, ragged rows -> a list; what is masked becomes null."""
     import pyarrow as pa
 
+    if isinstance(array, Ragged):
+        list_of, offset = (pa.ListArray, pa.int32()) if array.starts[-1] < 1 << 31 else (pa.LargeListArray, pa.int64())
+        null = None if array.null is None else pa.array(array.null)
+        return list_of.from_arrays(pa.array(array.starts, offset), from_numpy(array.values), mask=null)
     if array.ndim == 1:
         mask = np.ma.getmaskarray(array) if isinstance(array, np.ma.MaskedArray) else None
         return pa.array(np.ma.getdata(array), mask=mask)
@@ -223,7 +323,7 @@ class ArrowTable:
 
 
 def schema_columns(schema: Any, place: str, head: Any = None) -> tuple[Column, ...]:
-    """The columns of an Arrow schema; `head` is a table of some first rows, for lists."""
+    """The columns of an Arrow schema; `head` is a table of some first rows or all, for lists."""
     refuse_duplicates(schema.names, place)
     return tuple(
         describe_column(
@@ -238,7 +338,7 @@ def table_of(data: Any, name: str) -> ArrowTable:
     import pyarrow as pa
 
     table = pa.Table.from_batches([data]) if isinstance(data, pa.RecordBatch) else data
-    return ArrowTable(table, schema_columns(table.schema, name, table.slice(0, 1024)), name)
+    return ArrowTable(table, schema_columns(table.schema, name, table), name)
 
 
 def stream_of(data: Any, name: str) -> Any:
@@ -269,13 +369,15 @@ def batches_of(reader: Any, columns: Sequence[Column], name: str) -> Iterator[di
         row += batch.num_rows
 
 
-def replace(table: Any, values: Mapping[str, np.ndarray]) -> Any:
+def replace(table: Any, values: Mapping[str, np.ndarray], beside: Mapping[str, str], drop: Sequence[str]) -> Any:
     """A `pyarrow.Table` or `RecordBatch` with other values in these columns."""
     import pyarrow as pa
 
     result = table
     for name, array in values.items():
-        index = table.schema.get_field_index(name)
-        field = pa.field(name, from_numpy(array).type)
-        result = result.set_column(index, field, from_numpy(array))
-    return result
+        index = result.schema.get_field_index(beside.get(name, name))
+        field, column = pa.field(name, from_numpy(array).type), from_numpy(array)
+        result = (
+            result.add_column(index + 1, field, column) if name in beside else result.set_column(index, field, column)
+        )
+    return result.select([name for name in result.schema.names if name not in drop]) if drop else result

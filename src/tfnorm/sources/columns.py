@@ -15,8 +15,12 @@ import numpy as np
 
 from tfnorm.errors import DataError
 from tfnorm.sources import Column, rows_per_shard
+from tfnorm.sources.stored import Stored
 
 Kind = Literal["number", "time", "other"]
+Layout = Literal["dense", "sparse", "ragged"]
+
+SPARSE_VALUES, RAGGED_STEPS = 64, 256  # stored in a row, where only reading would tell: shards must not depend on it
 
 KIND_NOUNS: dict[Kind, str] = {"number": "numbers", "time": "times", "other": "text or objects"}
 """How an error says what a column holds."""
@@ -31,6 +35,8 @@ def native(dtype: np.dtype[Any]) -> np.dtype[Any]:
 
 def delivered(array: Any) -> np.ndarray:
     """The array as a batch holds it: a `MaskedArray` stays one; nothing is copied unless the dtype has to change."""
+    if isinstance(array, Stored):
+        return array  # type: ignore[return-value]  # cut and joined as arrays are
     result = array if isinstance(array, np.ma.MaskedArray) else np.asarray(array)
     return result.astype(native(result.dtype), copy=False)
 
@@ -42,19 +48,25 @@ def kind_of(dtype: np.dtype[Any]) -> Kind:
     return "time" if dtype.kind in "mM" else "other"
 
 
-def column_of(name: str, dtype: np.dtype[Any], shape: tuple[int | None, ...] = ()) -> Column:
+def column_of(name: str, dtype: np.dtype[Any], shape: tuple[int | None, ...] = (), layout: Layout = "dense") -> Column:
     """The column of an array of this dtype; `shape` is that of one row.
 
     >>> column_of("age", np.dtype(">f4")), column_of("who", np.dtype("U5")).kind
-    (Column(name='age', dtype='float32', shape=(), kind='number'), 'other')
+    (Column(name='age', dtype='float32', shape=(), kind='number', layout='dense'), 'other')
     """
     dtype = native(dtype)
     called = {"U": "string", "T": "string", "S": "bytes"}.get(dtype.kind, dtype.name)
-    return Column(name, called, shape, kind_of(dtype))
+    return Column(name, called, shape, kind_of(dtype), layout)
+
+
+def column_like(name: str, array: Any) -> Column:
+    """The column that an array, or a sparse or ragged one, is rows of."""
+    return column_of(name, array.dtype, tuple(array.shape[1:]), getattr(array, "layout", "dense"))
 
 
 def row_bytes(columns: Iterable[Column]) -> int:
-    """Bytes of one row as it is delivered; whatever is no number counts as a pointer, an unknown length as one value.
+    """Bytes of one row as it is delivered; whatever is no number counts as a pointer, an unknown length as one value, and
+    where only reading would tell what a row stores, it is taken to be SPARSE_VALUES or RAGGED_STEPS.
 
     >>> row_bytes([Column("age", "float32"), Column("vector", "float64", (10,)), Column("who", "string", (), "other")])
     92
@@ -63,8 +75,8 @@ def row_bytes(columns: Iterable[Column]) -> int:
     for column in columns:
         width = 8 if column.kind == "other" else np.dtype(column.dtype).itemsize
         for length in column.shape:
-            width *= 1 if length is None else length
-        total += width
+            width *= 1 if length is None else min(length, SPARSE_VALUES) if column.layout == "sparse" else length
+        total += width * (RAGGED_STEPS if column.layout == "ragged" else 1)
     return total
 
 

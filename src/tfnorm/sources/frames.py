@@ -5,7 +5,8 @@ The one law: a library is imported only for its own objects.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -83,10 +84,12 @@ def open_frame(data: Any, *, weight: Any = None) -> Source:
     from tfnorm.sources import arrow
 
     reader = arrow.stream_of(data, name)
-    columns = arrow.schema_columns(reader.schema, name)
+    first = next(iter(reader), None) if any(arrow.needs_head(field.type) for field in reader.schema) else None
+    columns = arrow.schema_columns(reader.schema, name, first)
     if reader is data:  # it can be read once only
+        rest = data if first is None else chain([first], data)
         return open_columns(
-            name, columns, lambda wanted: arrow.batches_of(data, wanted, name), weight=weight, repeatable=False
+            name, columns, lambda wanted: arrow.batches_of(rest, wanted, name), weight=weight, repeatable=False
         )
     del reader
     return open_columns(
@@ -118,12 +121,18 @@ def read_columns(frame: Any, names: list[str]) -> Batch:
     return table.read(pick(table.columns, names, type_name(frame)), 0)
 
 
-def replace_columns(frame: Any, values: Mapping[str, np.ndarray]) -> Any:
+def replace_columns(
+    frame: Any, values: Mapping[str, np.ndarray], *, beside: Mapping[str, str] | None = None, drop: Sequence[str] = ()
+) -> Any:
     """A frame of the same kind with other values in these columns, all else as it was.
 
     An (n, d) array becomes a fixed-size list, in pandas a column of arrays. What is masked becomes null, in pandas'
     columns of NumPy dtypes NaN.
+
+    beside: a new column of `values` -> the one that it is put after.
+    drop: columns that go.
     """
+    beside = beside or {}
     root = library(frame)
     name = type_name(frame)
     if not is_frame(frame) or root not in ("pandas", "polars", "pyarrow") or name == "pyarrow.RecordBatchReader":
@@ -131,7 +140,7 @@ def replace_columns(frame: Any, values: Mapping[str, np.ndarray]) -> Any:
     names = [
         str(column) for column in (frame.collect_schema().names() if name == "polars.LazyFrame" else _names(frame))
     ]
-    missing = [column for column in values if column not in names]
+    missing = [column for column in values if column not in names and column not in beside]
     if missing:
         raise DataError(f"column {quoted(missing)}: not in {name}.{did_you_mean(missing[0], names)}")
     num_rows = None if name == "polars.LazyFrame" else len(frame)
@@ -141,14 +150,14 @@ def replace_columns(frame: Any, values: Mapping[str, np.ndarray]) -> Any:
     if root == "pandas":
         from tfnorm.sources import pandas
 
-        return pandas.replace(frame, values)
+        return pandas.replace(frame, values, beside, drop)
     if root == "polars":
         from tfnorm.sources import polars
 
-        return polars.replace(frame, values)
+        return polars.replace(frame, values, beside, drop)
     from tfnorm.sources import arrow
 
-    return arrow.replace(frame, values)
+    return arrow.replace(frame, values, beside, drop)
 
 
 def column_names(frame: Any) -> list[str]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from tfnorm.errors import DataError
 from tfnorm.sources import BARE, Column
 from tfnorm.sources.arrow import cell_of, describe_column, to_numpy
 from tfnorm.sources.columns import column_of, delivered, quoted, refuse_duplicates
+from tfnorm.sources.stored import Ragged
 
 _NAME = "pandas.DataFrame"
 
@@ -58,7 +60,7 @@ def _describe(name: str, series: Any) -> Column:
     if isinstance(dtype, pd.SparseDtype):
         dtype = dtype.subtype
     if isinstance(dtype, pd.ArrowDtype):
-        return describe_column(name, dtype.pyarrow_dtype, _arrow(series.iloc[:1024]))
+        return describe_column(name, dtype.pyarrow_dtype, _arrow(series))
     if isinstance(dtype, pd.DatetimeTZDtype):
         return column_of(name, np.dtype(f"datetime64[{dtype.unit}]"))
     if _is_object(dtype):
@@ -139,12 +141,27 @@ def _categories(series: Any, column: Column, first_row: int) -> np.ndarray:
     return np.ma.MaskedArray(values, codes < 0) if (codes < 0).any() else values
 
 
-def replace(frame: Any, values: Mapping[str, np.ndarray]) -> Any:
+def replace(frame: Any, values: Mapping[str, np.ndarray], beside: Mapping[str, str], drop: Sequence[str]) -> Any:
     """The frame with other values in these columns; index, order and all other columns stay as they are."""
     names = {str(name): name for name in frame.columns}
     result = frame.copy(deep=False)
     for name, array in values.items():
-        result[names[name]] = _series(frame[names[name]], array)
+        old = names[beside.get(name, name)]
+        if name in beside:
+            result.insert(result.columns.get_loc(old) + 1, name, _series(frame[old], array))
+        else:
+            result[old] = _series(frame[old], array)
+    return result.drop(columns=[names[name] for name in drop]) if drop else result
+
+
+def _objects(rows: Ragged) -> np.ndarray:
+    """An array a row, None where the row is null; null steps as NaN."""
+    values = rows.values
+    if np.ma.is_masked(values):
+        values = np.ma.filled(values.astype(np.result_type(values, np.float32)), np.nan)
+    result = np.empty(len(rows), dtype=object)
+    for row, (start, stop) in enumerate(pairwise(rows.starts.tolist())):
+        result[row] = None if rows.null is not None and rows.null[row] else np.asarray(values[start:stop])
     return result
 
 
@@ -152,7 +169,9 @@ def _series(old: Any, array: np.ndarray) -> Any:
     """A series of these values of the old one's kind: NumPy's with NaN for null, or one that has nulls."""
     import pandas as pd
 
-    if array.ndim > 1:
+    if isinstance(array, Ragged) and not isinstance(old.dtype, pd.ArrowDtype):
+        return pd.Series(_objects(array), index=old.index, dtype=object)
+    if not isinstance(array, Ragged) and array.ndim > 1:
         rows = np.empty(len(array), dtype=object)
         data = (
             np.ma.filled(array.astype(np.result_type(array, np.float32)), np.nan)

@@ -48,7 +48,7 @@ def _describe(series: Any) -> Column:
     if not _has_arrow(series.dtype):
         return Column(series.name, str(series.dtype).lower(), (), "other")
     type_ = _widened(series.slice(0, 0)).to_arrow().type
-    return describe_column(series.name, type_, series.head(1024).to_arrow() if needs_head(type_) else None)
+    return describe_column(series.name, type_, series.to_arrow() if needs_head(type_) else None)
 
 
 def _has_arrow(dtype: Any) -> bool:
@@ -90,8 +90,14 @@ def lazy_batches(frame: Any, columns: Sequence[Column]) -> Iterator[dict[str, np
         row += part.height
 
 
-def replace(frame: Any, values: Mapping[str, np.ndarray]) -> Any:
+def replace(frame: Any, values: Mapping[str, np.ndarray], beside: Mapping[str, str], drop: Sequence[str]) -> Any:
     """A `DataFrame` or `LazyFrame` with other values in these columns."""
     import polars as pl
 
-    return frame.with_columns([pl.Series(name, from_numpy(array)) for name, array in values.items()])
+    result = frame.with_columns([pl.Series(name, from_numpy(array)) for name, array in values.items()])
+    if not beside and not drop:
+        return result
+    order = [name for name in frame.collect_schema().names() if name not in drop]
+    for name, old in beside.items():
+        order.insert(order.index(old) + 1, name)
+    return result.select(order)

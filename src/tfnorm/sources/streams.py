@@ -18,7 +18,7 @@ from tfnorm.sources import BARE, WEIGHT, Batch, Column, Shard, rows_per_shard
 from tfnorm.sources.columns import (
     KIND_NOUNS,
     cell,
-    column_of,
+    column_like,
     delivered,
     describe,
     pick,
@@ -26,7 +26,9 @@ from tfnorm.sources.columns import (
     row_bytes,
     weight_column,
 )
+from tfnorm.sources.forms import as_batch_column
 from tfnorm.sources.frames import is_frame, read_columns, table_of
+from tfnorm.sources.stored import Stored
 
 Read = Callable[[Sequence[Column]], Iterable[dict[str, np.ndarray]]]
 """Columns -> batches with these columns, and WEIGHT where the weights come beside them."""
@@ -89,7 +91,7 @@ def cut(
 
     Rows are copied once, into arrays made for the whole shard; not at all where a batch holds a whole shard and lasts.
     """
-    buffers: dict[str, _Buffer] = {}
+    buffers: dict[str, _Buffer | _Parts] = {}
     filled = 0
     for batch in batches:
         num_rows = len(next(iter(batch.values()))) if batch else 0
@@ -100,7 +102,7 @@ def cut(
                 yield {name: array[start : start + step] for name, array in batch.items()}
             else:
                 if filled == 0:
-                    buffers = {name: _Buffer(array, step) for name, array in batch.items()}
+                    buffers = {name: _buffer(array, step) for name, array in batch.items()}
                 for name, array in batch.items():
                     buffers[name].put(filled, array[start : start + take])
                 filled += take
@@ -110,6 +112,23 @@ def cut(
             start += take
     if filled:
         yield {name: buffer.rows(filled) for name, buffer in buffers.items()}
+
+
+def _buffer(like: Any, step: int) -> _Buffer | _Parts:
+    return _Parts() if isinstance(like, Stored) else _Buffer(like, step)
+
+
+class _Parts:
+    """Sparse or ragged rows of a shard, which have no room of their own: kept as they came, and joined."""
+
+    def __init__(self) -> None:
+        self.parts: list[Any] = []
+
+    def put(self, start: int, rows: Any) -> None:  # noqa: ARG002  # as _Buffer has it
+        self.parts.append(rows)
+
+    def rows(self, stop: int) -> np.ndarray:  # noqa: ARG002
+        return self.parts[0] if len(self.parts) == 1 else np.concatenate(self.parts)
 
 
 class _Buffer:
@@ -237,9 +256,7 @@ def _schema(first: Any, weight: Any, name: str) -> tuple[bool, tuple[Column, ...
         table = table_of(features)
         columns = () if table is None else table.columns
     else:
-        columns = tuple(
-            column_of(column, array.dtype, array.shape[1:]) for column, array in named(features, None, 0, name).items()
-        )
+        columns = tuple(column_like(column, array) for column, array in named(features, None, 0, name).items())
     if not columns:
         raise DataError(f"{name}, batch 0: it has no columns. Pass at least one.")
     bare = not isinstance(features, Mapping) and not is_frame(features)
@@ -314,13 +331,13 @@ def named(features: Any, columns: Sequence[Column] | None, number: int, name: st
 
 def _array(value: Any, column: str, number: int, name: str) -> np.ndarray:
     try:
-        array = delivered(value)
+        array = as_batch_column(value, column)
     except (ValueError, TypeError):
         got = type(value).__name__
         raise DataError(
             f"{name}, batch {number}, column {quoted([column])}: expected an array, got {got} of uneven rows."
         ) from None
-    if array.ndim == 0:
+    if len(array.shape) == 0:
         raise DataError(
             f"{name}, batch {number}, column {quoted([column])}: expected rows, got a single value ({cell(array)}). "
             "Yield batches of shape (n,) or (n, d), not single examples."
@@ -329,9 +346,11 @@ def _array(value: Any, column: str, number: int, name: str) -> np.ndarray:
 
 
 def _check(column: Column, array: np.ndarray, number: int, name: str) -> None:
-    now = column_of(column.name, array.dtype, array.shape[1:])
-    if now.kind != column.kind:
+    now = column_like(column.name, array)
+    if now.kind != column.kind or now.layout != column.layout:
         got = f"expected {KIND_NOUNS[column.kind]} as in batch 0, got {now.dtype}"
+        if now.kind == column.kind:
+            got = f"expected {column.layout} rows as in batch 0, got {now.layout} ones"
         raise DataError(f"{name}, batch {number}, column {quoted([column.name])}: {got}. Cast it, or leave it out.")
     if column.kind != "other" and (
         len(now.shape) != len(column.shape)

@@ -9,6 +9,7 @@ from tfnorm.techniques import curves as curves
 from tfnorm.techniques import shapes as shapes
 from tfnorm.techniques import limits as limits
 from tfnorm.techniques import samples as samples
+from tfnorm.techniques import joint as joint
 
 # ruff: isort: on
 from tfnorm.techniques.core import TECHNIQUES as TECHNIQUES

@@ -3,7 +3,8 @@
 The one law: a technique is a function from statistics to a map. The annotations of its first parameters say which statistics
 it needs, the rest are its settings; that is all there is to adding one.
 
-A choice is written the same way everywhere: `"standard"`, `"minmax(-1, 1)"`, `"log1p, standard"`, or objects: `minmax(low=-1)`.
+A choice is written the same way everywhere: `"standard"`, `"minmax(-1, 1)"`, `"log1p, standard"`, or objects: `minmax(low=-1)`;
+and with numbers for every key, `"standard.by('store')"`, `standard.by("store")`.
 """
 
 from __future__ import annotations
@@ -20,8 +21,26 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from tfnorm.errors import ChoiceError
-from tfnorm.maps import Map
-from tfnorm.statistics import Statistic
+from tfnorm.keys import Keys
+from tfnorm.maps import UNSEEN, ByKey, Map
+from tfnorm.statistics import Moments, Statistic
+
+Unseen = Literal["global", "error", "missing"]
+
+
+@dataclass(frozen=True)
+class Grouping:
+    """By which keys a technique is solved, and what becomes of rows whose key is not among them."""
+
+    columns: tuple[str, ...]
+    unseen: Unseen = "global"
+    shrink: float | None = None
+
+    def __str__(self) -> str:
+        inside = [repr(column) for column in self.columns]
+        inside += [f"unseen={self.unseen!r}"] if self.unseen != "global" else []
+        inside += [f"shrink={self.shrink!r}"] if self.shrink is not None else []
+        return f"by({', '.join(inside)})"
 
 
 @dataclass(frozen=True)
@@ -30,6 +49,48 @@ class Technique:
 
     kind: TechniqueKind
     settings: tuple[tuple[str, Any], ...]  # those that differ from the defaults
+    grouping: Grouping | None = None  # None for numbers of all rows
+
+    def by(self, *columns: str, unseen: Unseen = "global", shrink: float | None = None) -> Technique:
+        """The technique with statistics of its own for every key: the rows with the same values in these columns.
+
+        columns: names of columns of whole numbers, booleans or text. Null is a key like any other.
+        unseen: what rows get whose key the fit has not seen: "global" the numbers of all rows, "missing" NaN, "error" a
+            DataError (NaN in a Keras layer, where none can be raised).
+        shrink: so many rows that lie as all rows do are added to those of each key, so that the numbers of small groups
+            are drawn to those of all: the mean of n rows becomes (n mean + shrink mean of all) / (n + shrink). Extremes are
+            drawn the same way, so the values of a small group then fill less than the whole range of `minmax`.
+
+        What it keeps: order and distances within a key. What it loses: what keys differ by, unless the model is told the key.
+        Choose it where one column holds several scales (stores, sensors, countries); with `shrink` where some keys have few
+        rows.
+
+        Errors: ChoiceError for a technique that gathers nothing, DataError beyond a million keys.
+
+        >>> import tfnorm
+        >>> table = {"store": ["a", "a", "b", "b"], "price": [1.0, 3.0, 100.0, 300.0]}
+        >>> fitted = tfnorm.fit(table, {"price": tfnorm.standard.by("store")})
+        >>> fitted.transform(table)["price"]
+        array([-1.,  1., -1.,  1.])
+        """
+        names = [name for one in columns for name in ([one] if isinstance(one, str) or not _is_list(one) else one)]
+        wrong = [name for name in names if not isinstance(name, str)]
+        if not names or wrong or len(set(names)) < len(names):
+            raise ChoiceError(f"{self}.by() needs names of columns, each once: by('store'); got {columns!r}.")
+        if self.grouping is not None:
+            raise ChoiceError(f"{self}: by() is there twice. Name all key columns in one.")
+        if not self.needs:
+            raise ChoiceError(f"{self} gathers nothing, so it is the same for every key. Leave by() out.")
+        if any(kind.joint for kind in self.needs):
+            raise ChoiceError(f"{self} looks at all features together, and is not solved by key. Leave by() out.")
+        if unseen not in UNSEEN:
+            raise ChoiceError(f"{self}.by(): unseen must be one of {', '.join(map(repr, UNSEEN))}, got {unseen!r}.")
+        if shrink is not None:
+            number = isinstance(shrink, numbers.Real) and not isinstance(shrink, bool) and math.isfinite(shrink)
+            if not number or not shrink > 0:
+                raise ChoiceError(f"{self}.by(): shrink must be a number of rows above 0, or None, got {shrink!r}.")
+            shrink = int(shrink) if float(shrink).is_integer() and shrink < 1 << 53 else float(shrink)
+        return Technique(self.kind, self.settings, Grouping(tuple(names), unseen, shrink))
 
     @property
     def needs(self) -> tuple[type[Statistic], ...]:
@@ -49,12 +110,30 @@ class Technique:
         needed.update((name, statistics[cls]) for name, cls in self._needed().items())
         return self.kind.function(**needed, **dict(self.settings))
 
+    def solve_by_key(self, keys: Keys, statistics: Mapping[type[Statistic], Statistic]) -> Map:
+        """The map for statistics that have a feature for every key and one more for all rows (`tfnorm.grouped.with_rest`)."""
+        assert self.grouping is not None
+        return ByKey.of_flat(keys, self.solve(statistics), self.grouping.unseen)
+
     def __str__(self) -> str:
         """As it is written in files and on the command line."""
         inside = ", ".join(f"{name}={value!r}" for name, value in self.settings)
-        return f"{self.kind.name}({inside})" if inside else self.kind.name
+        text = f"{self.kind.name}({inside})" if inside else self.kind.name
+        return text if self.grouping is None else f"{text}.{self.grouping}"
 
     __repr__ = __str__
+
+
+def _is_list(value: object) -> bool:
+    return isinstance(value, list | tuple)
+
+
+@dataclass(frozen=True)
+class Refinement:
+    """How a technique that is solved on the sketch is solved exactly: by the moments of the data after some trial maps."""
+
+    trials: Callable[[Map], tuple[Map, ...]]  # from the map so far to those to try
+    choose: Callable[[Map, Sequence[Moments]], Map]  # from it and their moments to the exact one
 
 
 @dataclass(frozen=True)
@@ -68,6 +147,7 @@ class TechniqueKind:
     parameters: dict[str, inspect.Parameter]  # settings, with their defaults
     hints: dict[str, Any]  # the parameters' annotations
     only: Callable[..., Sequence[str]] | None = None  # settings -> the statistics needed under them, where not all are
+    refine: Refinement | None = None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Technique:
         signature = inspect.Signature(list(self.parameters.values()))
@@ -81,6 +161,10 @@ class TechniqueKind:
         dry = {name: cls.nothing(1) for name, cls in self.statistics.items()}
         self.function(**dry, **bound.arguments)  # a setting that makes no sense is told now, not after hours of reading
         return chosen
+
+    def by(self, *columns: str, unseen: Unseen = "global", shrink: float | None = None) -> Technique:
+        """With statistics of its own for every key: see `Technique.by`."""
+        return self().by(*columns, unseen=unseen, shrink=shrink)
 
     def __hash__(self) -> int:
         return hash(self.name)
@@ -108,6 +192,9 @@ def _setting(kind: TechniqueKind, name: str, value: Any) -> Any:
             if isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value):
                 number = float(value)
                 return int(number) if number.is_integer() and abs(number) < 1 << 53 else number
+        elif one is type(None) and float in hints:
+            if value is None:
+                return value
         elif one is int:
             if isinstance(value, numbers.Integral) and not isinstance(value, bool):
                 return int(value)
@@ -115,7 +202,8 @@ def _setting(kind: TechniqueKind, name: str, value: Any) -> Any:
             value is None or isinstance(value, int) or (isinstance(value, tuple) and all(type(v) is int for v in value))
         ):
             return value
-    raise ChoiceError(f"{kind.name}: {name} must be {' or '.join(map(_meant, hints))}, got {value!r}.")
+    words = " or ".join("None" if one is type(None) else _meant(one) for one in hints)
+    raise ChoiceError(f"{kind.name}: {name} must be {words}, got {value!r}.")
 
 
 def _meant(hint: Any) -> str:
@@ -138,21 +226,31 @@ def technique(function: Callable[..., Map]) -> TechniqueKind: ...
 
 
 @typing.overload
-def technique(*, only: Callable[..., Sequence[str]]) -> Callable[[Callable[..., Map]], TechniqueKind]: ...
+def technique(
+    *, only: Callable[..., Sequence[str]] | None = None, refine: Refinement | None = None
+) -> Callable[[Callable[..., Map]], TechniqueKind]: ...
 
 
-def technique(function: Callable[..., Map] | None = None, *, only: Callable[..., Sequence[str]] | None = None) -> Any:
+def technique(
+    function: Callable[..., Map] | None = None,
+    *,
+    only: Callable[..., Sequence[str]] | None = None,
+    refine: Refinement | None = None,
+) -> Any:
     """Register a function from statistics and settings to a map, under its name.
 
     only: from the settings to the names of the statistics that are needed under them, where that is not all; the function
         is given None for the others.
+    refine: how it is solved exactly by further passes over the data, where the sketch does not tell it.
     """
     if function is None:
-        return lambda function: _register(function, only)
-    return _register(function, only)
+        return lambda function: _register(function, only, refine)
+    return _register(function, only, refine)
 
 
-def _register(function: Callable[..., Map], only: Callable[..., Sequence[str]] | None) -> TechniqueKind:
+def _register(
+    function: Callable[..., Map], only: Callable[..., Sequence[str]] | None, refine: Refinement | None
+) -> TechniqueKind:
     hints = typing.get_type_hints(function)
     parameters = inspect.signature(function).parameters
     needed = {
@@ -166,6 +264,7 @@ def _register(function: Callable[..., Map], only: Callable[..., Sequence[str]] |
         {name: p.replace(annotation=p.empty) for name, p in parameters.items() if name not in needed},
         hints,
         only,
+        refine,
     )
     object.__setattr__(kind, "__doc__", function.__doc__)
     TECHNIQUES[kind.name] = kind
@@ -201,20 +300,33 @@ def _parse_text(text: str) -> Iterable[Technique]:
             f"{text!r} is not a technique; write it as standard, minmax(-1, 1) or log1p, standard."
         ) from None
     for node in tree.elts if isinstance(tree, ast.Tuple) else [tree]:
-        call = node if isinstance(node, ast.Call) else None
-        name = call.func if call else node
-        if not isinstance(name, ast.Name):
-            raise ChoiceError(f"{text!r} is not a technique; write it as standard, minmax(-1, 1) or log1p, standard.")
-        kind = TECHNIQUES.get(name.id)
-        if kind is None:
-            close = difflib.get_close_matches(name.id, TECHNIQUES, 1)
-            raise ChoiceError(f"no technique {name.id!r}{f', did you mean {close[0]!r}?' if close else '.'} {_known()}")
+        yield _of_node(node, text)
+
+
+def _of_node(node: ast.expr, text: str) -> Technique:
+    """`standard`, `minmax(-1, 1)`, or either of them with `.by('store')`."""
+    call = node if isinstance(node, ast.Call) else None
+    name = call.func if call else node
+    try:
+        args = [ast.literal_eval(arg) for arg in (call.args if call else [])]
+        kwargs = {str(k.arg): ast.literal_eval(k.value) for k in (call.keywords if call else [])}
+    except ValueError:
+        raise ChoiceError(f"{text!r}: arguments must be plain numbers, text or True, False, None.") from None
+    if call and isinstance(name, ast.Attribute) and name.attr == "by":
+        technique = _of_node(name.value, text)
         try:
-            args = [ast.literal_eval(arg) for arg in (call.args if call else [])]
-            kwargs = {str(k.arg): ast.literal_eval(k.value) for k in (call.keywords if call else [])}
-        except ValueError:
-            raise ChoiceError(f"{text!r}: arguments must be plain numbers or True, False, None.") from None
-        yield kind(*args, **kwargs)
+            return technique.by(*args, **kwargs)
+        except TypeError as error:
+            raise ChoiceError(f"{technique}.by(*columns, unseen='global', shrink=None): {error}.") from None
+    if not isinstance(name, ast.Name):
+        raise ChoiceError(
+            f"{text!r} is not a technique; write it as standard, minmax(-1, 1), log1p, standard or standard.by('store')."
+        )
+    kind = TECHNIQUES.get(name.id)
+    if kind is None:
+        close = difflib.get_close_matches(name.id, TECHNIQUES, 1)
+        raise ChoiceError(f"no technique {name.id!r}{f', did you mean {close[0]!r}?' if close else '.'} {_known()}")
+    return kind(*args, **kwargs)
 
 
 def _known() -> str:

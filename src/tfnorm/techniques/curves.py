@@ -5,8 +5,6 @@ The one law: what they keep, drop and are defined on is the map's own word (`tfn
 
 from __future__ import annotations
 
-import numpy as np
-
 from tfnorm import maps
 from tfnorm.errors import ChoiceError
 from tfnorm.maps import Affine, Map
@@ -19,12 +17,14 @@ from tfnorm.techniques.scales import standard
 def log1p() -> Map:
     """log(1 + x)
 
-    Draws in long right tails of data from 0 up (counts, money, durations). Keeps zero and order, not distances; defined
-    above -1. Choose it before `standard`: `["log1p", "standard"]`.
+    Draws in long right tails of data from 0 up. Keeps zero and order, not distances; defined above -1. Choose it for counts,
+    money and durations, before `standard`: `["log1p", "standard"]`.
 
     >>> import tfnorm
     >>> tfnorm.fit([[0.0], [9.0]], "log1p").transform([[9.0]]).round(6)
     array([[2.302585]])
+
+    numpy.log1p; scikit-learn's FunctionTransformer(np.log1p).
     """
     return maps.Log1p()
 
@@ -33,12 +33,14 @@ def log1p() -> Map:
 def signed_log() -> Map:
     """sign(x) log(1 + |x|)
 
-    Draws in long tails on both sides (profits and losses, differences). Keeps zero, sign and order, not distances. Choose it
-    before `standard` where `log1p` meets negative numbers.
+    Draws in long tails on both sides. Keeps zero, sign and order, not distances. Choose it for profits and losses, changes and
+    differences, before `standard`: where `log1p` meets negative numbers.
 
     >>> import tfnorm
     >>> tfnorm.fit([[-9.0], [9.0]], "signed_log").transform([[-9.0]]).round(6)
     array([[-2.302585]])
+
+    John & Draper 1980, "An alternative family of transformations", the modulus transformation with lambda 0.
     """
     return maps.SignedLog()
 
@@ -71,6 +73,8 @@ def sqrt() -> Map:
     >>> import tfnorm
     >>> tfnorm.fit([[4.0], [9.0]], "sqrt").transform([[9.0]])
     array([[3.]])
+
+    Bartlett 1936, "The square root transformation in analysis of variance".
     """
     return maps.Power(0.5)
 
@@ -80,11 +84,14 @@ def power(exponent: float) -> Map:
     """x ** exponent
 
     A fixed power. Whole exponents take all numbers (even ones forget the sign and have no inverse), others take those from 0
-    up, negative ones not 0. Choose it where the field knows the law (a cube root for volumes).
+    up, negative ones not 0. Keeps the order from 0 up (negative exponents turn it about) and, unless negative, zero; not
+    distances. Choose it where the field knows the law (a cube root for volumes).
 
     >>> import tfnorm
     >>> tfnorm.fit([[2.0], [3.0]], "power(3)").inverse([[27.0]])
     array([[3.]])
+
+    Tukey 1977, "Exploratory Data Analysis", the ladder of powers.
     """
     if exponent == 0:
         raise ChoiceError("power: exponent must not be 0, which would make every number 1.")
@@ -115,13 +122,15 @@ def sigmoid(moments: Moments, extremes: Extremes) -> Map:
     """1 / (1 + exp(-(x - mean) / std))
 
     Into (0, 1), nearly straight within a deviation of the mean, outliers drawn to the ends. Keeps order, not zero nor the
-    distances of outliers, whose digits fade: in float32 from about 15 deviations on they do not come back. A constant column
-    becomes 0.5.
+    distances of outliers, whose digits fade: in float32 from about 15 deviations on they do not come back. Choose it where
+    bounded inputs are wanted and outliers should count little. A constant column becomes 0.5.
 
     >>> import tfnorm
     >>> tfnorm.fit([[-1.0], [1.0]], "sigmoid").transform([[0.0], [1.0]]).round(6)
     array([[0.5     ],
            [0.731059]])
+
+    Han, Kamber & Pei, "Data Mining: Concepts and Techniques"; known as softmax scaling (Priddy & Keller 2005).
     """
     return maps.chain(standard().solve({Moments: moments, Extremes: extremes}), maps.Sigmoid())
 
@@ -144,5 +153,5 @@ def tanh(moments: Moments, extremes: Extremes, spread: float = 0.01) -> Map:
     z = standard().solve({Moments: moments, Extremes: extremes})
     assert isinstance(z, Affine)
     # (1 + tanh v) / 2 = sigmoid(2 v)
-    stretched = Affine(z.center, z.scale * (2 * spread), np.asarray(z.offset * (2 * spread)), z.has_constant)
+    stretched = Affine(z.center, z.scale * (2 * spread), z.offset * (2 * spread), z.has_constant)
     return maps.chain(stretched, maps.Sigmoid())

@@ -19,7 +19,7 @@ from tfnorm.techniques.core import technique
 
 
 @technique
-def clip(extremes: Extremes, low: float, high: float) -> Map:
+def clip(low: float, high: float) -> Map:
     """min(max(x, low), high)
 
     Fixed limits, in the input's units. Keeps what is within; what is beyond comes back as the limit. Choose it for limits that
@@ -28,10 +28,12 @@ def clip(extremes: Extremes, low: float, high: float) -> Map:
     >>> import tfnorm
     >>> tfnorm.fit([[1.0], [500.0]], "clip(0, 100)").transform([[500.0]])
     array([[100.]])
+
+    numpy.clip.
     """
     if not low < high:
         raise ChoiceError(f"clip: low must be below high, got low={low!r} and high={high!r}.")
-    return maps.Clip(np.full(extremes.features, float(low)), np.full(extremes.features, float(high)))
+    return maps.Limit(float(low), float(high))
 
 
 @technique
@@ -60,13 +62,17 @@ def winsorize(quantiles: Quantiles, extremes: Extremes, low: float = 1.0, high: 
     return maps.Clip(np.where(known, bottom, -largest), np.where(known, top, largest))
 
 
-def _of_value(value: object) -> Sequence[str]:
+def _of_value(value: object, indicator: object) -> Sequence[str]:  # noqa: ARG001
     return {"mean": ["moments"], "median": ["quantiles", "extremes"]}.get(str(value), ["extremes"])
 
 
 @technique(only=_of_value)
 def impute(
-    moments: Moments, quantiles: Quantiles, extremes: Extremes, value: float | Literal["mean", "median"] = 0.0
+    moments: Moments,
+    quantiles: Quantiles,
+    extremes: Extremes,
+    value: float | Literal["mean", "median"] = 0.0,
+    indicator: bool = False,
 ) -> Map:
     """x, or `value` where x is missing
 
@@ -74,11 +80,19 @@ def impute(
     as what it was filled with. Choose it last, after the technique that scales ("standard, impute"), where 0 is the mean. A
     column without values is filled with 0.
 
+    `indicator`: beside the values, as many marks, 1 where a value was missing and 0 elsewhere: features first, then their
+    marks. Then what was missing comes back missing. An array (n, d) becomes (n, 2 d), one of numbers (n,) becomes (n, 2). In a
+    mapping or table the marks get a column of their own: "age" stays, and "age_missing" is put after it. The marks are no part
+    of the scale: choose it last.
+
     >>> import tfnorm
     >>> tfnorm.fit([[1.0], [float("nan")], [3.0]], "impute('mean')").transform([[float("nan")]])
     array([[2.]])
+    >>> fitted = tfnorm.fit({"age": [1.0, None, 3.0]}, "impute('mean', indicator=True)")
+    >>> fitted.transform({"age": [1.0, float("nan")]})
+    {'age': array([1., 2.]), 'age_missing': array([0., 1.])}
 
-    scikit-learn's SimpleImputer.
+    scikit-learn's SimpleImputer; with its add_indicator, which marks only the features that had missing values at the fit.
     """
     if value == "mean":
         filling = np.where(moments.weight > 0, moments.mean, 0.0)
@@ -86,7 +100,8 @@ def impute(
         filling = quantiles.at(0.5, extremes)
     else:
         filling = np.full(extremes.features, float(value))
-    return maps.Fill(np.where(np.isfinite(filling), filling, 0.0))
+    filling = np.where(np.isfinite(filling), filling, 0.0)
+    return maps.FillAndMark(filling) if indicator else maps.Fill(filling)
 
 
 @technique

@@ -25,6 +25,8 @@ def l1(axis: Any = -1) -> Map:
     >>> import tfnorm
     >>> tfnorm.fit([[1.0, 3.0]], "l1").transform([[1.0, 3.0]])
     array([[0.25, 0.75]])
+
+    scikit-learn's Normalizer("l1").
     """
     return maps.RowNorm(1.0, _axes(axis))
 
@@ -50,11 +52,14 @@ def linf(axis: Any = -1) -> Map:
     """x / max|x| of each sample
 
     To vectors whose largest absolute value is 1. Keeps zeros, signs and proportions, forgets the length, so it has no inverse.
-    A zero vector stays zero. `axis` as in `l1`.
+    Choose it where each sample has a gain of its own (signals, spectra) and its peak is the measure. A zero vector stays zero.
+    `axis` as in `l1`.
 
     >>> import tfnorm
     >>> tfnorm.fit([[2.0, -4.0]], "linf").transform([[2.0, -4.0]])
     array([[ 0.5, -1. ]])
+
+    scikit-learn's Normalizer("max").
     """
     return maps.RowNorm(math.inf, _axes(axis))
 
@@ -83,7 +88,8 @@ def instance(axis: Any = None, epsilon: float = 0.0) -> Map:
 def contrast(scale: float = 1.0, bias: float = 0.0, epsilon: float = 1e-8, axis: Any = None) -> Map:
     """scale * (x - mean) / max(epsilon, sqrt(bias + variance)) of each sample
 
-    Global contrast normalization: images to equal contrast. `bias`, in the input's units squared, keeps samples of hardly any
+    Global contrast normalization: images to equal contrast. Choose it for images whose light and exposure differ and mean
+    nothing. `bias`, in the input's units squared, keeps samples of hardly any
     contrast (blank sky) from being blown up. Keeps shape and order within a sample, forgets level and contrast; back by
     `inverse(y, like=x)`.
 

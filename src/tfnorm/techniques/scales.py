@@ -177,6 +177,8 @@ def center(moments: Moments, extremes: Extremes) -> Map:
     >>> import tfnorm
     >>> tfnorm.fit([[1.0], [2.0], [6.0]], "center").transform([[6.0]])
     array([[3.]])
+
+    scikit-learn's StandardScaler(with_std=False).
     """
     varies = ~extremes.constant
     return _scaled(moments.mean, moments.mean_low, np.where(varies, 1.0, 0.0), varies=varies)
@@ -226,7 +228,8 @@ def vast(moments: Moments, extremes: Extremes) -> Map:
 def decimal(extremes: Extremes) -> Map:
     """x / 10**j, j the least whole number with max|x| / 10**j < 1
 
-    Moves the decimal point, into (-1, 1). Keeps zero, sign, order, shape and the digits people read. A column of zeros stays 0.
+    Moves the decimal point, into (-1, 1). Keeps zero, sign, order, shape and the digits people read. Choose it where people go
+    on reading the numbers. A column of zeros stays 0.
 
     >>> import tfnorm
     >>> tfnorm.fit([[-986.0], [917.0]], "decimal").transform([[917.0]])
@@ -256,10 +259,12 @@ def _power_of_ten_above(value: float) -> float:
 def identity() -> Map:
     """x
 
-    Leaves the column as it is, and says so in the fit.
+    Keeps everything: the column stays as it is, and the fit says so. Choose it for columns that are on their scale already.
 
     >>> import tfnorm
     >>> tfnorm.fit([[7.0]], "identity").transform([[7.0]])
     array([[7.]])
+
+    scikit-learn's "passthrough".
     """
     return maps.Identity()

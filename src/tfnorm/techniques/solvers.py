@@ -127,7 +127,7 @@ _LEGENDRE: tuple[Callable[[np.ndarray], np.ndarray], ...] = (  # shifted to [0, 
 )
 _S, _S_WEIGHTS = np.polynomial.legendre.leggauss(80)
 _S, _S_WEIGHTS = 6.0 * (_S + 1), 6.0 * _S_WEIGHTS * 6.0 * (_S + 1) * np.exp(-0.5 * (6.0 * (_S + 1)) ** 2)
-_PHI = np.vectorize(lambda z: 0.5 * math.erfc(-z / math.sqrt(2)))
+PHI = np.vectorize(lambda z: 0.5 * math.erfc(-z / math.sqrt(2)))
 
 
 def tukey_l_moments(left: float, right: float) -> np.ndarray:
@@ -138,7 +138,7 @@ def tukey_l_moments(left: float, right: float) -> np.ndarray:
     """
 
     def half(h: float) -> np.ndarray:
-        u = _PHI(_S / math.sqrt(1 - h))
+        u = PHI(_S / math.sqrt(1 - h))
         return np.array([(_S_WEIGHTS * polynomial(u)).sum() for polynomial in _LEGENDRE]) / (
             math.sqrt(2 * math.pi) * (1 - h)
         )

@@ -1,0 +1,148 @@
+"""What a fit is told besides its choice: policies for what may go wrong in a column, and which columns share their numbers.
+
+The one law: a policy is a map put before or after the column's own, so it acts the same in NumPy, in the layer and in a saved
+model; with the default rules no map is added.
+
+    constant      "zero": what the technique gives (0, or `low`), "keep": x stays as it is, "error": refused by the fit
+    missing       "keep", "error": refused by fit and transform, or a number that takes its place on the normalized scale
+    infinite      "error": refused by the fit, "missing": treated as missing, at the fit and ever after
+    out_of_range  "keep", "clip": to the nearest end of what the fit saw, "missing"
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import reduce
+from operator import add
+from typing import Any, Literal, get_args, get_type_hints
+
+import numpy as np
+
+from tfnorm import maps
+from tfnorm.errors import ChoiceError
+from tfnorm.maps import Affine, Map
+from tfnorm.profile import Profile
+from tfnorm.sources.columns import did_you_mean, quoted
+from tfnorm.statistics import Extremes
+
+_LARGEST = np.finfo(np.float64).max
+
+
+@dataclass(frozen=True)
+class Policies:
+    """What is done where a column is constant, missing, infinite or out of the fitted range."""
+
+    constant: Literal["zero", "keep", "error"] = "zero"
+    missing: Literal["keep", "error", "fill"] = "keep"
+    infinite: Literal["error", "missing"] = "error"
+    out_of_range: Literal["keep", "clip", "missing"] = "keep"
+    fill: float = 0.0  # on the normalized scale, for missing="fill"
+
+    def around(self, step: Map, extremes: Extremes, *, may_be_infinite: bool) -> Map:
+        """A column's own map with the policies' before and after it."""
+        before: list[Map] = []
+        if self.infinite == "missing" and may_be_infinite:
+            all_numbers = np.full(extremes.features, _LARGEST)
+            before.append(maps.Within(-all_numbers, all_numbers))
+        if self.constant == "keep" and step.elementwise and extremes.constant.any():
+            if step.keyed():
+                raise ChoiceError('constant="keep" does not go with numbers by key. Leave the column out of the fit.')
+            step = maps.Unless(np.where(extremes.constant, 1.0, 0.0), step)
+        if self.out_of_range != "keep":
+            known = extremes.minimum <= extremes.maximum
+            low, high = np.where(known, extremes.minimum, -_LARGEST), np.where(known, extremes.maximum, _LARGEST)
+            if self.out_of_range == "missing":
+                before.append(maps.Within(low, high))
+            elif (
+                isinstance(step, Affine) and step.rises
+            ):  # after it, so that 64-bit integers are subtracted as they are
+                ends = step.forward(np.stack([low, high]), np)
+                ends += np.stack([extremes.minimum_low, extremes.maximum_low]) * step.scale
+                clip = maps.Clip(np.where(known, ends[0], -_LARGEST), np.where(known, ends[1], _LARGEST))
+                step = maps.chain(step, clip)
+            else:
+                before.append(maps.Clip(low, high))
+        after = [maps.Fill(np.full(step.width(extremes.features), self.fill))] if self.missing == "fill" else []
+        return maps.chain(*before, step, *after)
+
+    def done(self, policy: str) -> str:
+        """What a policy does where it fires, in a word."""
+        return f"{self.fill:g}" if policy == "missing" and self.missing == "fill" else str(getattr(self, policy))
+
+    def counts(self, x: np.ndarray, extremes: Extremes) -> dict[str, int]:
+        """How many of these raw values each policy fires on, of those that are not to keep them."""
+        found: dict[str, int] = {}
+        data, absent = np.ma.getdata(x), np.ma.getmaskarray(x)
+        if self.missing != "keep":
+            found["missing"] = int((absent | np.isnan(data)).sum())
+        if self.infinite == "missing":
+            found["infinite"] = int((np.isinf(data) & ~absent).sum())
+        if self.out_of_range != "keep":
+            outside = (data < extremes.minimum) | (data > extremes.maximum)
+            found["out_of_range"] = int((outside & ~absent & np.isfinite(data)).sum())
+        return {policy: count for policy, count in found.items() if count}
+
+
+@dataclass(frozen=True)
+class Rules:
+    """The policies of each column, and the groups of columns that share one set of numbers."""
+
+    policies: dict[str, Policies] = dataclasses.field(
+        default_factory=dict
+    )  # of columns whose policies are not the default
+    share: tuple[tuple[str, ...], ...] = ()
+
+    def of(self, name: str) -> Policies:
+        return self.policies.get(name, Policies())
+
+    def sharing(self, name: str) -> tuple[str, ...]:
+        """The columns whose numbers are solved together with this one's, itself among them."""
+        return next((group for group in self.share if name in group), (name,))
+
+    def extremes(self, profile: Profile, name: str) -> Extremes:
+        """What the fit saw at least and at most, of all columns that share with this one."""
+        return reduce(add, [profile[one].extremes for one in self.sharing(name)])
+
+
+def policies_of(names: list[str], **given: Any) -> dict[str, Policies]:
+    """From what the user said, a policy for all columns or a mapping from columns to policies, to those that are not default."""
+    found: dict[str, dict[str, Any]] = {name: {} for name in names}
+    for policy, said in given.items():
+        if isinstance(said, Mapping):
+            unknown = [name for name in said if name not in found]
+            if unknown:
+                hint = did_you_mean(str(unknown[0]), names)
+                raise ChoiceError(f"{policy}: column {quoted(map(str, unknown))} is not among those of the fit.{hint}")
+        for name, one in said.items() if isinstance(said, Mapping) else ((name, said) for name in names):
+            found[name] |= _checked(policy, one)
+    return {name: made for name, one in found.items() if (made := Policies(**one)) != Policies()}
+
+
+def _checked(policy: str, said: Any) -> dict[str, Any]:
+    words = [word for word in get_args(get_type_hints(Policies)[policy]) if word != "fill"]
+    if policy == "missing" and isinstance(said, int | float) and not isinstance(said, bool) and math.isfinite(said):
+        return {"missing": "fill", "fill": float(said)}
+    if not isinstance(said, str) or said not in words:
+        number = ", or a number" if policy == "missing" else ""
+        raise ChoiceError(f"{policy} must be {' or '.join(map(repr, words))}{number}, got {said!r}.")
+    return {policy: said}
+
+
+def share_of(share: Any, names: list[str]) -> tuple[tuple[str, ...], ...]:
+    """The groups that share: one list of columns, or a list of such lists."""
+    if share is None:
+        return ()
+    if isinstance(share, str) or not all(isinstance(one, str | list | tuple) for one in share):
+        raise ChoiceError(f"share must be a list of columns, or a list of such lists, got {share!r}.")
+    groups = [tuple(share)] if all(isinstance(one, str) for one in share) else [tuple(one) for one in share]
+    flat = [name for group in groups for name in group]
+    unknown = [name for name in flat if name not in names]
+    if unknown:
+        hint = did_you_mean(str(unknown[0]), names)
+        raise ChoiceError(f"share: column {quoted(map(str, unknown))} is not among those of the fit.{hint}")
+    if len(set(flat)) < len(flat) or any(len(group) < 2 for group in groups):
+        raise ChoiceError(f"share: each group takes two columns or more, and a column one group, got {share!r}.")
+    return tuple(groups)
