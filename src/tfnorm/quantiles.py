@@ -417,7 +417,7 @@ def _tallied(block: Block, start: int, *, measure: bool) -> Quantiles:
     flat = rows.reshape(-1)
     kept, zeros, not_finite = known
     most = _most(len(rows) - not_finite)
-    largest = counts.max(axis=1).astype(np.int64)
+    largest = counts[:, : counting.TABLE].max(axis=1).astype(np.int64)
     for feature, times in over.items():
         largest[feature] = (counts[feature, : counting.TABLE] + 256 * times).max()
     few = np.where(kind == counting.FLOAT_TABLE, max(counting.SPILL, len(rows) // 4), counting.SPILL)

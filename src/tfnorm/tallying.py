@@ -51,10 +51,12 @@ def count(
     flat = block.flat[first * features : (first + num_rows) * features]
     counts = np.zeros((features + 1, counting.TABLE + counting.APART), np.uint8)
     over = np.empty(len(flat) // 256 + 1, np.int64)
-    outside, known = np.empty((features, counting.SPILL), np.int64), np.zeros((4, features + 1), np.int64)
+    outside, known = np.empty((features, counting.SPILL), np.int64), np.zeros((2, features + 1), np.int64)
     if flat.dtype == np.float32:
         shift = np.maximum(shift - 29, 0)
         base = base - (counting.SINGLE_BIAS >> shift)
+    none = kind == counting.NO_TABLE  # all go into one row, which nobody reads: what lies outside costs time
+    shift, base = np.where(none, flat.dtype.itemsize * 8 - 1, shift), np.where(none, 0, base)
     together = counting.TOGETHER
     step = moments.rows_per_block(features) * features
     chunk = max(1, CHUNK_VALUES // step) * step
@@ -71,23 +73,28 @@ def count(
             groups.append((np.where(own < done, features, own), begin))
     found = np.empty(room * len(groups), np.uint16)
     quads = found.view(np.uint64)
-    whole, origins = np.resize(kind == counting.WHOLE_TABLE, lanes), np.resize(origin, lanes)
+    whole = kind == counting.WHOLE_TABLE
+    origins = np.resize(np.where(whole, origin, np.nan), lanes)
     wanted = RowsOfTables(np.resize(shift, lanes), np.resize(base, lanes), together, room, together, found)
     for start in range(0, len(flat), chunk):
         part = flat[start : start + chunk]
         block.read(first + start // features, first + (start + len(part)) // features, wanted, measure=measure)
         if whole.any():
-            counting.find_whole_rows(part, whole, origins, together, room, together, found)
+            counting.find_whole_rows(part, origins, together, room, together, found)
         used = len(part) * together // lanes
         for number, (own, begin) in enumerate(groups):
             at = number * room
             rows, four_rows = found[at : at + used], quads[at // 4 : (at + used) // 4]
-            counting.tally(part[begin:], rows, four_rows, own, stride, counts, over, start + begin, outside, known)
-    table, row = np.divmod(over[: known[3, 0]], counting.TABLE)
+            counting.tally(rows, four_rows, own, stride, counts, over, start + begin, outside, known)
+    table, row = np.divmod(over[: known[1, 0]], counting.OVER_STEP)
+    apart = counts[:features, [counting.ZERO_ROW, counting.NOT_FINITE_ROW]].T.astype(np.int64)
+    for place, number in enumerate((counting.ZERO_ROW, counting.NOT_FINITE_ROW)):
+        apart[place] += 256 * np.bincount(table[row == number], minlength=features + 1)[:features]
+    table, row = table[row < counting.TABLE], row[row < counting.TABLE]
     ran_over = {
         int(j): np.bincount(row[table == j], minlength=counting.TABLE) for j in np.unique(table) if j < features
     }
-    return counts[:features], ran_over, outside, known[:3, :features]
+    return counts[:features], ran_over, outside, np.vstack([known[:1, :features], apart])
 
 
 def keys_of(values: np.ndarray) -> np.ndarray:

@@ -24,7 +24,7 @@ from tfnorm.kernels.moments import (
     provisional,
     rest,
 )
-from tfnorm.kernels.tables import WIDTH, WIDTH_BITS
+from tfnorm.kernels.tables import NOT_FINITE_ROW, WIDTH, WIDTH_BITS, ZERO_ROW
 
 
 @kernel
@@ -35,7 +35,15 @@ def _row_of(bits, shift, base, word):
     # cast at every step: numba would go on in 64 bits, at half the speed
     c = word(word(bits & magnitude) >> word(shift & last))
     c = min(word(c - base), width)  # below the table it wraps to far above it
-    return word(c + word(word(bits >> word(last - word(WIDTH_BITS))) & width)) | word(word(c & width) << word(1))
+    return word(c | word(word(bits >> word(last - word(WIDTH_BITS))) & width)) | word(word(c & width) << word(1))
+
+
+@kernel
+def _row_apart(bits, row, word):
+    """The row behind the table if the value is zero or not finite, else `row`."""
+    magnitude, infinite = (0x7FFFFFFF, 0x7F800000)  if U(word(~word(0))) == U(0xFFFFFFFF) else (0x7FFFFFFFFFFFFFFF, 0x7FF0000000000000)
+    c = word(bits & word(magnitude))
+    return ZERO_ROW if c == word(0) else NOT_FINITE_ROW if c >= word(infinite) else row
 
 
 @kernel
@@ -60,6 +68,22 @@ def find_rows(bits, shift, base, together, group_step, row_step, out):
         out[i] = _row_of(bits[i], shift[i % lanes], base[i % lanes], word)
 
 
+@kernel
+def find_apart(bits, lanes, together, group_step, row_step, out):
+    """The rows behind the tables for zeros and what is not finite, where `find_rows` found that they lie outside."""
+    word = bits.dtype.type
+    rows = len(bits) // lanes
+    for group in range((lanes + together - 1) // together):
+        lane = min(group * together, lanes - together)
+        for r in range(rows):
+            start, at = r * lanes + lane, group * group_step + r * row_step
+            row, found = bits[start : start + together], out[at : at + together]
+            for i in range(together):
+                found[i] = _row_apart(row[i], found[i], word)
+    for i in range(rows * lanes, len(bits)):
+        out[i] = _row_apart(bits[i], out[i], word)
+
+
 @entry
 def read(x, bits, block_values, whole, blocks, counts, shift, base, together, group_step, row_step, out):
     """Block after block of `x` (float32 or float64; `bits` are the same as integers): sums of powers and extremes into `blocks`
@@ -75,7 +99,7 @@ def read(x, bits, block_values, whole, blocks, counts, shift, base, together, gr
     number = 0
     for first in range(0, len(x), block_values):
         values = x[first : first + block_values]
-        found, rows = GOOD, len(values) // features
+        found, rows, any_apart = GOOD, len(values) // features, True
         if len(blocks) > 0:
             block = blocks[number]
             step = (rows + SAMPLE_ROWS - 1) // SAMPLE_ROWS
@@ -96,16 +120,18 @@ def read(x, bits, block_values, whole, blocks, counts, shift, base, together, gr
                     rest(values[4 * quads * lanes :], ends, sums)
                     found = fold_lanes(float(rows), ends, sums, block)
             if found == GOOD:
-                any_zero = False
+                any_apart = False
                 for lane in range(lanes):
-                    any_zero |= ends[2, lane] == 0
-                if any_zero:
+                    any_apart |= ends[2, lane] == 0
+                if any_apart:
                     count_zeros(values, lanes, counts)
                 for j in range(features):
                     counts[FINITE, j] += rows
         if len(shift) > 0:
-            find_rows(bits[first : first + block_values], shift, base, together, group_step, row_step,
-                      out[first // table_lanes * row_step :])  # fmt: skip
+            same, rows_out = bits[first : first + block_values], out[first // table_lanes * row_step :]
+            find_rows(same, shift, base, together, group_step, row_step, rows_out)
+            if any_apart:
+                find_apart(same, table_lanes, together, group_step, row_step, rows_out)
         if found != GOOD:
             return number
         number += 1

@@ -1,7 +1,7 @@
 """Tables: a block of values counted into the cells of a sketch without sorting it.
 
 A table's rows are cells of equal level about the bulk of the data or, where a sample holds small whole numbers, one number
-each. What falls outside is kept value by value. Which table serves changes the time and never the result, which is the
+each. Zeros and what is not finite are counted behind it; what falls outside is kept value by value. Which table serves changes the time and never the result, which is the
 block's own: the widest cells with at most `most` values each.
 """
 
@@ -17,13 +17,15 @@ WIDTH = 16384  # rows of a table for magnitudes: as many for positive numbers, t
 WIDTH_BITS = WIDTH.bit_length() - 1
 TABLE = 2 * WIDTH
 APART = 1088  # rows between tables: were they a power of two apart, they would share a few lines of the cache
-OUTSIDE = np.uint16(TABLE)  # this bit says that there is no row
+ZERO_ROW, NOT_FINITE_ROW = np.uint16(TABLE), np.uint16(TABLE + 1)  # behind a table: what has no row is counted all the same
+OUTSIDE = np.uint16(TABLE + WIDTH)  # of these two bits a row has one at most
+OVER_STEP = 2 * TABLE
 SPILL = 4096  # values outside the table; a column with more in one block is sorted instead
 FLOAT_TABLE, WHOLE_TABLE, NO_TABLE = 0, 1, 2
 ENOUGH = 0.99  # of a sample in a table leave room among SPILL values for what it does not show
 MAX_LEVEL = 45  # of a table's rows: it then spans 128 powers of two, and float32 has 254
 _MAGNITUDE = np.int64((1 << 63) - 1)
-_ANY_OUTSIDE = U(TABLE * 0x0001_0001_0001_0001)
+_HIGHEST_BITS = U(TABLE * 0x0001_0001_0001_0001)
 SINGLE_BIAS = 896 << 23  # from float32's exponents to float64's, in units of float32's last bit
 
 
@@ -89,26 +91,38 @@ def choose_tables(sample, features, target, single, kind, shift, base):
 
 
 @entry
-def find_whole_rows(x, whole, origin, together, group_step, row_step, out):
-    """As `find_rows`, for the features whose table has a row a whole number."""
-    lanes = len(whole)
+def find_whole_rows(x, origin, together, group_step, row_step, out):
+    """As `find_rows`, for the features whose table has a row a whole number; `origin` is NaN where it has not."""
+    lanes = len(origin)
+    rows = len(x) // lanes
     for group in range((lanes + together - 1) // together):
-        first = min(group * together, lanes - together)
-        for start in range(first, len(x), lanes):
-            at = group * group_step + start // lanes * row_step
-            for i in range(min(together, len(x) - start)):
-                if whole[first + i]:
-                    value, zero = float(x[start + i]), origin[first + i]
-                    inside = 0.0 <= value - zero < TABLE
-                    c = np.int64(value - zero if inside else 0.0)
-                    # compared as a value: the distance of a tiny number from the origin is rounded to a whole one
-                    out[at + i] = c if inside and float(c) + zero == value else TABLE
+        lane = min(group * together, lanes - together)
+        zero = origin[lane : lane + together]
+        for r in range(rows):
+            start, at = r * lanes + lane, group * group_step + r * row_step
+            row, found = x[start : start + together], out[at : at + together]
+            for i in range(together):
+                found[i] = _whole_row(row[i], zero[i], found[i])
+    for i in range(rows * lanes, len(x)):  # the rest of rows that lie side by side
+        out[i] = _whole_row(x[i], origin[i % lanes], out[i])
+
+
+@kernel
+def _whole_row(number, origin, otherwise):
+    value = float(number)
+    distance = value - origin
+    inside = (distance >= 0.0) & (distance < float(TABLE))
+    c = np.int32(distance if inside else 0.0)
+    # compared as a value: the distance of a tiny number from the origin is rounded to a whole one
+    inside &= float(c) + origin == value
+    apart = ZERO_ROW if value == 0.0 else NOT_FINITE_ROW if value - value != 0.0 else OUTSIDE
+    return otherwise if origin != origin else np.uint16(c) if inside else apart
 
 
 @kernel
 def _run_over(j, row, over, known):
-    over[known[3, 0]] = j * TABLE + np.int64(row)
-    known[3, 0] += 1
+    over[known[1, 0]] = j * OVER_STEP + np.int64(row)
+    known[1, 0] += 1
 
 
 @kernel
@@ -123,7 +137,7 @@ def _tally_four(quads, first, step, low, lanes, over, known, aside):
     one, at, found = np.uint8(1), U(first), U(0)
     for i in range(len(quads) // step):
         four = quads[at]
-        if four & _ANY_OUTSIDE:
+        if four & (four << U(1)) & _HIGHEST_BITS:
             aside[found] = i
             found += U(1)
         else:
@@ -145,46 +159,38 @@ def _tally_four(quads, first, step, low, lanes, over, known, aside):
 
 
 @inlined
-def _tally_one(value, row, j, place, low, over, outside, known):
-    if not row & OUTSIDE:
+def _tally_one(row, j, place, low, over, outside, known):
+    if row != OUTSIDE:
         low[j, row] += np.uint8(1)
         if low[j, row] == 0:
             _run_over(j, row, over, known)
     elif j < len(outside):  # the table after the last is of lanes that are not to be counted
-        if value == 0:
-            known[1, j] += 1
-        elif value - value != 0:
-            known[2, j] += 1
-        else:
-            if known[0, j] < SPILL:
-                outside[j, known[0, j]] = place
-            known[0, j] += 1
+        if known[0, j] < SPILL:
+            outside[j, known[0, j]] = place
+        known[0, j] += 1
 
 
 @entry
-def tally(x, rows, quads, lanes, stride, low, over, first, outside, known):
-    """Count some lanes of `x` (float32 or float64) by their `rows` of the tables: uint16, and the same as `quads`, uint64.
+def tally(rows, quads, lanes, stride, low, over, first, outside, known):
+    """Count some lanes by their `rows` of the tables: uint16, and the same as `quads`, uint64.
 
-    A table counts to 255 and begins again: so small it stays in cache. Then table * TABLE + row is written to `over`. `lanes`
-    says which table each is of, the last one if it is not to be counted. They are a multiple of four, and each time `stride`
-    further in `x`, which begins with the first of them at place `first` of the block. `outside` (features, SPILL) gets the
-    places of what lies outside the tables. `known` (4, features + 1) counts those (even if more than fit), zeros, what is not
-    finite, and, as its first, how many are in `over`.
+    A table counts to 255 and begins again: so small it stays in cache. Then table * OVER_STEP + row is written to `over`.
+    `lanes` says which table each is of, the last one if it is not to be counted. They are a multiple of four, and each time
+    `stride` further in the block, at whose place `first` the first of them is. `outside` (features, SPILL) gets the places of
+    what lies outside the tables. `known` (2, features + 1) counts those (even if more than fit) and, as the first of its second
+    row, how many are in `over`.
     """
     width = len(lanes)
     lots = len(rows) // width
-    aside, values = np.empty(lots, np.int64), np.empty((lots, 4), x.dtype)
+    aside = np.empty(lots, np.int64)
     for lane in range(0, width, 4):
         found = _tally_four(quads[: lots * width // 4], lane // 4, width // 4, low, lanes, over, known, aside)
-        for i in range(found):  # all at once, since they are far apart in memory
-            for one in range(4):
-                values[i, one] = x[aside[i] * stride + lane + one]
         for i in range(found):
             for one in range(4):
                 row, place = rows[aside[i] * width + lane + one], first + aside[i] * stride + lane + one
-                _tally_one(values[i, one], row, lanes[lane + one], place, low, over, outside, known)
+                _tally_one(row, lanes[lane + one], place, low, over, outside, known)
     for at in range(lots * width, len(rows)):  # what is left of rows that lie side by side
-        _tally_one(x[at], rows[at], lanes[at - lots * width], first + at, low, over, outside, known)
+        _tally_one(rows[at], lanes[at - lots * width], first + at, low, over, outside, known)
 
 
 @entry
