@@ -418,8 +418,10 @@ def _tallied(block: Block, start: int, *, measure: bool) -> Quantiles:
     kept, zeros, not_finite = known
     most = _most(len(rows) - not_finite)
     largest = counts[:, : counting.TABLE].max(axis=1).astype(np.int64)
-    for feature, times in over.items():
-        largest[feature] = (counts[feature, : counting.TABLE] + 256 * times).max()
+    for feature, several_times in enumerate(over):
+        if len(several_times):
+            row, times = np.unique(several_times, return_counts=True)
+            largest[feature] = max(largest[feature], (counts[feature, row] + 256 * times).max())
     few = np.where(kind == counting.FLOAT_TABLE, max(counting.SPILL, len(rows) // 4), counting.SPILL)
     by_value = (kind == counting.NO_TABLE) | (kept > few) | (most < 0)
     too_heavy = (kind == counting.FLOAT_TABLE) & ((kept > counting.SPILL) | (largest > most)) & ~by_value
@@ -428,26 +430,36 @@ def _tallied(block: Block, start: int, *, measure: bool) -> Quantiles:
     if special.any():
         several = [singles.take(j, j + 1) for j in range(features)]
         for j in np.flatnonzero(special).tolist():
-            table = counts[j, : counting.TABLE] + 256 * over.get(j, np.zeros(counting.TABLE, np.int64))
+            table = counts[j, : counting.TABLE] + 256 * np.bincount(over[j], minlength=counting.TABLE)
             if by_value[j]:
                 several[j] = _values(rows[:, j])
             elif too_heavy[j]:
                 column = np.ascontiguousarray(rows[:, j], np.float64)
                 values = np.empty(len(column))
-                found = counting.heavy_values(column, column.view(np.int64), table, shift[j], base[j], most[j], values)
+                found = counting.heavy_values(
+                    column,
+                    column.view(np.int64),
+                    table,
+                    shift[j],
+                    base[j],
+                    most[j],
+                    values,
+                )
                 several[j] = _values(values[:found], zeros=zeros[j])
             else:
                 filled = np.flatnonzero(table)
                 values = np.append(flat[outside[j, : kept[j]]], origin[j] + filled)
                 several[j] = _values(values, np.append(np.ones(kept[j]), table[filled]), zeros[j])
-            told = np.asarray(table > most[j]) if too_heavy[j] else np.full(len(table), True)  # by those
-            counts[j, : counting.TABLE][told] = 0
-            if j in over:
-                over[j][told] = 0
+            if too_heavy[j]:  # the rest of the table stays
+                told = table > most[j]
+                counts[j, : counting.TABLE][told] = 0
+                over[j] = over[j][~told[over[j]]]
+            else:
+                counts[j, : counting.TABLE], over[j] = 0, over[j][:0]
         singles = Quantiles.join(several)
-    over_at = np.cumsum([0, *(len(over.get(j, ())) for j in range(features))])
-    times = np.concatenate([np.empty(0, np.int64), *(over[j] for j in sorted(over))])
-    return singles._settled(most, (counts, counts.view(np.uint64), over_at, times, counting.WIDTH, shift, base))
+    over_at = np.cumsum([0, *map(len, over)])
+    tables_left = counts, counts.view(np.uint64), over_at, np.concatenate(over), counting.WIDTH, shift, base
+    return singles._settled(most, tables_left)
 
 
 def _outside(flat: np.ndarray, places: np.ndarray, kept: np.ndarray, zeros: np.ndarray) -> Quantiles:

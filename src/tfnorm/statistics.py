@@ -20,7 +20,7 @@ import numpy as np
 from tfnorm.errors import DataError
 
 _NO_WEIGHT = np.empty(0)
-_EXACT_IN_FLOAT64 = 1 << 53
+_EXACT_IN_FLOAT32, _EXACT_IN_FLOAT64 = 1 << 24, 1 << 53
 BLOCKS_TOGETHER = 17  # of the kernel's, that are added up at once
 
 
@@ -161,7 +161,9 @@ def prepare(rows: np.ndarray, weight: np.ndarray | None = None) -> Block:
     whole = rows.dtype.kind in "iub"
     narrow = rows.dtype.kind in "fiub" and (rows.dtype.itemsize <= 2 or rows.dtype == np.float32)
     integers = base = None
-    if rows.dtype in (np.int64, np.uint64) and rows.size and max(-int(rows.min()), int(rows.max())) > _EXACT_IN_FLOAT64:
+    largest = _largest(rows) if whole and not narrow and rows.size else 0
+    narrow = narrow or (whole and largest <= _EXACT_IN_FLOAT32)
+    if largest > _EXACT_IN_FLOAT64:
         integers = rows if mask is None else np.ma.MaskedArray(rows, mask)
         base = np.ma.filled(integers.min(axis=0), 0)
         rows = rows.astype(np.uint64) - base.astype(np.uint64)  # modulo 2**64, hence exact
@@ -169,6 +171,17 @@ def prepare(rows: np.ndarray, weight: np.ndarray | None = None) -> Block:
         rows = np.where(mask, np.nan, rows)
     flat = np.ascontiguousarray(rows, np.float32 if narrow else np.float64).reshape(-1)
     return Block(flat, features, weights, whole, integers, base, null, nan_is_null=mask is not None)
+
+
+def _largest(integers: np.ndarray) -> int:
+    """The largest magnitude; of 32 bits perhaps only that of some, if it is too large for float32 already."""
+    if integers.dtype.itemsize == 4 and (some := _largest_of(integers[:: len(integers) // 64 + 1])) > _EXACT_IN_FLOAT32:
+        return some
+    return _largest_of(integers)
+
+
+def _largest_of(integers: np.ndarray) -> int:
+    return max(-int(integers.min()), int(integers.max()))
 
 
 def check_weight(weight: np.ndarray, rows: int) -> np.ndarray:

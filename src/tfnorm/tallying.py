@@ -40,9 +40,9 @@ def tables_for(rows: np.ndarray, most: float) -> Tables:
 
 def count(
     block: Block, first: int, num_rows: int, tables: Tables, *, measure: bool
-) -> tuple[np.ndarray, dict[int, np.ndarray], np.ndarray, np.ndarray]:
-    """The tables' counts (features, TABLE), modulo 256; by feature, how often those ran over, where any did; the places of what
-    lies outside (features, SPILL); and (3, features) how many values are such, zero, and not finite."""
+) -> tuple[np.ndarray, list[np.ndarray], np.ndarray, np.ndarray]:
+    """The tables' counts (features, TABLE), modulo 256; for each feature, the rows whose count ran over, once for each time;
+    the places of what lies outside (features, SPILL); and (3, features) how many values are such, zero, and not finite."""
     from tfnorm.kernels import moments
     from tfnorm.kernels import tables as counting
 
@@ -73,9 +73,9 @@ def count(
             groups.append((np.where(own < done, features, own), begin))
     found = np.empty(room * len(groups), np.uint16)
     quads = found.view(np.uint64)
-    whole = kind == counting.WHOLE_TABLE
-    origins = np.resize(np.where(whole, origin, np.nan), lanes)
-    wanted = RowsOfTables(np.resize(shift, lanes), np.resize(base, lanes), together, room, together, found)
+    whole, lane = kind == counting.WHOLE_TABLE, np.arange(lanes) % features
+    origins = np.where(whole, origin, np.nan)[lane]
+    wanted = None if whole.all() else RowsOfTables(shift[lane], base[lane], together, room, together, found)
     for start in range(0, len(flat), chunk):
         part = flat[start : start + chunk]
         block.read(first + start // features, first + (start + len(part)) // features, wanted, measure=measure)
@@ -88,12 +88,12 @@ def count(
             counting.tally(rows, four_rows, own, stride, counts, over, start + begin, outside, known)
     table, row = np.divmod(over[: known[1, 0]], counting.OVER_STEP)
     apart = counts[:features, [counting.ZERO_ROW, counting.NOT_FINITE_ROW]].T.astype(np.int64)
-    for place, number in enumerate((counting.ZERO_ROW, counting.NOT_FINITE_ROW)):
-        apart[place] += 256 * np.bincount(table[row == number], minlength=features + 1)[:features]
-    table, row = table[row < counting.TABLE], row[row < counting.TABLE]
-    ran_over = {
-        int(j): np.bincount(row[table == j], minlength=counting.TABLE) for j in np.unique(table) if j < features
-    }
+    ran_over = [row[:0]] * features
+    for j in np.flatnonzero(np.bincount(table, minlength=features)[:features]).tolist():
+        rows = row[table == j]
+        ran_over[j] = rows[rows < counting.TABLE]
+        apart[0, j] += 256 * np.count_nonzero(rows == counting.ZERO_ROW)
+        apart[1, j] += 256 * np.count_nonzero(rows == counting.NOT_FINITE_ROW)
     return counts[:features], ran_over, outside, np.vstack([known[:1, :features], apart])
 
 

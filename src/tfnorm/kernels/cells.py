@@ -20,8 +20,8 @@ SIGN = U(1 << 63)
 def _counts_in_front(low, words, over, width, below):
     """How many values lie in front of each row of a table, by key: negative numbers from the largest magnitude down first.
 
-    `words` are `low`, eight rows at once; `over`, if not empty, says by how many times 256 it ran over. Returns from which row
-    up to which there are any; only there is `below` filled in.
+    `words` are `low`, eight rows at once; `over` has a row each time that its count passed 255 and began again. Returns from
+    which row up to which there are any; only there is `below` filled in.
     """
     start, stop = width // 8, width // 8  # of the words with a count, by key
     for word in range(width // 8):
@@ -29,17 +29,21 @@ def _counts_in_front(low, words, over, width, below):
             stop = width // 8 + word + 1
         if words[width // 8 + word] != U(0):
             start = min(start, width // 8 - 1 - word)
-    if len(over) > 0:
-        start, stop = 0, 2 * width // 8
+    for row in over:
+        start, stop = min(start, _place_of_row(row, width) // 8), max(stop, _place_of_row(row, width) // 8 + 1)
+    below[8 * start : 8 * stop + 1] = 0
+    for row in over:
+        below[_place_of_row(row, width) + 1] += 256
     total = 0
-    below[8 * start] = 0
     for at in range(8 * start, 8 * stop):
-        row = 2 * width - 1 - at if at < width else at - width
-        total += np.int64(low[row])
-        if len(over) > 0:
-            total += 256 * np.int64(over[row])
+        total += np.int64(low[2 * width - 1 - at if at < width else at - width]) + below[at + 1]
         below[at + 1] = total
     return 8 * start, 8 * stop
+
+
+@kernel
+def _place_of_row(row, width):
+    return row + width if row < width else 2 * width - 1 - row
 
 
 @kernel
@@ -75,7 +79,7 @@ def settle(cells, most, tables, out):
     From the whole number line downwards: a cell that holds too much is parted in two. `cells` are a sketch's (ends, keys,
     levels, counts); what one of them holds stays together. Where `most` is negative, they stay as they are. `tables` are
     (counts, the same as uint64, over_at, over, width, shift, base), as `kernels.tables` fills them: `over` from over_at[j] on
-    says how often a count ran over. No row holds more than `most`. `out` are a sketch's arrays.
+    has the rows of table j whose count ran over, once for each time. No row holds more than `most`. `out` are a sketch's arrays.
     """
     ends, keys, levels, counts = cells
     counted, words, over_at, over, width, shift, base = tables

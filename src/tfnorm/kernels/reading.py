@@ -41,7 +41,9 @@ def _row_of(bits, shift, base, word):
 @kernel
 def _row_apart(bits, row, word):
     """The row behind the table if the value is zero or not finite, else `row`."""
-    magnitude, infinite = (0x7FFFFFFF, 0x7F800000)  if U(word(~word(0))) == U(0xFFFFFFFF) else (0x7FFFFFFFFFFFFFFF, 0x7FF0000000000000)
+    magnitude, infinite = (
+        (0x7FFFFFFF, 0x7F800000) if U(word(~word(0))) == U(0xFFFFFFFF) else (0x7FFFFFFFFFFFFFFF, 0x7FF0000000000000)
+    )
     c = word(bits & word(magnitude))
     return ZERO_ROW if c == word(0) else NOT_FINITE_ROW if c >= word(infinite) else row
 

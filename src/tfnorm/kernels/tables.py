@@ -17,7 +17,10 @@ WIDTH = 16384  # rows of a table for magnitudes: as many for positive numbers, t
 WIDTH_BITS = WIDTH.bit_length() - 1
 TABLE = 2 * WIDTH
 APART = 1088  # rows between tables: were they a power of two apart, they would share a few lines of the cache
-ZERO_ROW, NOT_FINITE_ROW = np.uint16(TABLE), np.uint16(TABLE + 1)  # behind a table: what has no row is counted all the same
+ZERO_ROW, NOT_FINITE_ROW = (
+    np.uint16(TABLE),
+    np.uint16(TABLE + 1),
+)  # behind a table: what has no row is counted all the same
 OUTSIDE = np.uint16(TABLE + WIDTH)  # of these two bits a row has one at most
 OVER_STEP = 2 * TABLE
 SPILL = 4096  # values outside the table; a column with more in one block is sorted instead
