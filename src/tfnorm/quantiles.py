@@ -115,8 +115,10 @@ class Quantiles(Statistic):
         out = _room(self.features, len(self.keys) + len(other.keys))
         total = _filled(out, cells.merge(self._arrays(), other._arrays(), out))
         parts = 2 * RESOLUTION
-        while ((many := np.diff(total.ends, prepend=0)) > max_cells).any():  # finer cells first; rarely twice
-            total = total._settled(np.where(many > max_cells, total.total / parts, -1.0))
+        while ((many := np.diff(total.ends, prepend=0)) > max_cells).any():  # finer cells first
+            most = np.where(many > max_cells, total.total / parts, -1.0)
+            if (most >= total._of_each(np.minimum, total.counts)).any():  # below, every cell would stay as it is
+                total = total._settled(most)
             parts /= 2
         return total
 

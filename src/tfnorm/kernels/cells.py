@@ -47,6 +47,15 @@ def _place_of_row(row, width):
 
 
 @kernel
+def _highest_bit(number):
+    """Which is the highest bit that is set, 0 where there is none: by halving."""
+    bit = U(0)
+    for step in (U(32), U(16), U(8), U(4), U(2), U(1)):
+        bit += step * U((number >> (bit + step)) != U(0))
+    return np.int64(bit)
+
+
+@kernel
 def _place_in_table(key, width, shift, base):
     """How many of a table's rows lie in front of a key that some cell of their level or a wider one begins with."""
     if key >= SIGN:
@@ -120,6 +129,9 @@ def settle(cells, most, tables, out):
                     new_keys[used], new_levels[used], new_counts[used] = key, height, held
                     used += 1
                     continue
+                if below[a] == below[b]:  # given cells alone: straight to where they part, or to one that holds all others
+                    height = min(height, max(_highest_bit(keys[i] ^ keys[k - 1]) + 1, np.int64(levels[i])))
+                    key = keys[i] & ~((ONE << U(height)) - ONE) if height < 64 else U(0)
                 if i < k and np.int64(levels[i]) == height:  # a cell that others are nested in
                     new_keys[used], new_levels[used], new_counts[used] = key, height, counts[i]
                     used += 1
