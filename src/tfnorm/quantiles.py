@@ -419,11 +419,10 @@ def _tallied(block: Block, start: int, *, measure: bool) -> Quantiles:
     flat = rows.reshape(-1)
     kept, zeros, not_finite = known
     most = _most(len(rows) - not_finite)
+    passed = [np.unique(several_times, return_counts=True) for several_times in over]  # (rows, how often) of each table
     largest = counts[:, : counting.TABLE].max(axis=1).astype(np.int64)
-    for feature, several_times in enumerate(over):
-        if len(several_times):
-            row, times = np.unique(several_times, return_counts=True)
-            largest[feature] = max(largest[feature], (counts[feature, row] + 256 * times).max())
+    for j, (row, times) in enumerate(passed):
+        largest[j] = max(largest[j], (counts[j, row] + 256 * times).max(initial=0))
     few = np.where(kind == counting.FLOAT_TABLE, max(counting.SPILL, len(rows) // 4), counting.SPILL)
     by_value = (kind == counting.NO_TABLE) | (kept > few) | (most < 0)
     too_heavy = (kind == counting.FLOAT_TABLE) & ((kept > counting.SPILL) | (largest > most)) & ~by_value
@@ -432,32 +431,28 @@ def _tallied(block: Block, start: int, *, measure: bool) -> Quantiles:
     if special.any():
         several = [singles.take(j, j + 1) for j in range(features)]
         for j in np.flatnonzero(special).tolist():
-            table = counts[j, : counting.TABLE] + 256 * np.bincount(over[j], minlength=counting.TABLE)
+            table, (row, times) = counts[j, : counting.TABLE], passed[j]
+            if too_heavy[j]:
+                held = table.astype(np.int64)
+                held[row] += 256 * times
+                column = np.ascontiguousarray(rows[:, j], np.float64)
+                bits, values = column.view(np.int64), np.empty(len(column))
+                found = counting.heavy_values(column, bits, held, shift[j], base[j], most[j], values)
+                several[j] = _values(values[:found], zeros=zeros[j])
+                told = held > most[j]  # the rest of the table stays
+                table[told], over[j] = 0, over[j][~told[over[j]]]
+                continue
             if by_value[j]:
                 several[j] = _values(rows[:, j])
-            elif too_heavy[j]:
-                column = np.ascontiguousarray(rows[:, j], np.float64)
-                values = np.empty(len(column))
-                found = counting.heavy_values(
-                    column,
-                    column.view(np.int64),
-                    table,
-                    shift[j],
-                    base[j],
-                    most[j],
-                    values,
-                )
-                several[j] = _values(values[:found], zeros=zeros[j])
             else:
-                filled = np.flatnonzero(table)
+                there = table != 0
+                there[row] = True
+                filled = np.flatnonzero(there)
+                held = table[filled].astype(np.float64)
+                held[np.searchsorted(filled, row)] += 256 * times
                 values = np.append(flat[outside[j, : kept[j]]], origin[j] + filled)
-                several[j] = _values(values, np.append(np.ones(kept[j]), table[filled]), zeros[j])
-            if too_heavy[j]:  # the rest of the table stays
-                told = table > most[j]
-                counts[j, : counting.TABLE][told] = 0
-                over[j] = over[j][~told[over[j]]]
-            else:
-                counts[j, : counting.TABLE], over[j] = 0, over[j][:0]
+                several[j] = _values(values, np.append(np.ones(kept[j]), held), zeros[j])
+            table[:], over[j] = 0, over[j][:0]
         singles = Quantiles.join(several)
     over_at = np.cumsum([0, *map(len, over)])
     tables_left = counts, counts.view(np.uint64), over_at, np.concatenate(over), counting.WIDTH, shift, base

@@ -56,6 +56,13 @@ def _highest_bit(number):
 
 
 @kernel
+def _together(key, level, last):
+    """The narrowest cell that holds a cell of that level and all after it up to the one with the key `last`."""
+    height = max(_highest_bit(key ^ last) + 1, level)
+    return key & ~((ONE << U(height)) - ONE) if height < 64 else U(0), height
+
+
+@kernel
 def _place_in_table(key, width, shift, base):
     """How many of a table's rows lie in front of a key that some cell of their level or a wider one begins with."""
     if key >= SIGN:
@@ -93,10 +100,9 @@ def settle(cells, most, tables, out):
     ends, keys, levels, counts = cells
     counted, words, over_at, over, width, shift, base = tables
     new_ends, new_keys, new_levels, new_counts = out
-    below = np.zeros(2 * width + 1, np.int64)
-    sums = np.zeros(len(keys) + 1)
-    begin = np.empty(70, np.uint64)  # of the cells still to be looked at, a stack: their first key,
-    level = np.empty(70, np.int64)  # their level,
+    below, sums = np.zeros(2 * width + 1, np.int64), np.zeros(len(keys) + 1)
+    # of the cells still to be looked at, a stack: their first key, their level,
+    begin, level = np.empty(70, np.uint64), np.empty(70, np.int64)
     low, high = np.empty(70, np.int64), np.empty(70, np.int64)  # from which row of the table up to which,
     first, last = np.empty(70, np.int64), np.empty(70, np.int64)  # and from which given cell
     used = start = 0
@@ -129,9 +135,8 @@ def settle(cells, most, tables, out):
                     new_keys[used], new_levels[used], new_counts[used] = key, height, held
                     used += 1
                     continue
-                if below[a] == below[b]:  # given cells alone: straight to where they part, or to one that holds all others
-                    height = min(height, max(_highest_bit(keys[i] ^ keys[k - 1]) + 1, np.int64(levels[i])))
-                    key = keys[i] & ~((ONE << U(height)) - ONE) if height < 64 else U(0)
+                if below[a] == below[b]:  # given cells alone
+                    key, height = _together(keys[i], np.int64(levels[i]), keys[k - 1])
                 if i < k and np.int64(levels[i]) == height:  # a cell that others are nested in
                     new_keys[used], new_levels[used], new_counts[used] = key, height, counts[i]
                     used += 1

@@ -126,8 +126,8 @@ def _sum_powers(values, weights, n, center, exponent, sums, j):
 
 @entry
 def measure_groups(flat, features, weight, order, starts, whole, sums, counts):
-    """Counts, extremes and central moments of every feature of every group: `counts` (5, features * groups) and `sums` (10, same),
-    all groups of a feature side by side.
+    """Counts, extremes and central moments of every feature of every group: `counts` (5, features * groups) and `sums` (10,
+    same), all groups of a feature side by side.
 
     Rows lie in `flat` (float32 or float64); `weight` has a number a row, or none at all; `order` and `starts` are those of
     `rows_by_group`. A group is summed about its own mean, in two passes over its values, which then lie in cache.

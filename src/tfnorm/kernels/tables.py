@@ -1,8 +1,8 @@
 """Tables: a block of values counted into the cells of a sketch without sorting it.
 
 A table's rows are cells of equal level about the bulk of the data or, where a sample holds small whole numbers, one number
-each. Zeros and what is not finite are counted behind it; what falls outside is kept value by value. Which table serves changes the time and never the result, which is the
-block's own: the widest cells with at most `most` values each.
+each. Zeros and what is not finite are counted behind it; what falls outside is kept value by value. Which table serves changes
+the time and never the result, which is the block's own: the widest cells with at most `most` values each.
 """
 
 from __future__ import annotations
