@@ -2,8 +2,8 @@
 
 Rows lie flat: value `i` belongs to feature `i % features`. Narrow rows are folded into one of LANES or more values, each
 lane with sums of its own, so that the inner loop is long and free of dependences. A block is summed about a provisional
-center taken from a few of its rows; where that was far off, it is done again about what was found, and where something in it
-is not finite or that does not serve either, with care, value by value.
+center taken from a few of its rows; where something in it is not finite, it is done again without that; where the center was
+far off, about what was found; and where that does not serve either, or rows have weights, with care, value by value.
 """
 
 from __future__ import annotations
@@ -149,14 +149,15 @@ def _choose_center(middle, low, high, whole):
 
 @kernel
 def provisional(sample, whole, block):
-    """Center and unit of every feature from a few rows of the block; whatever is not finite is left to the check after."""
+    """Center and unit of every feature from what is finite in a few rows of the block."""
     for j in range(block.shape[1]):
-        low, high, total = np.inf, -np.inf, 0.0
+        low, high, total, finite = np.inf, -np.inf, 0.0, 0
         for value in sample[:, j]:
-            low, high, total = min(low, value), max(high, value), total + value
-        if not (low - low == 0.0 and high - high == 0.0):
-            low = high = total = 0.0
-        block[CENTER, j] = _choose_center(total / len(sample), low, high, whole)
+            if value - value == 0.0:
+                low, high, total, finite = min(low, value), max(high, value), total + value, finite + 1
+        if finite == 0:
+            low = high = 0.0
+        block[CENTER, j] = _choose_center(total / max(finite, 1), low, high, whole)
         reach = high * 0.5 - low * 0.5
         block[EXPONENT, j] = _exponent_of(reach) + 1.0 if reach != 0.0 else _exponent_of(block[CENTER, j])
 
@@ -165,6 +166,8 @@ def provisional(sample, whole, block):
 def better_center(block, whole):
     """Center and unit from what the block's sums about another center say."""
     for j in range(block.shape[1]):
+        if block[WEIGHT, j] == 0.0:
+            continue
         low, high = block[MINIMUM, j], block[MAXIMUM, j]
         middle = block[CENTER, j] + block[MEAN, j] / block[WEIGHT, j] * _power_of_two(block[EXPONENT, j])
         middle = middle if low <= middle <= high else low * 0.5 + high * 0.5
@@ -218,11 +221,43 @@ def one_pass(x, quads, lanes, ends, parts, sums):
                 total[lane] += part[lane]
 
 
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, fastmath={"contract"})  # type: ignore[call-overload]
+def one_pass_of_finite(x, quads, lanes, ends, parts, sums):
+    """As `one_pass`, leaving out what is not finite."""
+    unit, shift = sums[4], sums[5]
+    s1, s2, s3, s4 = parts[0], parts[1], parts[2], parts[3]
+    low, high, near = ends[0], ends[1], ends[2]
+    most = x.dtype.type(np.inf)
+    length = max(1, PART_VALUES // (4 * lanes))
+    for first in range(0, quads, length):
+        parts[:] = 0.0
+        for row in range(4 * first, 4 * min(first + length, quads)):
+            values = x[row * lanes : (row + 1) * lanes]
+            for lane in range(lanes):
+                v = values[lane]
+                finite = abs(v) < most
+                a = float(v) * unit[lane] - shift[lane]
+                a = a if finite else 0.0
+                low[lane] = v if finite & (v < low[lane]) else low[lane]
+                high[lane] = v if finite & (v > high[lane]) else high[lane]
+                near[lane] = abs(v) if abs(v) < near[lane] else near[lane]
+                s1[lane] += a
+                s2[lane] += a * a
+                s3[lane] += a * a * a
+                s4[lane] += (a * a) * (a * a)
+        for power in range(4):
+            total, part = sums[power], parts[power]
+            for lane in range(lanes):
+                total[lane] += part[lane]
+
+
 @kernel
-def rest(x, ends, sums):
-    """As `one_pass`, for the values left over; `x` begins with lane 0."""
+def rest(x, ends, sums, of_finite):
+    """As `one_pass` or `one_pass_of_finite`, for the values left over; `x` begins with lane 0."""
     for i in range(len(x)):
         lane, value = i % ends.shape[1], x[i]
+        if of_finite and value - value != 0:
+            continue
         ends[0, lane] = min(ends[0, lane], value)
         ends[1, lane] = max(ends[1, lane], value)
         ends[2, lane] = min(ends[2, lane], abs(value))
@@ -244,11 +279,12 @@ def prepare_lanes(block, ends, sums):
 
 
 @kernel
-def fold_lanes(n, ends, sums, block):
-    """The lanes' sums as one block's. Whether they serve, or with another center would: GOOD, FAR or NOT_FINITE."""
+def fold_lanes(held, ends, sums, block):
+    """The lanes' sums as one block's, of `held` (features,) values. Whether they serve, or with another center would: GOOD, FAR
+    or NOT_FINITE."""
     found, features = GOOD, block.shape[1]
     for j in range(features):
-        s1 = s2 = s3 = s4 = 0.0
+        n, s1, s2, s3, s4 = held[j], 0.0, 0.0, 0.0, 0.0
         low, high = float(ends[0, j]), float(ends[1, j])
         for lane in range(j, sums.shape[1], features):
             s1 += sums[0, lane]
@@ -261,7 +297,7 @@ def fold_lanes(n, ends, sums, block):
         if s1 - s1 != 0.0:
             return NOT_FINITE
         # within a deviation of the mean the subtraction of the mean's square costs less than a bit
-        if not (low == high or (s1 * s1 <= n * s2 * 0.5 and 1e-60 * n <= s2 and s4 <= 1e200)):
+        if not (n == 0.0 or low == high or (s1 * s1 <= n * s2 * 0.5 and 1e-60 * n <= s2 and s4 <= 1e200)):
             found = FAR
     return found
 
@@ -341,6 +377,28 @@ def count_zeros(x, lanes, counts):
         found[i - folded] += np.int32(x[i] == 0)
     for lane in range(lanes):
         counts[ZERO, lane % features] += found[lane]
+
+
+@kernel
+def count_not_finite(x, lanes, found):
+    """How many values of each feature are NaN, infinite and minus infinite, to `found` (3, features)."""
+    features, folded = found.shape[1], len(x) // lanes * lanes
+    number = np.zeros((3, lanes), np.int32)
+    nan, positive, negative = number[0], number[1], number[2]
+    for start in range(0, folded, lanes):
+        row = x[start : start + lanes]
+        for lane in range(lanes):
+            nan[lane] += np.int32(row[lane] != row[lane])
+            positive[lane] += np.int32(row[lane] == np.inf)
+            negative[lane] += np.int32(row[lane] == -np.inf)
+    for i in range(folded, len(x)):
+        nan[i - folded] += np.int32(x[i] != x[i])
+        positive[i - folded] += np.int32(x[i] == np.inf)
+        negative[i - folded] += np.int32(x[i] == -np.inf)
+    found[:] = 0
+    for kind in range(3):
+        for lane in range(lanes):
+            found[kind, lane % features] += number[kind, lane]
 
 
 def rows_per_block(features: int) -> int:

@@ -13,13 +13,19 @@ from tfnorm.kernels.moments import (
     FINITE,
     GOOD,
     LANES,
+    NAN,
+    NEGATIVE_INFINITE,
+    NOT_FINITE,
+    POSITIVE_INFINITE,
     SAMPLE_ROWS,
     better_center,
+    count_not_finite,
     count_zeros,
     entry,
     fold_lanes,
     kernel,
     one_pass,
+    one_pass_of_finite,
     prepare_lanes,
     provisional,
     rest,
@@ -86,6 +92,20 @@ def find_apart(bits, lanes, together, group_step, row_step, out):
         out[i] = _row_apart(bits[i], out[i], word)
 
 
+@kernel
+def _sum_up(values, of_finite, held, ends, parts, sums, block):
+    """Sums and extremes of a block, of what is finite or of all, about its center. Says as `fold_lanes` whether they serve."""
+    lanes = sums.shape[1]
+    quads = len(values) // lanes // 4
+    prepare_lanes(block, ends, sums)
+    if of_finite:
+        one_pass_of_finite(values, quads, lanes, ends, parts, sums)
+    else:
+        one_pass(values, quads, lanes, ends, parts, sums)
+    rest(values[4 * quads * lanes :], ends, sums, of_finite)
+    return fold_lanes(held, ends, sums, block)
+
+
 @entry
 def read(x, bits, block_values, whole, blocks, counts, shift, base, together, group_step, row_step, out):
     """Block after block of `x` (float32 or float64; `bits` are the same as integers): sums of powers and extremes into `blocks`
@@ -98,6 +118,7 @@ def read(x, bits, block_values, whole, blocks, counts, shift, base, together, gr
     lanes, table_lanes = max(1, LANES // features) * features, max(1, len(shift))
     ends, parts, sums = np.empty((3, lanes), x.dtype), np.empty((4, lanes)), np.empty((6, lanes))
     sample = np.empty((2 * SAMPLE_ROWS, features))
+    held, not_finite = np.empty(features), np.empty((3, features), np.int64)
     number = 0
     for first in range(0, len(x), block_values):
         values = x[first : first + block_values]
@@ -111,24 +132,30 @@ def read(x, bits, block_values, whole, blocks, counts, shift, base, together, gr
                     sample[sampled, j] = values[row * features + j]
                 sampled += 1
             provisional(sample[:sampled], whole, block)
-            quads = len(values) // lanes // 4
-            found = FAR
-            for attempt in range(2):
-                if found == FAR:
-                    if attempt == 1:
-                        better_center(block, whole)
-                    prepare_lanes(block, ends, sums)
-                    one_pass(values, quads, lanes, ends, parts, sums)
-                    rest(values[4 * quads * lanes :], ends, sums)
-                    found = fold_lanes(float(rows), ends, sums, block)
+            held[:] = rows
+            found = _sum_up(values, False, held, ends, parts, sums, block)
+            not_finite[:] = 0
+            of_finite = found == NOT_FINITE
+            if of_finite:
+                count_not_finite(values, lanes, not_finite)
+                for j in range(features):
+                    held[j] -= not_finite[0, j] + not_finite[1, j] + not_finite[2, j]
+                found = _sum_up(values, True, held, ends, parts, sums, block)
+            if found == FAR:
+                better_center(block, whole)
+                found = _sum_up(values, of_finite, held, ends, parts, sums, block)
             if found == GOOD:
                 any_apart = False
                 for lane in range(lanes):
                     any_apart |= ends[2, lane] == 0
                 if any_apart:
                     count_zeros(values, lanes, counts)
+                any_apart |= of_finite
                 for j in range(features):
-                    counts[FINITE, j] += rows
+                    counts[FINITE, j] += np.int64(held[j])
+                    counts[NAN, j] += not_finite[0, j]
+                    counts[POSITIVE_INFINITE, j] += not_finite[1, j]
+                    counts[NEGATIVE_INFINITE, j] += not_finite[2, j]
         if len(shift) > 0:
             same, rows_out = bits[first : first + block_values], out[first // table_lanes * row_step :]
             find_rows(same, shift, base, together, group_step, row_step, rows_out)
