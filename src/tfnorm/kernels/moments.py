@@ -231,20 +231,38 @@ def one_pass_of_finite(x, quads, lanes, ends, parts, sums):
     length = max(1, PART_VALUES // (4 * lanes))
     for first in range(0, quads, length):
         parts[:] = 0.0
-        for row in range(4 * first, 4 * min(first + length, quads)):
-            values = x[row * lanes : (row + 1) * lanes]
+        for quad in range(first, min(first + length, quads)):
+            at = 4 * quad * lanes
+            x0, x1 = x[at : at + lanes], x[at + lanes : at + 2 * lanes]
+            x2, x3 = x[at + 2 * lanes : at + 3 * lanes], x[at + 3 * lanes : at + 4 * lanes]
             for lane in range(lanes):
-                v = values[lane]
-                finite = abs(v) < most
-                a = float(v) * unit[lane] - shift[lane]
-                a = a if finite else 0.0
-                low[lane] = v if finite & (v < low[lane]) else low[lane]
-                high[lane] = v if finite & (v > high[lane]) else high[lane]
-                near[lane] = abs(v) if abs(v) < near[lane] else near[lane]
-                s1[lane] += a
-                s2[lane] += a * a
-                s3[lane] += a * a * a
-                s4[lane] += (a * a) * (a * a)
+                u, c = unit[lane], shift[lane]
+                v0, v1, v2, v3 = x0[lane], x1[lane], x2[lane], x3[lane]
+                n0, n1, n2, n3 = abs(v0), abs(v1), abs(v2), abs(v3)
+                a = float(v0) * u - c if n0 < most else 0.0
+                b = float(v1) * u - c if n1 < most else 0.0
+                d = float(v2) * u - c if n2 < most else 0.0
+                e = float(v3) * u - c if n3 < most else 0.0
+                p, q = (v0 if n0 < most else most), (v1 if n1 < most else most)
+                r, t = (v2 if n2 < most else most), (v3 if n3 < most else most)
+                p, r = (p if p < q else q), (r if r < t else t)
+                p = p if p < r else r
+                low[lane] = p if p < low[lane] else low[lane]
+                p, q = (v0 if n0 < most else -most), (v1 if n1 < most else -most)
+                r, t = (v2 if n2 < most else -most), (v3 if n3 < most else -most)
+                p, r = (p if p > q else q), (r if r > t else t)
+                p = p if p > r else r
+                high[lane] = p if p > high[lane] else high[lane]
+                p, q = (n0 if n0 < most else most), (n1 if n1 < most else most)
+                r, t = (n2 if n2 < most else most), (n3 if n3 < most else most)
+                p, r = (p if p < q else q), (r if r < t else t)
+                p = p if p < r else r
+                near[lane] = p if p < near[lane] else near[lane]
+                a2, b2, d2, e2 = a * a, b * b, d * d, e * e
+                s1[lane] += (a + b) + (d + e)
+                s2[lane] += (a2 + b2) + (d2 + e2)
+                s3[lane] += (a2 * a + b2 * b) + (d2 * d + e2 * e)
+                s4[lane] += (a2 * a2 + b2 * b2) + (d2 * d2 + e2 * e2)
         for power in range(4):
             total, part = sums[power], parts[power]
             for lane in range(lanes):
