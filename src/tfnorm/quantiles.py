@@ -52,9 +52,8 @@ class Quantiles(Statistic):
     def of_block(cls, block: Block) -> Quantiles:
         whole = block
         if block.integers is not None:
-            block = prepare(
-                np.ma.filled(block.integers.astype(np.float64), np.nan), block.weight if len(block.weight) else None
-            )
+            values = np.ma.filled(block.integers.astype(np.float64), np.nan)
+            block = prepare(values, block.weight if len(block.weight) else None)
         rows = block.flat.reshape(-1, block.features)
         total = cls.nothing(block.features)
         for start in range(0, len(rows), BLOCK_ROWS):
@@ -130,17 +129,8 @@ class Quantiles(Statistic):
         (and the tables are empty), these."""
         from tfnorm.kernels import cells
 
-        none = np.zeros(self.features, np.int64)
-        empty = np.empty((self.features, 0), np.uint8)
-        tables = tables or (
-            empty,
-            empty.view(np.uint64),
-            np.zeros(self.features + 1, np.int64),
-            none[:0],
-            0,
-            none,
-            none,
-        )
+        none, empty = np.zeros(self.features + 1, np.int64), np.empty((self.features, 0), np.uint8)
+        tables = tables or (empty, empty.view(np.uint64), none, none[:0], 0, none, none)
         out = _room(self.features, len(self.keys) + tables[0].size)
         return _filled(out, cells.settle(self._arrays(), most, tables, out))
 
