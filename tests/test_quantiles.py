@@ -162,6 +162,26 @@ def test_a_sample_of_whole_numbers_does_not_hide_the_rest() -> None:
         assert rank_error(np.sort(values), curve.quantile(q), q) <= 0.002
 
 
+@pytest.mark.parametrize("width", [1, 16, 40])
+@pytest.mark.parametrize("whole", [False, True])
+def test_zeros_and_what_is_not_finite_stand_beside_the_tables(width: int, whole: bool) -> None:
+    random = np.random.default_rng(9)
+    values = random.normal(size=(50_000, width)) * 40
+    values = (np.rint(values) + 1000 if whole else values).astype(np.float32)
+    kind = random.integers(0, 10, values.shape)  # more than any table counts before it begins again
+    values = np.select([kind < 5, kind == 5, kind == 6, kind == 7], [0, np.nan, np.inf, -np.inf], values)
+    found = Quantiles.of(values)
+    for j in (0, width - 1):
+        finite = np.sort(values[np.isfinite(values[:, j]), j])
+        one = found.take(j, j + 1)
+        assert one.total[0] == len(finite)
+        zero = one.counts[(one.keys == 1 << 63) & (one.levels == 0)]
+        assert zero.tolist() == [(finite == 0).sum()]
+        assert same(one, Quantiles.of(values[:, j : j + 1]))
+        for q in (0.1, 0.3, 0.7, 0.9):
+            assert rank_error(finite, one.curve().quantile(q), q) <= 0.002
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("features", [2, 7, 45, 70])
 def test_columns_side_by_side(dtype: type, features: int) -> None:

@@ -50,7 +50,6 @@ def count(
     features = block.features
     flat = block.flat[first * features : (first + num_rows) * features]
     counts = np.zeros((features + 1, counting.TABLE + counting.APART), np.uint8)
-    over = np.empty(len(flat) // 256 + 1, np.int64)
     outside, known = np.empty((features, counting.SPILL), np.int64), np.zeros((2, features + 1), np.int64)
     if flat.dtype == np.float32:
         shift = np.maximum(shift - 29, 0)
@@ -71,6 +70,8 @@ def count(
             begin = min(done, features - together)
             own = np.arange(begin, begin + together)
             groups.append((np.where(own < done, features, own), begin))
+    counted = len(flat) * len(groups) * together // lanes  # what two groups share counts twice
+    over = np.empty(counted // 256 + 1, np.int64)
     found = np.empty(room * len(groups), np.uint16)
     quads = found.view(np.uint64)
     whole, lane = kind == counting.WHOLE_TABLE, np.arange(lanes) % features
