@@ -39,6 +39,11 @@ CASES = {
         ],
         len(OF_SKLEARN),  # log1p, sqrt and clip are told, not judged; the fits are
     ),
+    "grouped.py": (
+        "--rows 20000 --keys 50",
+        [f"{what} by {kind}" for kind in ("whole numbers", "text") for what in ("fit", "transform")],
+        2,
+    ),
     "startup.py": ("--rows 100 --cold float32 --cold-rounds 1", ["starting", "compiling"], 2),
 }
 

@@ -166,3 +166,11 @@ def test_box_cox_of_what_a_stage_gives() -> None:
     got = tfnorm.fit(POSITIVE, "minmax(1, 100), box_cox").transform(POSITIVE)[:, 0]
     scaled = 1 + 99 * (POSITIVE[:, 0] - POSITIVE[:, 0].min()) / np.ptp(POSITIVE[:, 0])
     np.testing.assert_allclose(got, stats.boxcox(scaled)[0], rtol=1e-5, atol=1e-6)
+
+
+def test_a_further_pass_for_one_column_of_several() -> None:
+    random = np.random.default_rng(3)
+    data = {"a": random.normal(size=9999), "b": random.lognormal(size=9999)}
+    fitted = tfnorm.fit(data, {"a": "standard", "b": "yeo_johnson, standard"}, exact=True)
+    assert fitted["b"].uncertainty == {}
+    np.testing.assert_allclose(fitted.transform(data)["b"].std(), 1, rtol=1e-12)

@@ -121,7 +121,7 @@ def __getattr__(name: str) -> Any:
     if name not in _MODULE:
         raise AttributeError(f"module 'tfnorm' has no attribute {name!r}")
     if name in ("Normalize", "RunningNormalize"):
-        from tfnorm.fitted import keras_part
+        from tfnorm.keras_part import keras_part
 
         keras_part()
     value = getattr(importlib.import_module(f"tfnorm.{_MODULE[name]}"), name)

@@ -13,7 +13,9 @@ from typing import Any
 import keras
 
 from tfnorm.errors import ChoiceError, TfnormError
-from tfnorm.layer import Normalize, listed, quoted
+from tfnorm.layer import Normalize
+from tfnorm.layer_maps import listed, quoted
+from tfnorm.lookups import keys_of
 from tfnorm.maps import Map, Shape, mark_name
 
 _SAFE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,99}")
@@ -40,6 +42,7 @@ def attach(
     side by side in their order (or the tensor itself, if `normalize` is bare); a model of named inputs gets those, and
     inputs that are no fitted column pass through.
     restore: `inverse=True, bare=True`, for the model's one output.
+    Where one of both is by key, the model that is returned takes the key columns too, as inputs of their own.
     dtypes: column -> the NumPy type its data had at fit, so that 64-bit integers and floats enter unrounded.
 
     Errors: TfnormError if the model is not built, has several outputs, or another width than the columns together.
@@ -72,16 +75,23 @@ def attach(
     for name, shape in shapes.items():
         dtype = (dtypes or {}).get(name, layer.compute_dtype) if layer and name in columns else wanted[name].dtype
         raw[name] = keras.Input(shape[1:], dtype=dtype, name=_input_name(name, taken))
-    entry = next(iter(raw.values())) if lone and (layer is None or layer.bare) else raw
+    inputs = list(raw)
+    for keys in keys_of([*columns.values(), *restore.columns.values()]):
+        for key in (key for key in keys.columns if key.name not in raw):  # the model does not take it, our layers do
+            dtype = "string" if key.kind == "text" else "int64"
+            raw[key.name] = keras.Input((), dtype=dtype, name=_input_name(key.name, taken))
+    entry = next(iter(raw.values())) if len(raw) == 1 and lone and (layer is None or layer.bare) else raw
     ready = entry if layer is None else layer(entry)
-    if isinstance(ready, dict) and not is_dict:
-        ready = [ready[name] for name in wanted]
+    if isinstance(ready, dict):
+        ready = {name: ready[name] for name in (wanted if is_dict or layer is not None else inputs)}
+        ready = ready if is_dict else next(iter(ready.values())) if lone else list(ready.values())
     predicted = keras.tree.flatten(model(ready))
     if len(predicted) != 1:
         raise TfnormError(f"the model has {len(predicted)} outputs. Attach to one of them: keras.Model(inputs, output)")
     with warnings.catch_warnings():  # Keras wants the keys to be names of layers; a column's name need not make one
         warnings.filterwarnings("ignore", message="When providing `inputs` as a dict")
-        return Attached(entry, restore(predicted[0]))
+        back = {**raw, next(iter(restore.columns)): predicted[0]} if keys_of(restore.columns.values()) else predicted[0]
+        return Attached(entry, restore(back))
 
 
 def _raw(step: Map, shape: Shape) -> Shape:

@@ -44,10 +44,11 @@ def keys_of(stages: Stages) -> list[tuple[str, ...]]:
     return list(dict.fromkeys(stage.grouping.columns for stage in stages if stage.grouping is not None))
 
 
-def check_keys(source: Source, stages: Mapping[str, Stages]) -> None:
-    """Key columns must be there, hold what can be a key, and stay as they are."""
+def check_keys(source: Source, stages: Mapping[str, Stages]) -> list[str]:
+    """The key columns, which must be there, hold what can be a key, and stay as they are."""
     known = {column.name: column for column in source.columns}
-    for name in dict.fromkeys(name for chain in stages.values() for by in keys_of(chain) for name in by):
+    names = list(dict.fromkeys(name for chain in stages.values() for by in keys_of(chain) for name in by))
+    for name in names:
         if name not in known:
             has = "one array, without names" if source.bare else quoted(known)
             raise ChoiceError(
@@ -65,6 +66,7 @@ def check_keys(source: Source, stages: Mapping[str, Stages]) -> None:
                 f"column {quoted([name])}: is a key of others, who look its values up, and cannot be normalized as well. "
                 "Copy it under another name."
             )
+    return names
 
 
 def chosen_columns(

@@ -52,6 +52,8 @@ def encode(value: Any) -> Any:
         plain = value.dtype.kind != "f" or bool(np.isfinite(value).all())  # as JSON has them, a million at once
         return value.tolist() if plain else [encode(item) for item in value.tolist()]
     if isinstance(value, tuple | list):
+        if all(type(item) is str for item in value):
+            return list(value)
         return [encode(item) for item in value]
     if isinstance(value, dict):
         return {str(key): encode(item) for key, item in value.items()}

@@ -10,7 +10,7 @@ import dataclasses
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from glob import has_magic
@@ -19,11 +19,12 @@ from typing import Any
 
 from tfnorm.errors import ChoiceError, DataError, NotInvertibleError
 from tfnorm.fitted import Fitted
-from tfnorm.maps import mark_name
+from tfnorm.maps import Map, mark_name
 from tfnorm.sources import csv_copy, parquet_copy
 from tfnorm.sources.arrow import as_ragged, describe_column, from_numpy, to_numpy
 from tfnorm.sources.columns import did_you_mean, quoted
 from tfnorm.sources.paths import CSV, PARQUET, find, is_data
+from tfnorm.unseen import groups_of, key_columns
 
 Progress = Callable[[int, int | None], None]
 
@@ -192,6 +193,9 @@ def _mapped(fitted: Fitted, names: Sequence[str], batch: Any, path: str, first_r
     marks = {mark_name(name): name for name in names if fitted[name].map.marks}
     if taken := [mark for mark in marks if mark in arrays and not inverse]:
         raise DataError(f"column {quoted(taken)}: is there already, and is what marks are called ({path}). Rename it.")
+    steps = {name: fitted.maps[name] for name in names if fitted.maps[name].keyed()}
+    keys = {name: _keys(batch, name, steps.values(), path) for name in key_columns(steps.values())}
+    groups = groups_of(steps, keys, batch.num_rows, path, first_row) if steps else None
     numbers = {}
     for name in (*names, *(mark for mark in marks if mark in arrays)):
         column = describe_column(name, fields[name].type, arrays[name])
@@ -206,7 +210,7 @@ def _mapped(fitted: Fitted, names: Sequence[str], batch: Any, path: str, first_r
             found |= {} if name in marks else {name: (array, fields[name])}
             continue
         try:
-            mapped = fitted[name].columns(numbers, inverse=inverse)
+            mapped = fitted[name].columns(numbers, inverse=inverse, groups=groups)
         except (DataError, ChoiceError) as error:
             raise DataError(f"{error} ({path})") from None
         for new, values in mapped.items():
@@ -214,6 +218,32 @@ def _mapped(fitted: Fitted, names: Sequence[str], batch: Any, path: str, first_r
             found[new] = (converted, fields[name].with_name(new).with_type(converted.type))
     schema = pa.schema([field for _, field in found.values()], metadata=batch.schema.metadata)
     return pa.RecordBatch.from_arrays([array for array, _ in found.values()], schema=schema)
+
+
+def _keys(batch: Any, name: str, steps: Iterable[Map], path: str) -> Any:
+    """A key column as the fit saw it: CSV files that become CSV files are read as text, and whole numbers are in it."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.types as t
+
+    if name not in batch.schema.names:
+        raise DataError(
+            f"{path}: key column {quoted([name])} of the fit not there; it has {quoted(batch.schema.names)}."
+        )
+    array = batch.column(name)
+    columns = (column for step in steps for keyed in step.keyed() for column in keyed.keys.columns)
+    kind = next(column.kind for column in columns if column.name == name)
+    if kind == "whole numbers" and (t.is_string(array.type) or t.is_large_string(array.type)):
+        text = pc.utf8_trim_whitespace(array)
+        text = pc.if_else(pc.equal(text, ""), pa.scalar(None, text.type), text)
+        flag = pc.is_in(pc.utf8_lower(text), pa.array(["true", "false"], text.type))
+        if pc.any(flag).as_py():
+            return pc.cast(pc.equal(pc.utf8_lower(text), "true"), pa.int64())
+        try:
+            return pc.cast(text, pa.float64() if pc.any(pc.match_substring(text, ".")).as_py() else pa.int64())
+        except pa.ArrowInvalid as error:
+            raise DataError(f"key column {quoted([name])}: the fit saw whole numbers: {error} ({path}).") from None
+    return array
 
 
 def _schema(schema: Any, batch: Any, names: Sequence[str]) -> Any:

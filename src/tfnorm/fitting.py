@@ -145,12 +145,13 @@ def fit(
         return solved(source, stages, rules)
     opened = open_source(source, weight=weight)
     opened, stages, chosen, wants = planned(opened, choice, axis, unit, sparse, mask)
+    keys = check_keys(opened, stages)
     rules = _rules(stages, {column.name: column for column in chosen}, given, share)
     refused = frozenset(name for name in stages if rules.of(name).infinite == "error")
     reader = threads(workers)
 
     def read(wants: list[Want]) -> Profile:
-        return gather(opened, chosen, wants, infinite=refused, engine=reader, progress=progress)
+        return gather(opened, chosen, wants, infinite=refused, engine=reader, keys=keys, progress=progress)
 
     profile = read(wants)
     while again := [

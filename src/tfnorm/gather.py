@@ -89,10 +89,14 @@ def gather(
     *,
     infinite: Set[str],
     engine: Callable[..., Measured | None],
+    keys: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> Profile:
-    """Every want's statistics over all rows, in one pass. Infinite values are refused in the columns `infinite`."""
-    names = list(dict.fromkeys(name for want in wants for name in want.columns))
+    """Every want's statistics over all rows, in one pass. Infinite values are refused in the columns `infinite`; `keys` are
+    the key columns that this or another pass over the same data needs."""
+    # all of them in every pass, so that the shards and their fingerprints are the same
+    needed = (name for want in wants for name in want.columns)
+    names = list(dict.fromkeys((*(column.name for column in columns), *keys, *needed)))
     by_name = {column.name: column for column in source.columns}
     rows = rows_per_shard(row_bytes([by_name[name] for name in names]))
     total_rows = None if progress is None else source.num_rows or getattr(source, "about_rows", None)
@@ -178,6 +182,8 @@ class Measure:
             wants.setdefault(want.column.name, []).append(want)
         found = {}
         for name, arrays in shard.one_by_one():
+            if name not in wants:
+                continue
             alone = dataclasses.replace(self, wants=tuple(wants[name]), on_rows=None)
             found[name] = alone._fold(({name: array} for array in arrays), shard.name)  # read at once
         totals = [found[name] for name in wants]

@@ -21,8 +21,8 @@ from tfnorm.quantiles import Quantiles
 from tfnorm.statistics import Block, Count, Extremes, Moments, Statistic, in_two_parts, prepare
 
 MAX_KEY_CELLS = 1024  # of the sketch of one key while rows come
-KEY_RESOLUTION, KEY_EXACT = 400.0, 256  # what a key's sketch keeps when the pass is over
-_REST_RESOLUTION, _REST_EXACT = 100.0, 128  # of the distribution of all rows, where it is added to that of each key
+KEY_RESOLUTION, KEY_EXACT = 400.0, 512  # what a key's sketch keeps when the pass is over
+_REST_RESOLUTION, _REST_EXACT = 400.0, 512  # of the distribution of all rows, where it is added to that of each key
 
 
 @dataclass(frozen=True)

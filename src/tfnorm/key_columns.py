@@ -36,6 +36,13 @@ class KeyColumn:
         """The value of a code."""
         return None
 
+    def same(self, other: KeyColumn) -> bool:
+        """Whether both have the same values."""
+        return type(self) is type(other) and len(self) == len(other) and self._equal(other)
+
+    def _equal(self, other: Any) -> bool:  # noqa: ARG002
+        return True
+
     def united(self, other: KeyColumn) -> tuple[KeyColumn, np.ndarray, np.ndarray]:
         """The column of both's values, and what their codes become in it."""
         if self.kind and other.kind and self.kind != other.kind:
@@ -76,14 +83,19 @@ class WholeKeys(KeyColumn):
     def value(self, code: int) -> int | None:
         return int(self.values[code - 1]) if code else None
 
+    def _equal(self, other: WholeKeys) -> bool:
+        return np.array_equal(self.values, other.values)
+
     def _union(self, other: WholeKeys) -> WholeKeys:
         if np.array_equal(self.values, other.values):
             return self
         return WholeKeys(self.name, np.union1d(self.values, other.values))
 
     def codes_of(self, other: Any) -> np.ndarray:
-        if other is self or not isinstance(other, WholeKeys):
-            return np.arange(len(other) + 1) if other is self else super().codes_of(other)
+        if not isinstance(other, WholeKeys):
+            return super().codes_of(other)
+        if other is self or np.array_equal(self.values, other.values):
+            return np.arange(len(other) + 1)
         at = np.minimum(np.searchsorted(self.values, other.values), len(self.values) - 1)
         return np.concatenate([[0], np.where(self.values[at] == other.values, at + 1, -1)])
 
@@ -110,6 +122,9 @@ class TextKeys(KeyColumn):
 
     def value(self, code: int) -> str | None:
         return self.values[code - 1] if code else None
+
+    def _equal(self, other: TextKeys) -> bool:
+        return self.values == other.values
 
     def _union(self, other: TextKeys) -> TextKeys:
         if self.values == other.values:

@@ -12,7 +12,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, reduce
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from tfnorm.errors import DataError
 from tfnorm.key_columns import KeyColumn, column_codes, numbered
 
 MAX_KEYS = 1_000_000
+_MOST_PLACES = 1 << 22
 _MOST_NUMBERS = 1 << 62  # as many combinations of values of several columns can be numbered
 
 
@@ -44,7 +45,12 @@ class Keys:
         columns, codes = zip(
             *(column_codes(name, array, place, first_row) for name, array in arrays.items()), strict=True
         )
-        numbers, groups = numbered(_combined(columns, codes))
+        if len(columns) == 1:  # every value is there, and is a key
+            first = int(len(codes[0]) == 0 or codes[0].min() > 0)
+            numbers, groups = np.arange(first, len(columns[0]) + 1), codes[0]
+            groups -= first
+        else:
+            numbers, groups = numbered(_combined(columns, codes))
         keys = cls(columns, _apart(columns, numbers))
         keys.check_number()
         return keys, groups
@@ -87,16 +93,19 @@ class Keys:
 
     def united(self, other: Keys) -> tuple[Keys, np.ndarray, np.ndarray]:
         """The keys of both, and where this one's and the other's are among them, (keys,) int64 each."""
-        if self.columns == other.columns and np.array_equal(self.codes, other.codes):
+        pairs = list(zip(self.columns, other.columns, strict=True))
+        if np.array_equal(self.codes, other.codes) and all(one.same(two) for one, two in pairs):
             return self, np.arange(len(self)), np.arange(len(self))
-        columns, mine, theirs = zip(
-            *(one.united(two) for one, two in zip(self.columns, other.columns, strict=True)), strict=True
-        )
+        columns, mine, theirs = zip(*(one.united(two) for one, two in pairs), strict=True)
         first, second = (_combined(columns, keys._recoded(new)) for keys, new in ((self, mine), (other, theirs)))
         numbers = first if np.array_equal(first, second) else np.union1d(first, second)
         keys = Keys(columns, _apart(columns, numbers))
         keys.check_number()
-        return keys, np.searchsorted(numbers, first), np.searchsorted(numbers, second)
+        same = np.arange(len(numbers))
+        mine, theirs = (
+            same if len(part) == len(numbers) else np.searchsorted(numbers, part) for part in (first, second)
+        )
+        return keys, mine, theirs
 
     def find(self, arrays: Mapping[str, Any], place: str = "", first_row: int = 0) -> np.ndarray:
         """Which key each row has, (n,) int64; `len(self)` for those that are not among them."""
@@ -107,13 +116,29 @@ class Keys:
                 raise DataError(
                     f"key column {column.name!r}: the fit saw {column.kind}, and here are {local.kind}. Cast it."
                 )
+            if len(self.columns) == 1:  # a place for each value, before each row
+                places = np.append(self._places, -1)[column.codes_of(local)]  # what is not known has the code -1
+                return np.where(places < 0, len(self), places)[codes]
             found.append(column.codes_of(local)[codes])
-        unknown = np.any([codes < 0 for codes in found], axis=0)
+        unknown = reduce(np.logical_or, [codes < 0 for codes in found])
         numbers = _combined(self.columns, [np.maximum(codes, 0) for codes in found])
-        if not len(self):
-            return np.zeros(len(numbers), np.int64)
-        at = np.minimum(np.searchsorted(self.numbers, numbers), len(self) - 1)
+        if self._places is not None:
+            at = self._places[numbers]
+            return np.where(unknown | (at < 0), len(self), at)
+        at = np.minimum(np.searchsorted(self.numbers, numbers), max(len(self) - 1, 0))
         return np.where(unknown | (self.numbers[at] != numbers), len(self), at)
+
+    @cached_property
+    def _places(self) -> Any:
+        """For every combination of codes, its key's place, or -1; None where there are too many combinations."""
+        size = 1
+        for column in self.columns:
+            size *= len(column) + 1
+        if size > _MOST_PLACES and len(self.columns) > 1:
+            return None
+        places = np.full(size, -1, np.int64)
+        places[self.numbers] = np.arange(len(self))
+        return places
 
     def _recoded(self, new: Sequence[np.ndarray]) -> list[np.ndarray]:
         codes = self.codes.reshape(-1, len(self.columns)).T

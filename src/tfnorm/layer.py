@@ -9,9 +9,7 @@ columns are stacked, mapped at once and taken apart again, so 100,000 columns co
 
 from __future__ import annotations
 
-import json
-import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -21,8 +19,11 @@ import numpy as np
 from keras import ops
 
 from tfnorm import codec, maps
-from tfnorm.errors import ArtefactError, ChoiceError, DataError, NotInvertibleError
+from tfnorm.errors import ChoiceError, DataError, NotInvertibleError
+from tfnorm.keys import Keys
+from tfnorm.layer_maps import alike, decoded, listed, quoted, rounding_is_harmless, side_by_side
 from tfnorm.layer_stored import is_ragged, is_sparse, is_stored, like_symbol, map_stored, spread
+from tfnorm.lookups import Lookup, keys_of
 from tfnorm.maps import Shape
 
 Tensor = Any
@@ -66,6 +67,7 @@ class _Fit:
 
     steps: dict[str, maps.Map]  # column -> its map, in fitted order
     groups: list[_Group]
+    lookups: list[Lookup]  # one for each set of keys
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,10 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
     what was missing (`impute(indicator=True)`) follow the values on that axis, (n,) becoming (n, 2); in a dict they are a
     column of their own, "age_missing" for "age", which goes back into "age" on the way back.
 
+    By key: columns whose technique is by key find their numbers by the key columns, which come in the same dict, also where the
+    layer is `bare`. Rows of a key that the fit has not seen get the numbers of all rows, or NaN (unseen "missing" and "error":
+    in a graph nothing can be raised).
+
     Precision: the data's own type decides, since a subtraction must come before a cast. float32, float16, bfloat16,
     booleans and integers below 32 bits are computed in float32, float64 and wider integers (and numbers beyond
     float32's range) in float64, and the result is cast last to the policy's compute dtype. `inverse` gives at
@@ -143,7 +149,7 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
         **kwargs: Any,
     ) -> None:
         super().__init__(autocast=False, **kwargs)
-        steps = _decoded(columns)
+        steps = decoded(columns)
         if not steps:
             raise ChoiceError("Normalize has no columns, so there is nothing to normalize. Fit first: tfnorm.fit(...)")
         if bare and len(steps) != 1:
@@ -160,9 +166,12 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
         self.bare, self.inverse, self.concatenate, self.fingerprint = bare, inverse, concatenate, str(fingerprint)
         self.like = like
         self.missing = tuple(missing)
-        groups = [self._group(i, members) for i, members in enumerate(_alike(steps))]
-        self._fit = _Fit(steps, groups)
-        self._float32_will_do = all(one.fits_float32 and (inverse or _rounding_is_harmless(one.step)) for one in groups)
+        groups = [self._group(i, members) for i, members in enumerate(alike(steps))]
+        lookups = [self._lookup(i, keys) for i, keys in enumerate(keys_of(steps.values()))]
+        self._fit = _Fit(steps, groups, lookups)
+        if any(lookup.has_text for lookup in lookups):
+            self.supports_jit = False  # XLA has no text
+        self._float32_will_do = all(one.fits_float32 and (inverse or rounding_is_harmless(one.step)) for one in groups)
         self.supports_masking = True
         self.built = True  # weights depend on the fit, not on the input
 
@@ -196,9 +205,9 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
         lacking = [name for group, name in self._members(fitted) if self.like and group.needs_like and name not in raw]
         if lacking:
             raise DataError(f"like: the raw samples of {listed(lacking)} are missing. It has {listed(raw)}")
-        masks = {} if mask is None else {next(iter(self._fit.steps)): mask} if self.bare else dict(mask)
+        masks = {} if mask is None else mask if isinstance(mask, Mapping) else {next(iter(self._fit.steps)): mask}
         given = {"like": raw, "mask": {name: one for name, one in masks.items() if one is not None}}
-        blocks = list(self._blocks(fitted, self._named(inputs), given))
+        blocks = list(self._blocks(fitted, self._named(inputs), given, self._groups_of(inputs, fitted)))
         if self.bare and (not self.inverse or is_stored(inputs)):
             return blocks[0].values
         if self.concatenate and len(blocks) == 1 and blocks[0].layout in ("stacked", "joined") and not blocks[0].marks:
@@ -273,7 +282,7 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
         return "float64" if self.variable_dtype == "float64" else "float32"
 
     def _group(self, index: int, members: dict[str, maps.Map]) -> _Group:
-        step = _side_by_side(members.values())
+        step = side_by_side(members.values())
         widths = [one.features() for one in members.values()]
         spans = {
             name: (int(end) - width, int(end))
@@ -288,6 +297,23 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
             for precision in ("float64", "float32")[: 1 + fits]
         }
         return _Group(step, spans, fits, weights)
+
+    def _lookup(self, index: int, keys: Keys) -> Lookup:
+        def weight(what: str, array: np.ndarray) -> Tensor:
+            made.append(what)
+            return self._weight(f"keys{index}_{len(made)}_{what}", array)
+
+        def table(one: Any) -> None:
+            made.append("table")
+            setattr(self, f"_keys{index}_{len(made)}_table", one)  # as TensorFlow finds it when it saves
+
+        made: list[str] = []
+        return Lookup(keys, weight, table)
+
+    def _groups_of(self, inputs: Tensor, fitted: Mapping[str, Tensor]) -> dict[tuple[str, ...], Tensor]:
+        """Which key each row has, for every set of keys that the columns that came need."""
+        needed = {keys.names for keys in keys_of(self._fit.steps[name] for name in fitted)}
+        return {one.keys.names: one(inputs) for one in self._fit.lookups if one.keys.names in needed}
 
     def _weight(self, name: str, array: np.ndarray) -> Tensor:
         fixed = {"trainable": False, "autocast": False, "name": name}
@@ -312,6 +338,8 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
 
     def _check_stored(self, name: str, group: _Group, x: Tensor) -> None:
         """Sparse rows stay sparse only where the map leaves places alone that store nothing."""
+        if is_stored(x) and self._fit.steps[name].keyed():
+            raise DataError(f"column {quoted(name)}: sparse and ragged rows have no numbers by key. Make them dense")
         if group.features(name) > 1 and is_ragged(x) and x.shape[-1] is None:
             came = (
                 f"fitted on {group.features(name)} features a row, got steps of single numbers (shape {tuple(x.shape)})"
@@ -331,6 +359,12 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
 
     def _named(self, inputs: Any) -> Mapping[str, Any]:
         """What came, by column; an error where a fitted one did not."""
+        if self.bare and self._fit.lookups:
+            name = next(iter(self._fit.steps))
+            if not isinstance(inputs, Mapping) or name not in inputs:
+                names = [name, *(key for lookup in self._fit.lookups for key in lookup.keys.names)]
+                raise DataError(f"the numbers of {quoted(name)} are by key: call with a dict of {listed(names)}")
+            return {name: inputs[name]}
         if self.bare:
             if isinstance(inputs, Mapping):
                 raise DataError(f"bare=True takes one tensor, got a dict of {listed(inputs)}. Take the column out")
@@ -367,7 +401,11 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
             raise DataError(f"column {quoted(name)}: {came}. Flatten it, or leave concatenate out")
 
     def _blocks(
-        self, tensors: dict[str, Tensor], came: Mapping[str, Tensor], given: Mapping[str, Mapping[str, Tensor]]
+        self,
+        tensors: dict[str, Tensor],
+        came: Mapping[str, Tensor],
+        given: Mapping[str, Mapping[str, Tensor]],
+        groups: Mapping[tuple[str, ...], Tensor],
     ) -> Iterator[_Block]:
         """Columns of one kind, type and shape are put side by side, mapped at once; on the way back each with its marks.
 
@@ -394,15 +432,21 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
                             x = ops.stack(halves, axis=-1) if number else ops.concatenate(halves, axis=-1)
                         elif number:
                             x = ops.expand_dims(x, -1)
-                        y = self._mapped(group, [name], x, raw, given["mask"].get(name))
+                        y = self._mapped(group, [name], x, groups, raw, given["mask"].get(name))
                         yield _Block([name], y, "number" if number else "alone", marks)
                 else:
                     beside = ops.stack if layout == "stacked" else ops.concatenate
                     x = beside([tensors[name] for name in names], axis=-1)
-                    yield _Block(names, self._mapped(group, names, x), layout, marks)
+                    yield _Block(names, self._mapped(group, names, x, groups), layout, marks)
 
     def _mapped(
-        self, group: _Group, names: Sequence[str], x: Tensor, like: Tensor | None = None, mask: Tensor | None = None
+        self,
+        group: _Group,
+        names: Sequence[str],
+        x: Tensor,
+        groups: Mapping[tuple[str, ...], Tensor],
+        like: Tensor | None = None,
+        mask: Tensor | None = None,
     ) -> Tensor:
         precision = maps.working_dtypes(keras.backend.standardize_dtype(x.dtype))[0]
         if not group.fits_float32 or super().compute_dtype == "float64":
@@ -418,67 +462,12 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
         if features != 1 and x.shape[-1] is None:  # a width seen only when run: 1 must not spread to all features
             x = ops.reshape(x, (*ops.shape(x)[:-1], features))
         there = None if mask is None else spread(mask, x)
-        y = ops.cast(maps.run(step, x, ops, inverse=self.inverse, like=like, there=there), self._result_dtype)
+        bound = step.bound(groups, len(x.shape), ops) if step.keyed() else step
+        left_out = None if step.elementwise else there
+        y = ops.cast(maps.run(bound, x, ops, inverse=self.inverse, like=like, there=left_out), self._result_dtype)
         if there is not None:  # padding stays harmless, whatever it was
             y = ops.where(there, y, ops.zeros_like(y))
         return y if len(x.shape) else ops.reshape(y, ())  # one number met weights of shape (1,)
-
-
-def _decoded(columns: Any) -> dict[str, maps.Map]:
-    steps: dict[str, maps.Map] = {}
-    for pair in columns.items() if isinstance(columns, Mapping) else columns or ():
-        named = isinstance(pair, tuple | list) and len(pair) == 2 and isinstance(pair[0], str)
-        if not named or pair[0] in steps:
-            raise ArtefactError(f"columns: expected pairs of a name, there once, and a map, got {str(pair)[:80]}")
-        name, step = pair
-        if not isinstance(step, maps.Map):
-            step = codec.decode(maps.Map, step, f"$.columns[{len(steps)}]")
-        steps[name] = _whole(name, step)
-    return steps
-
-
-def _whole(name: str, step: maps.Map) -> maps.Map:
-    """The map with float64 arrays of one entry a feature each."""
-    arrays = {field: np.atleast_1d(np.asarray(value, np.float64)) for field, value in step.arrays().items()}
-    if not _shares(step):
-        step = step.with_arrays(arrays)
-        if flaw := step.flaw(step.features()):
-            raise ArtefactError(f"column {quoted(name)}: {flaw}")
-        return step
-    features = max(map(len, arrays.values()), default=1)
-    for field, value in arrays.items():
-        if not value.size or len(value) not in (1, features):
-            raise ArtefactError(f"column {quoted(name)}: {field} has shape {value.shape}, expected ({features},)")
-    return step.with_arrays({k: v if len(v) == features else np.repeat(v, features, 0) for k, v in arrays.items()})
-
-
-def _alike(steps: dict[str, maps.Map]) -> Iterator[dict[str, maps.Map]]:
-    """Columns that can share arrays, together: of one class and settings, float32 holding all numbers or none."""
-    groups: dict[Any, dict[str, maps.Map]] = {}
-    for name, step in steps.items():
-        if not _shares(step):
-            groups[name] = {name: step}
-            continue
-        trailing = tuple((field, value.shape[1:]) for field, value in step.arrays().items())
-        groups.setdefault((type(step), step.settings(), trailing), {})[name] = step
-    for group in groups.values():
-        all_fit = _side_by_side(group.values()).fits("float32")
-        narrow = {name: step for name, step in group.items() if all_fit or step.fits("float32")}
-        wide = {name: step for name, step in group.items() if name not in narrow}
-        yield from filter(None, (narrow, wide))
-
-
-def _side_by_side(steps: Iterable[maps.Map]) -> maps.Map:
-    """The maps as one, over all their features."""
-    steps = list(steps)
-    arrays = [step.arrays() for step in steps]
-    return steps[0].with_arrays({field: np.concatenate([one[field] for one in arrays]) for field in arrays[0]})
-
-
-def _shares(step: maps.Map) -> bool:
-    """Whether its numbers may lie beside those of other columns: each is of one feature, the same all the way."""
-    *before, last = step.maps if isinstance(step, maps.Chain) and step.maps else (step,)
-    return all(one.elementwise for one in before) and (last.elementwise or last.marks or not step.arrays())
 
 
 def _is_number(step: maps.Map, shape: Shape) -> bool:
@@ -492,32 +481,7 @@ def _layout(group: _Group, name: str, shape: Shape) -> str:
     return "stacked" if len(shape) < 2 else "joined" if shape[1:] == (1,) else "alone"
 
 
-def _rounding_is_harmless(step: maps.Map) -> bool:
-    """Whether raw data may arrive rounded to float32: where the results lie, does it move them by less than 1e-6?"""
-    if step.lost:
-        return True
-    steps = step.maps if isinstance(step, maps.Chain) else (step,)
-    side = math.prod(one.size for one in steps if isinstance(one, maps.Patches | maps.JoinPatches))
-    shape = step.shape((4, side, side, step.features()) if step.sample_axes > 1 else (4, step.features()))
-    y = np.reshape([-1.0, 0.0, 0.5, 1.0], (4, *[1] * (len(shape) - 1))) + np.zeros([length or 1 for length in shape])
-    with np.errstate(all="ignore"):
-        x = step.inverse(y, np)
-        exact, rounded = (maps.run(step, value, np) for value in (x, x.astype("float32").astype("float64")))
-        moved = np.abs(rounded - exact) / (1 + np.abs(exact))
-    return bool(np.all((moved <= 1e-6) | np.isnan(exact)))
-
-
 def _shape_of_all(shapes: list[Shape]) -> Shape:
     widths = [shape[-1] if len(shape) > 1 else 1 for shape in shapes]
     batch = next((shape[0] for shape in shapes if shape[0] is not None), None)
     return (batch, None if None in widths else sum(width or 0 for width in widths))
-
-
-def quoted(name: str) -> str:
-    return json.dumps(name, ensure_ascii=False)
-
-
-def listed(names: Iterable[str], most: int = 10) -> str:
-    names = list(names)
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return (", ".join(map(quoted, names[:most])) or "nothing") + more

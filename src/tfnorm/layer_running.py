@@ -26,7 +26,7 @@ from tfnorm.errors import ChoiceError, DataError
 from tfnorm.fading import WINDOW, Fading, Runs
 from tfnorm.fitting import wanted
 from tfnorm.gather import Measured, Want, profile_of
-from tfnorm.layer import listed, quoted
+from tfnorm.layer_maps import listed, quoted
 from tfnorm.maps import Shape
 from tfnorm.profile import Column
 from tfnorm.running import NAME, Memory, Running

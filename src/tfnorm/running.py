@@ -26,6 +26,7 @@ from tfnorm.fitted import Fitted
 from tfnorm.fitting import planned, solved, wanted
 from tfnorm.gather import Measure, Measured, finished, profile_of, refuse_weightless, threads
 from tfnorm.gatherings import Gathering
+from tfnorm.keras_part import keras_part
 from tfnorm.profile import Column, Profile, Provenance, wider
 from tfnorm.rules import Policies, Rules
 from tfnorm.sources import WEIGHT, Source, open_source, rows_per_shard
@@ -217,8 +218,6 @@ class Running:
 
         See `RunningNormalize`, which also tells which techniques a layer can keep. Needs TensorFlow: `pip install 'tfnorm[tf]'`.
         """
-        from tfnorm.fitted import keras_part
-
         keras_part()
         from tfnorm.layer_running import RunningNormalize
 

@@ -15,10 +15,12 @@ from tfnorm.fitted import Fitted
 from tfnorm.maps import Affine, Chain, Clip, Fill, FillAndMark, Identity, Limit, Log1p, Map
 from tfnorm.profile import Column, Profile
 from tfnorm.quantiles import Curve, Quantiles
+from tfnorm.sources.columns import cell
 from tfnorm.statistics import Count, Extremes, Moments, Statistic
-from tfnorm.techniques import Stages
+from tfnorm.techniques import Stages, Technique
 
 BINS = 12
+FEW = 10  # values of a key, below which its numbers say little
 BLOCKS = " ▁▂▃▄▅▆▇█"
 QUARTILES = {"q25": 0.25, "median": 0.5, "q75": 0.75}
 MAX_POOLED_CELLS = 5_000_000  # sketches with more are not added up for one line of a table
@@ -147,12 +149,21 @@ def map_words(step: Map, stages: Stages, features: int, feature: int | None = No
     steps = step.maps if isinstance(step, Chain) else (step,)
     mixes = any(not one.elementwise and not one.marks for one in steps)
     if mixes or (features > 1 and feature is None):
-        return ", then ".join(stage.kind.summary for stage in stages)
+        return ", then ".join(_in_general(step, stage) for stage in stages)
     at = feature or 0
     texts = [_step_words(one, at) for one in steps]
     if None in texts or not texts:
-        return ", then ".join(stage.kind.summary for stage in stages)
+        return ", then ".join(_in_general(step, stage) for stage in stages)
     return ", then ".join(str(text) for text in texts)
+
+
+def _in_general(step: Map, stage: Technique) -> str:
+    """What a stage does, without numbers; by how many keys, where it is by keys."""
+    if stage.grouping is None:
+        return stage.kind.summary
+    names = stage.grouping.columns
+    number = next((len(keyed.keys) for keyed in step.keyed() if keyed.keys.names == names), 0)
+    return f"{stage.kind.summary} by {number:,} keys of {', '.join(cell(name) for name in names)}"
 
 
 def _step_words(step: Map, at: int) -> str | None:
@@ -189,7 +200,20 @@ def notes(profile: Profile, name: str, said: Mapping[str, Any], feature: int | N
         found.append(f"{int(extremes.constant.sum())} of {features} features constant")
     if said.get("infinite"):
         found.append(f"{said['infinite']:,} infinite")
+    found += _of_keys(profile, name)
     return "; ".join(found)
+
+
+def _of_keys(profile: Profile, name: str) -> Iterator[str]:
+    """How many keys have few values, for each set of keys by which a column was gathered."""
+    for keyed in profile.keyed:
+        number = len(keyed.grouped.keys)
+        parts = {part for parts in keyed.parts for part in parts if part.column == name}
+        for part in sorted(parts, key=lambda part: (part.via, part.through))[:1]:
+            count = keyed.take(Count, name, part.via, part.through)
+            few = int((count.finite.reshape(-1, number).max(axis=0) < FEW).sum()) if isinstance(count, Count) else 0
+            if few:
+                yield f"{few:,} of {number:,} keys under {FEW} values"
 
 
 def records(value: Profile | Fitted) -> Iterator[dict[str, Any]]:
@@ -220,6 +244,9 @@ def records(value: Profile | Fitted) -> Iterator[dict[str, Any]]:
             record["technique"] = value.choice[name]
             record["map"] = map_words(step, value.stages[name], column.features)
             record["invertible"] = step.invertible
+            if step.keyed():
+                record["by"] = [list(keyed.keys.names) for keyed in step.keyed()]
+                record["keys"] = [len(keyed.keys) for keyed in step.keyed()]
         yield record
 
 

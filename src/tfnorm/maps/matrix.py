@@ -14,7 +14,7 @@ import numpy as np
 from tfnorm.codec import packed
 from tfnorm.maps.core import Array, Map, Namespace, Shape, high_and_low
 
-_LOSES = 16.0  # times the rounding of one number that a result's may be, if float32 is to do
+_LOSES = 8.0  # times the rounding of one number that a result's may be, if float32 is to do
 
 
 @dataclass(frozen=True)

@@ -83,6 +83,11 @@ class Technique:
             raise ChoiceError(f"{self} gathers nothing, so it is the same for every key. Leave by() out.")
         if any(kind.joint for kind in self.needs):
             raise ChoiceError(f"{self} looks at all features together, and is not solved by key. Leave by() out.")
+        if self.solve({kind: kind.nothing(1) for kind in self.needs}).marks:
+            raise ChoiceError(
+                f"{self} gives marks of what is missing, and is not solved by key. Leave the indicator to a later stage: "
+                '"standard.by(...), impute(indicator=True)".'
+            )
         if unseen not in UNSEEN:
             raise ChoiceError(f"{self}.by(): unseen must be one of {', '.join(map(repr, UNSEEN))}, got {unseen!r}.")
         if shrink is not None:

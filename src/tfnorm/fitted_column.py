@@ -1,0 +1,287 @@
+"""One column of a fit: `fitted["age"]`. Its values alone, both ways, and what is known of it.
+
+The one law: a column alone gives the numbers that it has among the others.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tfnorm.apply import Groups, apply
+from tfnorm.apply_stored import apply_stored
+from tfnorm.errors import ChoiceError, DataError, NotInvertibleError
+from tfnorm.gather import as_numbers
+from tfnorm.keras_part import keras_part
+from tfnorm.maps import Map, mark_name, sparse_flaw
+from tfnorm.profile import Column, ColumnProfile
+from tfnorm.rules import Policies
+from tfnorm.sources.columns import quoted
+from tfnorm.sources.stored import Sparse, Stored
+from tfnorm.unseen import groups_of, keys_argument
+
+if TYPE_CHECKING:
+    from tfnorm.fitted import Fitted
+
+DENSE_LIKE = "like= takes dense arrays. Go back sample by sample, or pad them."
+
+
+@dataclass(frozen=True)
+class FittedColumn:
+    """One column of a fit."""
+
+    fitted: Fitted
+    column: Column
+
+    def __repr__(self) -> str:
+        return f"{self.name}: {self.technique}, fitted on {self.fitted.profile.num_rows:,} rows"
+
+    @property
+    def name(self) -> str:
+        return self.column.name
+
+    @property
+    def map(self) -> Map:
+        return self.fitted.maps[self.name]
+
+    @property
+    def technique(self) -> str:
+        """As text, as `fit` takes it."""
+        return self.fitted.choice[self.name]
+
+    @property
+    def profile(self) -> ColumnProfile:
+        """Its statistics."""
+        return self.fitted.profile[self.name]
+
+    @property
+    def invertible(self) -> bool:
+        """Whether every value comes back."""
+        return self.map.invertible
+
+    @property
+    def lost(self) -> str:
+        """What does not come back, in words: all of it, or what lies beyond limits; empty where everything does.
+
+        >>> import tfnorm
+        >>> tfnorm.fit({"age": [1.0, 99.0]}, "clip(0, 90)")["age"].lost
+        'what lies outside 0 to 90 comes back as the nearest end'
+        """
+        return "; ".join(filter(None, [self.map.lost, self.map.limited]))
+
+    @property
+    def domain(self) -> str:
+        """Which numbers it takes, in words; empty for all. Others become missing.
+
+        >>> import tfnorm
+        >>> tfnorm.fit({"fare": [1.0, 99.0]}, "log1p")["fare"].domain
+        'values above -1'
+        """
+        return self.map.domain
+
+    @property
+    def uncertainty(self) -> dict[str, dict[str, Any]]:
+        """How far from exact the statistics may be from which its stages were solved; empty where they are exact.
+
+        By stage: `rank`, of any value as a share of all; `mean` and `std`, in the units of what the stage is given. Numbers for
+        a scalar column, else an array with one entry a feature. `fit(..., exact=True)` reads the data again for what is more
+        than 0 here, except for percentiles.
+
+        >>> import numpy as np, tfnorm
+        >>> data = {"x": np.random.default_rng(0).lognormal(size=100_000)}
+        >>> {k: {what: float(f"{bound:.1g}") for what, bound in of.items()} for k, of in
+        ...  tfnorm.fit(data, "yeo_johnson, standard")["x"].uncertainty.items()}
+        {'yeo_johnson': {'rank': 0.001}, 'standard': {'mean': 0.001, 'std': 0.002}}
+        >>> tfnorm.fit(data, "yeo_johnson, standard", exact=True)["x"].uncertainty
+        {}
+        """
+        from tfnorm.chains import uncertainty
+
+        fitted = self.fitted
+        found = uncertainty(fitted.profile, fitted.rules.sharing(self.name), fitted.stages[self.name])
+        scalar = self.column.scalar
+        return {
+            stage: {what: float(bound[0]) if scalar else bound for what, bound in of.items()}
+            for stage, of in found.items()
+        }
+
+    @property
+    def width(self) -> int:
+        """How many features the result has: more or fewer than came for some techniques."""
+        return self.map.width(self.column.features)
+
+    def transform(self, values: Any, *, keys: Any = None) -> Any:
+        """A lone array of this column to the normalized scale; a sparse or ragged one stays so.
+
+        keys: for a technique by key, the rows' keys: `{"store": [...], "weekday": [...]}`, or the array where there is one key
+            column; one key alone is that of all rows.
+        """
+        return self._run_by(values, False, keys)
+
+    def inverse(self, values: Any, *, keys: Any = None, like: Any = None) -> Any:
+        """A lone array (a model's predictions, say) back to real units.
+
+        keys: as for `transform`.
+        like: for `instance`, `contrast` and unit norms, the raw samples whose level, spread and length are to be given back.
+
+        >>> import tfnorm
+        >>> fitted = tfnorm.fit({"price": [100.0, 300.0]}, "minmax")
+        >>> fitted["price"].inverse([[0.5], [2.0]])
+        array([[200.],
+               [500.]])
+        """
+        from tfnorm.sources import arrays, forms
+
+        if like is not None and (forms.is_stored(values) or forms.is_stored(like)):
+            raise DataError(f"column {quoted([self.name])}: {DENSE_LIKE}")
+        raw = None if like is None else arrays.numbers(like, self.name)
+        if raw is not None and not self.map.restores_like:
+            raise ChoiceError(f"column {quoted([self.name])}: {self.technique} comes back without like=. Leave it out.")
+        return self._run_by(values, True, keys, raw)
+
+    def layer(self, *, inverse: bool = False, **kwargs: Any) -> Any:
+        """A Keras layer for this column alone, tensor in, tensor out; with `inverse=True` back to real units.
+
+        With `inverse=True, like=True` it is called as `layer(y, like=x)`, as in `inverse`.
+        """
+        return keras_part().Normalize(
+            {self.name: self.map},
+            bare=True,
+            inverse=inverse,
+            missing=self.fitted._missing([self.name]),
+            fingerprint=self.fitted.fingerprint,
+            **kwargs,
+        )
+
+    def columns(
+        self, batch: Mapping[str, np.ndarray], *, inverse: bool = False, groups: Groups | None = None
+    ) -> dict[str, np.ndarray]:
+        """The columns that a table gets for this one: itself, and beside it the marks of what was missing, where it has some.
+
+        The batch holds the column and, on the way back, that of its marks; `groups` tells which keys the rows have
+        (`tfnorm.unseen.groups_of`), where the technique is by key.
+        """
+        return self._columns(batch, inverse, groups if self.map.keyed() else None)
+
+    def _columns(
+        self,
+        batch: Mapping[str, np.ndarray],
+        inverse: bool,
+        groups: Groups | None = None,
+        like: np.ndarray | None = None,
+    ) -> dict[str, np.ndarray]:
+        array, mark = batch[self.name], mark_name(self.name)
+        if not self.map.marks:
+            return {self.name: self._run(array, inverse, groups, like)}
+        if inverse and mark in batch:
+            halves = [one[:, None] if one.ndim == 1 else one for one in (array, batch[mark].astype(array.dtype))]
+            array = (np.ma if np.ma.isMA(array) else np).concatenate(halves, axis=-1)
+        result = self._run(array, inverse, groups, like)
+        if inverse:
+            return {self.name: result.reshape(batch[self.name].shape) if self.column.scalar else result}
+        width = result.shape[-1] // 2
+        shape = array.shape if self.column.scalar else result[..., :width].shape
+        return {self.name: result[..., :width].reshape(shape), mark: result[..., width:].reshape(shape)}
+
+    def _run_by(self, values: Any, inverse: bool, keys: Any, like: np.ndarray | None = None) -> Any:
+        """In the form in which the values came."""
+        from tfnorm.sources import forms
+
+        array = forms.read(values, None if self.profile.profile.bare else self.name)
+        given = keys_argument(self.map, keys, self.name)
+        groups = groups_of({self.name: self.map}, given, len(np.atleast_1d(array))) if given else None
+        return forms.like(values, self._run(array, inverse, groups, like))
+
+    def _run(self, array: Any, inverse: bool, groups: Groups | None = None, like: np.ndarray | None = None) -> Any:
+        if inverse and self.map.lost and like is None:
+            raise NotInvertibleError(f"column {quoted([self.name])}: {self.technique}: {self.map.lost}.")
+        if isinstance(array, Stored):
+            if like is not None:
+                raise DataError(f"column {quoted([self.name])}: {DENSE_LIKE}")
+            return self._run_stored(array, inverse)
+        masked = isinstance(array, np.ma.MaskedArray)
+        array = as_numbers(array, self.column)
+        if array.dtype.kind not in "biuf":
+            raise DataError(f"column {quoted([self.name])}: expected numbers, got {array.dtype}. Cast it.")
+        wide, last = self.column.features, (self.column.shape or (None,))[-1]
+        expected = self.map.width(wide) if inverse else wide
+        allowed = {expected, wide if self.map.marks else expected}  # values may come back without their marks
+        if self.column.scalar:
+            wrong = expected > 1 and array.ndim > 1 and array.shape[-1] not in allowed
+        else:
+            wrong = last == wide and array.ndim > 1 and array.shape[-1] not in allowed
+        if wrong or (wide > 1 and array.ndim < 2):
+            raise DataError(
+                f"column {quoted([self.name])}: expected {expected} features on the last axis, got shape {array.shape}."
+            )
+        if self.profile.profile.bare and self.column.shape and array.ndim != len(self.column.shape) + 1:
+            raise DataError(
+                f"expected an array of {len(self.column.shape) + 1} axes with samples first, got shape {array.shape}."
+            )
+        if like is not None:
+            y, x = (np.asarray(np.ma.filled(one.astype(np.float64), np.nan)) for one in (array, like))
+            return np.asarray(self.map.inverse_like(y, x, np))
+        if groups is not None and array.ndim and any(len(codes) != len(array) for codes in groups.values()):
+            raise DataError(f"column {quoted([self.name])}: has {len(array)} rows, and its keys have another number.")
+        if not inverse:
+            self._enforce(array)
+            for keyed in self.map.keyed():
+                if groups is not None:
+                    self._count("unseen", int((groups[keyed.keys.names] == len(keyed.keys)).sum()))
+        result = apply(self.map, array, groups=groups, inverse=inverse)
+        if inverse and self.column.scalar and self.map.marks and (array.ndim == 1 or array.shape[-1] != 1):
+            result = result[..., 0]  # the numbers without the axis that their marks were on
+        return result if masked or not isinstance(result, np.ma.MaskedArray) else result.filled(np.nan)
+
+    def _run_stored(self, rows: Stored, inverse: bool) -> Stored:
+        """Sparse or ragged rows: what is stored is mapped, what is not stays so."""
+        where = f"column {quoted([self.name])}"
+        values = as_numbers(rows.values, self.column)
+        if values.dtype.kind not in "biuf":
+            raise DataError(f"{where}: expected numbers, got {values.dtype}. Cast it.")
+        if self.map.keyed():
+            raise DataError(
+                f"{where}: {self.technique}: sparse and ragged rows have no numbers by key. Make them dense."
+            )
+        shape = rows.shape if isinstance(rows, Sparse) else values.shape
+        if self.column.features > 1 and (len(shape) < 2 or shape[-1] != self.column.features):
+            raise DataError(
+                f"{where}: expected {self.column.features} features on the last axis, got shape {rows.shape}."
+            )
+        if isinstance(rows, Sparse) and (why := sparse_flaw(self.map, self.column.absent, inverse=inverse)):
+            raise DataError(
+                f"{where}: {self.technique}: {why}. Pass dense rows (x.toarray()), or choose what keeps zeros: maxabs, "
+                'standard(center=False), signed_log; or leave out what is not stored: fit(..., sparse="missing").'
+            )
+        if not inverse:
+            self._enforce(values)
+        try:
+            return apply_stored(self.map, rows.with_values(values), inverse=inverse)
+        except DataError as error:
+            raise DataError(f"{where}: {self.technique}: {error}") from None
+
+    def _enforce(self, array: np.ndarray) -> None:
+        """Count what policies fire on; refuse what they refuse."""
+        policies = self.fitted.rules.of(self.name)
+        if policies == Policies():
+            return
+        counts = policies.counts(array, self.fitted.rules.extremes(self.fitted.profile, self.name))
+        if policies.missing == "error" and "missing" in counts:
+            gaps = np.isnan(np.ma.filled(array.astype(np.float64), np.nan))
+            row = int(np.flatnonzero(gaps.reshape(len(array), -1).any(axis=1))[0])
+            raise DataError(
+                f"column {quoted([self.name])}: {counts['missing']} values are missing, the first in row {row}. "
+                "Mend them, or fit with another policy (missing=0)."
+            )
+        for policy, count in counts.items():
+            self._count(policy, count)
+            said = (quoted([self.name]), policy, count, policies.done(policy))
+            logging.getLogger("tfnorm.policies").info("column %s: %s in %d values: %s", *said)
+
+    def _count(self, policy: str, count: int) -> None:
+        if count:
+            self.fitted.fired[self.name, policy] += count

@@ -1,0 +1,116 @@
+"""Maps as a layer holds them: decoded, whole, and those that differ in their numbers only side by side.
+
+The one law: what is put side by side maps each column as it was mapped alone.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from tfnorm import codec, maps
+from tfnorm.errors import ArtefactError
+
+
+def decoded(columns: Any) -> dict[str, maps.Map]:
+    steps: dict[str, maps.Map] = {}
+    for pair in columns.items() if isinstance(columns, Mapping) else columns or ():
+        named = isinstance(pair, tuple | list) and len(pair) == 2 and isinstance(pair[0], str)
+        if not named or pair[0] in steps:
+            raise ArtefactError(f"columns: expected pairs of a name, there once, and a map, got {str(pair)[:80]}")
+        name, step = pair
+        if not isinstance(step, maps.Map):
+            step = codec.decode(maps.Map, step, f"$.columns[{len(steps)}]")
+        steps[name] = _whole(name, step)
+    return steps
+
+
+def _whole(name: str, step: maps.Map) -> maps.Map:
+    """The map with float64 arrays of one entry a feature each."""
+    arrays = {field: np.atleast_1d(np.asarray(value, np.float64)) for field, value in step.arrays().items()}
+    if not shares(step):
+        step = step.with_arrays(arrays)
+        if flaw := step.flaw(step.features()):
+            raise ArtefactError(f"column {quoted(name)}: {flaw}")
+        return step
+    features = max(map(len, arrays.values()), default=1)
+    for field, value in arrays.items():
+        if not value.size or len(value) not in (1, features):
+            raise ArtefactError(f"column {quoted(name)}: {field} has shape {value.shape}, expected ({features},)")
+    return step.with_arrays({k: v if len(v) == features else np.repeat(v, features, 0) for k, v in arrays.items()})
+
+
+def shares(step: maps.Map) -> bool:
+    """Whether its numbers may lie beside those of other columns: each is of one feature, the same all the way."""
+    *before, last = step.maps if isinstance(step, maps.Chain) and step.maps else (step,)
+    return all(one.elementwise for one in before) and (last.elementwise or last.marks or not step.arrays())
+
+
+def alike(steps: dict[str, maps.Map]) -> Iterator[dict[str, maps.Map]]:
+    """Columns that can share arrays, together: of one class and settings, float32 holding all numbers or none."""
+    groups: dict[Any, dict[str, maps.Map]] = {}
+    for name, step in steps.items():
+        if not shares(step):
+            groups[name] = {name: step}
+            continue
+        trailing = tuple((field, value.shape[1:]) for field, value in step.arrays().items())
+        groups.setdefault((type(step), step.settings(), trailing), {})[name] = step
+    for group in groups.values():
+        all_fit = side_by_side(group.values()).fits("float32")
+        narrow = {name: step for name, step in group.items() if all_fit or step.fits("float32")}
+        wide = {name: step for name, step in group.items() if name not in narrow}
+        yield from filter(None, (narrow, wide))
+
+
+def side_by_side(steps: Iterable[maps.Map]) -> maps.Map:
+    """The maps as one, over all their features."""
+    steps = list(steps)
+    arrays = [step.arrays() for step in steps]
+    return steps[0].with_arrays({field: np.concatenate([one[field] for one in arrays]) for field in arrays[0]})
+
+
+def rounding_is_harmless(step: maps.Map) -> bool:
+    """Whether raw data may arrive rounded to float32: where the results lie, does it move them by less than 1e-6?"""
+    if step.lost:
+        return True
+    if step.keyed():
+        return _rounding_is_harmless_for_keys(step)
+    steps = step.maps if isinstance(step, maps.Chain) else (step,)
+    side = math.prod(one.size for one in steps if isinstance(one, maps.Patches | maps.JoinPatches))
+    shape = step.shape((4, side, side, step.features()) if step.sample_axes > 1 else (4, step.features()))
+    y = np.reshape([-1.0, 0.0, 0.5, 1.0], (4, *[1] * (len(shape) - 1))) + np.zeros([length or 1 for length in shape])
+    with np.errstate(all="ignore"):
+        x = step.inverse(y, np)
+        exact, rounded = (maps.run(step, value, np) for value in (x, x.astype("float32").astype("float64")))
+        moved = np.abs(rounded - exact) / (1 + np.abs(exact))
+    return bool(np.all((moved <= 1e-6) | np.isnan(exact)))
+
+
+def _rounding_is_harmless_for_keys(step: maps.Map) -> bool:
+    """The same for every key: each a row of its own."""
+    sizes = {one.keys.names: len(one.keys) for one in step.keyed()}
+    rows = max(sizes.values()) + 1
+    groups = {names: np.minimum(np.arange(rows), size) for names, size in sizes.items()}
+    bound = step.bound(groups, 2, np)
+    for value in (-1.0, 0.0, 0.5, 1.0):
+        with np.errstate(all="ignore"):
+            x = bound.inverse(np.full((rows, step.features()), value), np)
+            exact, rounded = (maps.run(bound, one, np) for one in (x, x.astype("float32").astype("float64")))
+            moved = np.abs(rounded - exact) / (1 + np.abs(exact))
+        if not np.all((moved <= 1e-6) | np.isnan(exact)):
+            return False
+    return True
+
+
+def quoted(name: str) -> str:
+    return json.dumps(name, ensure_ascii=False)
+
+
+def listed(names: Iterable[str], most: int = 10) -> str:
+    names = list(names)
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return (", ".join(map(quoted, names[:most])) or "nothing") + more
