@@ -31,6 +31,8 @@ def tables_for(rows: np.ndarray, most: float) -> Tables:
     whole = (sample == np.rint(sample)).all(axis=1) & (high / 2 - low / 2 < counting.TABLE // 4)
     kind[whole] = counting.WHOLE_TABLE
     origin[whole] = np.rint(low[whole] - (counting.TABLE - (high[whole] - low[whole])) / 2)
+    constant = ~whole & (low == high)  # one row, which holds nothing else
+    kind[constant], origin[constant] = counting.WHOLE_TABLE, low[constant]
     keys = np.sort(keys_of(sample.reshape(-1)).reshape(features, SAMPLE), axis=1)
     target = max(0.2, 0.85 - 2.8 / np.sqrt(most)) * most / len(rows)  # room for chance: of 300 expected, 350 may come
     shift, base = np.zeros(features, np.int64), np.zeros(features, np.int64)
