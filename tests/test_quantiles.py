@@ -132,14 +132,14 @@ def elsewhere(rows: np.ndarray, choose: Callable[[np.ndarray], Tables]) -> Table
 
 @pytest.mark.parametrize("way", [none, wider, narrower, elsewhere])
 def test_the_sketch_does_not_depend_on_the_table(way: Callable[..., Tables], monkeypatch: pytest.MonkeyPatch) -> None:
-    choose = quantiles._tables
+    choose = quantiles.tables_for
     for shape, values in SHAPES.items():
         if way in (wider, narrower) and values.dtype != np.float64:
             continue  # those of float32 keep clear of its denormal numbers by where they begin
         block = values[: quantiles.BLOCK_ROWS : 4, None]
         tallied = Quantiles.of(block)
         with monkeypatch.context() as patch:
-            patch.setattr(quantiles, "_tables", lambda rows: way(rows, choose))
+            patch.setattr(quantiles, "tables_for", lambda rows, most: way(rows, lambda some: choose(some, most)))
             assert same(Quantiles.of(block), tallied), shape
         assert same(Quantiles.of(block[::-1]), tallied), shape  # nor on the order of the rows
 
@@ -162,11 +162,31 @@ def test_a_sample_of_whole_numbers_does_not_hide_the_rest() -> None:
         assert rank_error(np.sort(values), curve.quantile(q), q) <= 0.002
 
 
+@pytest.mark.parametrize("width", [1, 16, 40])
+@pytest.mark.parametrize("whole", [False, True])
+def test_zeros_and_what_is_not_finite_stand_beside_the_tables(width: int, whole: bool) -> None:
+    random = np.random.default_rng(9)
+    values = random.normal(size=(50_000, width)) * 40
+    values = (np.rint(values) + 1000 if whole else values).astype(np.float32)
+    kind = random.integers(0, 10, values.shape)  # more than any table counts before it begins again
+    values = np.select([kind < 5, kind == 5, kind == 6, kind == 7], [0, np.nan, np.inf, -np.inf], values)
+    found = Quantiles.of(values)
+    for j in (0, width - 1):
+        finite = np.sort(values[np.isfinite(values[:, j]), j])
+        one = found.take(j, j + 1)
+        assert one.total[0] == len(finite)
+        zero = one.counts[(one.keys == 1 << 63) & (one.levels == 0)]
+        assert zero.tolist() == [(finite == 0).sum()]
+        assert same(one, Quantiles.of(values[:, j : j + 1]))
+        for q in (0.1, 0.3, 0.7, 0.9):
+            assert rank_error(finite, one.curve().quantile(q), q) <= 0.002
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("features", [2, 7, 70])
+@pytest.mark.parametrize("features", [2, 7, 45, 70])
 def test_columns_side_by_side(dtype: type, features: int) -> None:
     names = [name for name in SHAPES if f"{name}, float32" in SHAPES]
-    columns = [SHAPES[names[j % len(names)]][:: 10 if features == 70 else 1] for j in range(features)]
+    columns = [SHAPES[names[j % len(names)]][:: 10 if features > 7 else 1] for j in range(features)]
     together = np.stack(columns, axis=1).astype(dtype)
     found = Quantiles.of(together)
     alone = [Quantiles.of(together[:, j : j + 1]) for j in range(features)]

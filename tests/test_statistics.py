@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Iterator
 from fractions import Fraction
@@ -203,6 +204,30 @@ def test_what_is_not_finite_is_counted_and_never_summed(where: int, what: float)
     assert (count.rows == 1000).all()
 
 
+@pytest.mark.parametrize("share", [0.001, 0.3, 0.97])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_blocks_of_which_much_is_not_finite(dtype: type, share: float) -> None:
+    random = np.random.default_rng(3)
+    values = random.normal(1000, [0.5, 2, 900, 1e-3, 30], (60_001, 5)).astype(dtype)
+    kinds = np.array([np.nan, np.inf, -np.inf, 0.0], dtype)
+    values = np.where(random.random(values.shape) < share, kinds[random.integers(0, 4, values.shape)], values)
+    values[:, 2] = np.nan  # a column without a value beside others
+    values[40_000, 1] = 3e38  # far beyond what a few rows show
+    moments, count, extremes = Moments.of(values), Count.of(values), Extremes.of(values)
+    for j in (0, 1, 3, 4):
+        column = values[:, j]
+        finite = column[np.isfinite(column)]
+        mean, std = exact(finite)
+        assert digits(moments.mean[j], mean) >= 14
+        assert digits(moments.std[j], std) >= 13
+        assert (extremes.minimum[j], extremes.maximum[j]) == (finite.min(), finite.max())
+        assert moments.weight[j] == count.finite[j] == len(finite)
+        assert count.zero[j] == (finite == 0).sum()
+        told = count.nan[j], count.positive_infinite[j], count.negative_infinite[j]
+        assert told == (np.isnan(column).sum(), (column == np.inf).sum(), (column == -np.inf).sum())
+    assert (moments.weight[2], count.nan[2]) == (0, len(values))
+
+
 def test_masked_is_null_and_not_nan() -> None:
     data = np.array([[1.0, np.nan], [np.nan, 5.0], [3.0, 7.0], [99.0, np.inf]])
     mask = [[False, False], [False, False], [False, True], [True, False]]
@@ -262,6 +287,22 @@ def test_integers_beyond_float64_side_by_side_and_added() -> None:
     apart = Moments.of(values[:1]) + Moments.of(values[1:])
     np.testing.assert_allclose(apart.std, Moments.of(values).std, rtol=1e-15)
     assert (Extremes.of(values[:1]) + Extremes.of(values[1:])).range.tolist() == [4.0, 2.0**63]
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.int64, np.uint32])
+def test_whole_numbers_are_the_same_whether_float32_holds_them(dtype: type) -> None:
+    few = np.random.default_rng(4).integers(0, 1 << 24, (70_000, 3)).astype(dtype)
+    assert prepare(few).flat.dtype == np.float32
+    more = np.append(few, [[(1 << 24) + 1] * 3], axis=0).astype(dtype)
+    assert prepare(more).flat.dtype == np.float64
+    last = more[-1:]
+    for kind in (Count, Extremes):
+        together, added = kind.of(more), kind.of(few) + kind.of(last)
+        assert all(np.array_equal(getattr(together, f.name), getattr(added, f.name)) for f in dataclasses.fields(kind))
+    mean, std = exact(more[:, 0])
+    for moments in (Moments.of(more), Moments.of(few) + Moments.of(last)):
+        assert digits(moments.mean[0], mean) >= 15
+        assert digits(moments.std[0], std) >= 14
 
 
 @pytest.mark.parametrize(

@@ -204,7 +204,7 @@ class _Groups:
 
         starts, order = self.partition.by_group
         width = self.block.features * len(self.partition.keys)
-        sums, counts = np.zeros((9, width)), np.zeros((5, width), np.int64)
+        sums, counts = np.zeros((10, width)), np.zeros((5, width), np.int64)
         block = self.block
         groups.measure_groups(block.flat, block.features, block.weight, order, starts, block.whole, sums, counts)
         return sums, counts

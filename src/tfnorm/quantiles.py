@@ -11,15 +11,15 @@ A single value is a cell of its own when it is heavy, and in blocks of up to EXA
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
 
 from tfnorm.codec import packed
-from tfnorm.statistics import Block, Statistic
+from tfnorm.statistics import Block, Statistic, prepare
+from tfnorm.tallying import count, keys_of, tables_for
 
 BLOCK_ROWS = 1 << 18
 RESOLUTION = 800.0  # a block's cell of several values holds at most this part of it
@@ -27,11 +27,12 @@ EXACT = 4096  # up to as many values in a block, each is kept
 MAX_CELLS = 8192
 FINAL_RESOLUTION = 1400.0  # with a block's 1/800 this makes less than 0.002 in rank
 GROUP = 64  # features tallied together: their tables together stay in cache
-SAMPLE = 1024
-PIECE_VALUES = 1 << 17
 _LARGEST = np.uint64((1 << 63) | 0x7FEFFFFFFFFFFFFF)  # keys of the largest finite number and of its negative
 _SMALLEST = ~_LARGEST
+_ZERO = np.uint64(1 << 63)
 SORTED_BELOW = 1 << 14  # rows; fewer are sorted sooner than tallied
+Arrays = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+"""The fields of a sketch."""
 
 
 @dataclass(frozen=True)
@@ -49,20 +50,23 @@ class Quantiles(Statistic):
 
     @classmethod
     def of_block(cls, block: Block) -> Quantiles:
-        flat = block.flat
+        whole = block
         if block.integers is not None:
-            flat = np.ma.filled(block.integers.astype(np.float64), np.nan).reshape(-1)
-        rows = flat.reshape(-1, block.features)
+            values = np.ma.filled(block.integers.astype(np.float64), np.nan)
+            block = prepare(values, block.weight if len(block.weight) else None)
+        rows = block.flat.reshape(-1, block.features)
         total = cls.nothing(block.features)
         for start in range(0, len(rows), BLOCK_ROWS):
             part, weight = rows[start : start + BLOCK_ROWS], block.weight[start : start + BLOCK_ROWS]
             if len(weight) or len(part) < SORTED_BELOW:
                 weights = weight if len(weight) else None
-                sketch = _settled(cls.join([_values(part[:, j], weights) for j in range(block.features)]))
+                sketch = cls.join([_values(part[:, j], weights) for j in range(block.features)])
+                sketch = sketch._settled(_most(sketch.total))
             elif block.features <= GROUP:
-                sketch = _tallied(part, partial(_fetch, block, start))
+                sketch = _tallied(block, start, measure=block is whole)
             else:
-                sketch = cls.join([_tallied(part[:, j : j + GROUP]) for j in range(0, block.features, GROUP)])
+                groups = (prepare(part[:, j : j + GROUP]) for j in range(0, block.features, GROUP))
+                sketch = cls.join([_tallied(group, 0, measure=False) for group in groups])
             total = total + sketch
         return total
 
@@ -83,12 +87,12 @@ class Quantiles(Statistic):
         counts = np.ones(len(order)) if weight is None else weight[order]
         total = np.add.reduceat(counts, first) if len(first) else np.empty(0)
         ends = np.cumsum(np.bincount(feature[first], minlength=len(number)))
-        return _settled(cls(ends, _keys(values[first]), np.zeros(len(first), np.uint8), total))
+        return cls.of_values(ends, values[first], total)
 
     @classmethod
     def repeated(cls, value: np.ndarray, number: np.ndarray, weight: np.ndarray) -> Quantiles:  # noqa: ARG003
         there = (weight > 0) & np.isfinite(value)
-        keys = _keys(value[there].astype(np.float64) + 0.0)
+        keys = keys_of(value[there].astype(np.float64) + 0.0)
         return cls(np.cumsum(there), keys, np.zeros(len(keys), np.uint8), weight[there].astype(np.float64))
 
     @property
@@ -107,17 +111,28 @@ class Quantiles(Statistic):
 
         if not len(self.keys) or not len(other.keys):
             return self if not len(other.keys) else other
-        room = len(self.keys) + len(other.keys)
-        keys, levels, counts = np.empty(room, np.uint64), np.empty(room, np.uint8), np.empty(room)
-        ends = np.empty(self.features, np.int64)
-        used = cells.add(
-            (self.ends, self.keys, self.levels, self.counts),
-            (other.ends, other.keys, other.levels, other.counts),
-            max_cells,
-            RESOLUTION,
-            (ends, keys, levels, counts),
-        )
-        return Quantiles(ends, keys[:used].copy(), levels[:used].copy(), counts[:used].copy())
+        out = _room(self.features, len(self.keys) + len(other.keys))
+        total = _filled(out, cells.merge(self._arrays(), other._arrays(), out))
+        parts = 2 * RESOLUTION
+        while ((many := np.diff(total.ends, prepend=0)) > max_cells).any():  # finer cells first
+            most = np.where(many > max_cells, total.total / parts, -1.0)
+            if (most >= total._of_each(np.minimum, total.counts)).any():  # below, every cell would stay as it is
+                total = total._settled(most)
+            parts /= 2
+        return total
+
+    def _arrays(self) -> Arrays:
+        return self.ends, self.keys, self.levels, self.counts
+
+    def _settled(self, most: np.ndarray, tables: tuple[Any, ...] | None = None) -> Quantiles:
+        """The widest cells with at most `most` (features,) each, of these and of the rows of tables; where that is negative
+        (and the tables are empty), these."""
+        from tfnorm.kernels import cells
+
+        none, empty = np.zeros(self.features + 1, np.int64), np.empty((self.features, 0), np.uint8)
+        tables = tables or (empty, empty.view(np.uint64), none, none[:0], 0, none, none)
+        out = _room(self.features, len(self.keys) + tables[0].size)
+        return _filled(out, cells.settle(self._arrays(), most, tables, out))
 
     def scaled(self, factor: float | np.ndarray) -> Quantiles:
         return Quantiles(self.ends, self.keys, self.levels, self.counts * self._each(factor))
@@ -131,6 +146,15 @@ class Quantiles(Statistic):
     def _each(self, values: float | np.ndarray) -> np.ndarray:
         """A feature's value for every cell of it."""
         return np.repeat(np.broadcast_to(values, self.features), np.diff(self.ends, prepend=0))
+
+    def _of_each(self, reduce: np.ufunc, values: np.ndarray) -> np.ndarray:
+        """The cells' values reduced to one a feature, 0 where it has no cell."""
+        sizes = np.diff(self.ends, prepend=0)
+        found = np.zeros(self.features, values.dtype)
+        held = np.flatnonzero(sizes)
+        if len(held):
+            found[held] = reduce.reduceat(values, (self.ends - sizes)[held])
+        return found
 
     def take(self, start: int, stop: int) -> Quantiles:
         begin = int(self.ends[start - 1]) if start else 0
@@ -147,7 +171,8 @@ class Quantiles(Statistic):
     def of_values(cls, ends: np.ndarray, values: np.ndarray, counts: np.ndarray) -> Quantiles:
         """From the different values of each feature, rising, and how many (or what weight) each has, (features,) `ends` telling
         where a feature's values end."""
-        return _settled(cls(ends, _keys(values), np.zeros(len(values), np.uint8), counts))
+        sketch = cls(ends, keys_of(values), np.zeros(len(values), np.uint8), counts)
+        return sketch._settled(_most(sketch.total))
 
     @classmethod
     def join(cls, parts: Sequence[Quantiles]) -> Quantiles:
@@ -164,20 +189,13 @@ class Quantiles(Statistic):
 
         Up to `exact` different values of a feature stay as they are.
         """
-        copy = Quantiles(self.ends.copy(), self.keys.copy(), self.levels.copy(), self.counts.copy())
-        return copy._coarsen(resolution, keep=-1, exact=exact)
-
-    def _coarsen(self, resolution: float, keep: int, exact: int = EXACT) -> Quantiles:
-        """`coarsened`, on these very arrays; with `keep` from 0 on, it is up to as many values in all that stay."""
-        from tfnorm.kernels import cells
-
-        used = cells.coarsen_all(self.ends, self.keys, self.levels, self.counts, resolution, keep, exact)
-        return Quantiles(self.ends, self.keys[:used].copy(), self.levels[:used].copy(), self.counts[:used].copy())
+        many, wide = np.diff(self.ends, prepend=0), self._of_each(np.maximum, self.levels) > 0
+        return self._settled(np.where(wide | (many > exact), self.total / resolution, -1.0))
 
     @property
     def total(self) -> np.ndarray:
         """How many values (or what weight) each feature has, (features,)."""
-        return np.array([self.counts[self._slice(j)].sum() for j in range(self.features)])
+        return self._of_each(np.add, self.counts)
 
     def at(self, q: float, extremes: Any = None) -> np.ndarray:
         """The q-quantile of every feature, (features,); NaN where there is no value.
@@ -352,10 +370,6 @@ def _between(a: np.ndarray, b: np.ndarray, part: np.ndarray) -> np.ndarray:
         return np.where(np.isfinite(step), a + step, a * (1.0 - part) + b * part)
 
 
-def _fetch(block: Block, start: int, row: int) -> None:
-    block.measure_up_to(start + row)
-
-
 def _values(column: np.ndarray, weight: np.ndarray | None = None, zeros: float = 0.0) -> Quantiles:
     """One feature's finite values, each a cell of its own, counted once or `weight` (n,) times, and so many zeros."""
     if not len(column) and not zeros:
@@ -375,117 +389,86 @@ def _values(column: np.ndarray, weight: np.ndarray | None = None, zeros: float =
         at = np.searchsorted(values, 0.0)
         values, total = np.insert(values, at, 0.0), np.insert(total, at, zeros)
     size = len(values)
-    return Quantiles(np.array([size]), _keys(values), np.zeros(size, np.uint8), total.astype(np.float64))
+    return Quantiles(np.array([size]), keys_of(values), np.zeros(size, np.uint8), total.astype(np.float64))
 
 
-def _settled(sketch: Quantiles) -> Quantiles:
-    """A block's own sketch: the widest cells with at most 1/RESOLUTION of it, or every value where there are few."""
-    return sketch._coarsen(RESOLUTION, keep=EXACT)
+def _most(total: np.ndarray) -> np.ndarray:
+    """How many values of a block's `total` (features,) a cell may hold; below 0 where every value is kept."""
+    return np.where(total <= EXACT, -1.0, total / RESOLUTION)
 
 
-def _tallied(rows: np.ndarray, fetch: Callable[[int], None] | None = None) -> Quantiles:
-    """The sketch of a block's columns by counting them into tables.
-
-    `fetch(row)` is called before the rows up to there are read: whoever else reads them brings them into cache.
-    """
+def _tallied(block: Block, start: int, *, measure: bool) -> Quantiles:
+    """The sketch of BLOCK_ROWS rows from `start` on, by counting them into tables; `measure` what else is asked on the way."""
     from tfnorm.kernels import tables as counting
 
-    features = rows.shape[1]
-    flat = np.ascontiguousarray(rows).reshape(-1)
-    bits = flat.view(np.uint32 if flat.dtype == np.float32 else np.uint64)
-    kind, shift, base, origin = _tables(rows)
-    tables = np.zeros((features, counting.TABLE), np.uint32)
-    spill = np.empty((features, counting.SPILL), np.int64)
-    kept, zeros = np.zeros(features, np.int64), np.zeros(features, np.int64)
-    step = max(1, PIECE_VALUES // features) * features
-    found = np.empty(step + 3 & ~3, np.uint16)
-    work = found, found.view(np.uint64), np.empty(step, np.int64)
-    lanes = _lanes(flat.dtype, features, kind, shift, base, origin)
-    for at in range(0, len(flat), step):
-        if fetch is not None:
-            fetch(min(at + step, len(flat)) // features)
-        piece = slice(at, at + step)
-        counting.tally(flat[piece], bits[piece], features, lanes, tables, at, spill, kept, zeros, *work)
-    largest = tables.max(axis=1)
-    total = tables.sum(axis=1, dtype=np.int64) + kept + zeros
-    most = np.where(total <= EXACT, 0.0, np.floor(total / RESOLUTION))
+    features = block.features
+    rows = block.flat.reshape(-1, features)[start : start + BLOCK_ROWS]
+    tables = tables_for(rows, max(1.0, len(rows) / RESOLUTION))
+    kind, shift, base, origin = tables
+    counts, over, outside, known = count(block, start, BLOCK_ROWS, tables, measure=measure)
+    flat = rows.reshape(-1)
+    kept, zeros, not_finite = known
+    most = _most(len(rows) - not_finite)
+    passed = [np.unique(several_times, return_counts=True) for several_times in over]  # (rows, how often) of each table
+    largest = counts[:, : counting.TABLE].max(axis=1).astype(np.int64)
+    for j, (row, times) in enumerate(passed):
+        largest[j] = max(largest[j], (counts[j, row] + 256 * times).max(initial=0))
     few = np.where(kind == counting.FLOAT_TABLE, max(counting.SPILL, len(rows) // 4), counting.SPILL)
-    by_value = (kind == counting.NO_TABLE) | (kept > few)
-    too_heavy = (kind == counting.FLOAT_TABLE) & ((kept > counting.SPILL) | (largest > most))
-    singles = []  # what the tables do not tell
-    for j in range(features):
-        if by_value[j]:
-            singles.append(_values(rows[:, j]))
-            continue
-        others, counts = flat[spill[j, : kept[j]]].astype(np.float64), None
-        if too_heavy[j]:
-            column = np.ascontiguousarray(rows[:, j], np.float64)
-            others = np.empty(len(column))
-            table = tables[j], shift[j], base[j], most[j]
-            others = others[: counting.heavy_values(column, column.view(np.int64), *table, others)]
-        elif kind[j] == counting.WHOLE_TABLE:
-            filled = np.flatnonzero(tables[j])
-            others, counts = np.append(others, origin[j] + filled), np.append(np.ones(len(others)), tables[j, filled])
-        singles.append(_values(others, counts, zeros[j]))
-    kind[by_value] = counting.NO_TABLE
-    most_cells = features * counting.TABLE
-    room = (
-        np.empty(features, np.int64),
-        np.empty(most_cells, np.uint64),
-        np.empty(most_cells, np.uint8),
-        np.empty(most_cells),
-    )
-    used = counting.cells_of_tables(tables, kind, shift, base, most, *room)
-    ends, *counted = room
-    return _settled(
-        Quantiles(ends, *(part[:used] for part in counted)).union(Quantiles.join(singles), len(flat) + most_cells)
-    )
+    by_value = (kind == counting.NO_TABLE) | (kept > few) | (most < 0)
+    too_heavy = (kind == counting.FLOAT_TABLE) & ((kept > counting.SPILL) | (largest > most)) & ~by_value
+    singles = _outside(flat, outside, np.where(by_value | too_heavy, 0, kept), zeros)  # what the tables do not tell
+    special = by_value | too_heavy | (kind == counting.WHOLE_TABLE)
+    if special.any():
+        several = [singles.take(j, j + 1) for j in range(features)]
+        for j in np.flatnonzero(special).tolist():
+            table, (row, times) = counts[j, : counting.TABLE], passed[j]
+            if too_heavy[j]:
+                held = table.astype(np.int64)
+                held[row] += 256 * times
+                column = np.ascontiguousarray(rows[:, j], np.float64)
+                bits, values = column.view(np.int64), np.empty(len(column))
+                found = counting.heavy_values(column, bits, held, shift[j], base[j], most[j], values)
+                several[j] = _values(values[:found], zeros=zeros[j])
+                told = held > most[j]  # the rest of the table stays
+                table[told], over[j] = 0, over[j][~told[over[j]]]
+                continue
+            if by_value[j]:
+                several[j] = _values(rows[:, j])
+            else:
+                there = table != 0
+                there[row] = True
+                filled = np.flatnonzero(there)
+                held = table[filled].astype(np.float64)
+                held[np.searchsorted(filled, row)] += 256 * times
+                values = np.append(flat[outside[j, : kept[j]]], origin[j] + filled)
+                several[j] = _values(values, np.append(np.ones(kept[j]), held), zeros[j])
+            table[:], over[j] = 0, over[j][:0]
+        singles = Quantiles.join(several)
+    over_at = np.cumsum([0, *map(len, over)])
+    tables_left = counts, counts.view(np.uint64), over_at, np.concatenate(over), counting.WIDTH, shift, base
+    return singles._settled(most, tables_left)
 
 
-def _lanes(
-    dtype: np.dtype, features: int, kind: np.ndarray, shift: np.ndarray, base: np.ndarray, origin: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """What the kernel has to know of every lane: features side by side, short rows several times."""
-    from tfnorm.kernels import tables as counting
-
-    lanes = 4 * max(1, counting.LANES // 4 // features) * features
-    if dtype == np.float32:
-        shift = np.maximum(shift - 29, 0)
-        base = (base - (counting.SINGLE_BIAS >> shift)).astype(np.uint32)
-    word = np.uint32 if dtype == np.float32 else np.uint64
-    whole = kind == counting.WHOLE_TABLE
-    return (
-        np.resize(shift.astype(word), lanes),
-        np.resize(base.astype(word), lanes),
-        np.resize(whole, lanes if whole.any() else 0),
-        np.resize(origin, lanes),
-    )
+def _outside(flat: np.ndarray, places: np.ndarray, kept: np.ndarray, zeros: np.ndarray) -> Quantiles:
+    """The values (features, n) at those places, as many of a feature as are kept, and so many zeros; each a cell of its own."""
+    most = int(kept.max())
+    keys = np.full((len(kept), most + 1), ~np.uint64(0))
+    held = np.arange(most) < kept[:, None]
+    keys[:, :most][held] = keys_of(flat[places[:, :most][held]].astype(np.float64))
+    keys[zeros > 0, most] = _ZERO
+    keys.sort(axis=1)
+    keys, feature = keys[keys != ~np.uint64(0)], np.repeat(np.arange(len(kept)), kept + (zeros > 0))
+    counts = np.where(keys == _ZERO, zeros[feature], 1).astype(np.float64)
+    return Quantiles(np.cumsum(kept + (zeros > 0)), keys, np.zeros(len(keys), np.uint8), counts)
 
 
-def _keys(values: np.ndarray) -> np.ndarray:
-    """Float64 values as integers in the same order."""
-    bits = values.view(np.int64)
-    return bits.view(np.uint64) ^ ((bits >> 63).view(np.uint64) | np.uint64(1 << 63))
+def _room(features: int, cells: int) -> Arrays:
+    return np.empty(features, np.int64), np.empty(cells, np.uint64), np.empty(cells, np.uint8), np.empty(cells)
 
 
-def _tables(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Which table suits each column, by a sample of the block: (kind, shift, base, origin)."""
-    from tfnorm.kernels import tables as counting
-
-    features = rows.shape[1]
-    sample = np.ascontiguousarray(rows[:: len(rows) // SAMPLE][:SAMPLE].T, np.float64)
-    kind, origin = np.full(features, counting.FLOAT_TABLE), np.zeros(features)
-    useful = np.isfinite(sample) & (sample != 0)
-    for j in np.flatnonzero(~useful.all(axis=1)):  # NaN, infinity and zero are not looked up: the others stand for them
-        sample[j] = np.resize(sample[j][useful[j]], SAMPLE) if useful[j].any() else 1.0
-    low, high = sample.min(axis=1), sample.max(axis=1)
-    whole = (sample == np.rint(sample)).all(axis=1) & (high / 2 - low / 2 < counting.TABLE // 4)
-    kind[whole] = counting.WHOLE_TABLE
-    origin[whole] = np.rint(low[whole] - (counting.TABLE - (high[whole] - low[whole])) / 2)
-    keys = np.sort(_keys(sample.reshape(-1)).reshape(features, SAMPLE), axis=1)
-    shift, base = np.zeros(features, np.int64), np.zeros(features, np.int64)
-    counting.choose_tables(keys, features, 0.75 / RESOLUTION, rows.dtype == np.float32, kind, shift, base)
-    return kind, shift, base, origin
+def _filled(room: Arrays, cells: int) -> Quantiles:
+    ends, *arrays = room
+    return Quantiles(ends, *(array[:cells].copy() for array in arrays))
 
 
 def value_of(keys: np.ndarray) -> np.ndarray:

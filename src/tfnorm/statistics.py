@@ -13,14 +13,29 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar, Self
+from typing import ClassVar, NamedTuple, Self
 
 import numpy as np
 
 from tfnorm.errors import DataError
 
 _NO_WEIGHT = np.empty(0)
-_EXACT_IN_FLOAT64 = 1 << 53
+_EXACT_IN_FLOAT32, _EXACT_IN_FLOAT64 = 1 << 24, 1 << 53
+BLOCKS_TOGETHER = 17  # of the kernel's, that are added up at once
+
+
+class RowsOfTables(NamedTuple):
+    """What `kernels.reading` is to find besides, and where: see `kernels.tables.find_rows`."""
+
+    shift: np.ndarray  # (lanes,)
+    base: np.ndarray  # (lanes,)
+    together: int
+    group_step: int
+    row_step: int
+    out: np.ndarray  # uint16
+
+
+_NO_TABLES = RowsOfTables(np.empty(0, np.uint32), np.empty(0, np.uint32), 1, 0, 0, np.empty(0, np.uint16))
 
 
 @dataclass(frozen=True)
@@ -39,37 +54,95 @@ class Block:
     nan_is_null: bool  # whether nulls still lie in `flat`, as NaN
 
     @cached_property
-    def _progress(self) -> tuple[np.ndarray, np.ndarray, list[int]]:
-        """The kernel's sums and counts so far, and of how many rows they are."""
-        from tfnorm.kernels import moments
+    def _progress(self) -> _Progress:
+        return _Progress(self.features)
 
-        sums, counts = np.zeros((9, self.features)), np.zeros((5, self.features), np.int64)
-        sums[moments.MINIMUM], sums[moments.MAXIMUM] = np.inf, -np.inf
-        return sums, counts, [0]
+    def read(self, start: int, stop: int, tables: RowsOfTables | None = None, *, measure: bool = True) -> None:
+        """Run the kernel over these rows: measure them, unless that was done, and find where they lie in tables.
 
-    def measure_up_to(self, row: int) -> None:
-        """Run the kernel as far as this row, so that another statistic finds the rows in cache. Bits do not depend on it."""
-        from tfnorm.kernels import moments
+        Bits do not depend on how far each call reads.
+        """
+        from tfnorm.kernels import moments, reading
 
-        sums, counts, done = self._progress
-        step = moments.rows_per_block(self.features)
-        whole = row if row * self.features >= len(self.flat) else row // step * step
-        while done[0] < whole:
-            part = self.flat[done[0] * self.features : whole * self.features]
-            if not len(self.weight):
-                done[0] += moments.measure(part, self.features, self.whole, sums, counts)
-            if done[0] < whole:
-                stop = min(done[0] + (64 * step if len(self.weight) else step), whole)
-                part = self.flat[done[0] * self.features : stop * self.features].astype(np.float64, copy=False)
-                weight = self.weight[done[0] : stop]
-                moments.measure_carefully(part, weight, self.features, self.whole, sums, counts)
-                done[0] = stop
+        progress, features = self._progress, self.features
+        step, tables = moments.rows_per_block(features), tables or _NO_TABLES
+        lanes = max(1, len(tables.shift))
+        bits = self.flat.view(np.uint32 if self.flat.dtype == np.float32 else np.uint64)
+        shift, base = tables.shift.astype(bits.dtype, copy=False), tables.base.astype(bits.dtype, copy=False)
+        layout = tables.together, tables.group_step, tables.row_step
+        measure = measure and progress.rows == start
+        at = start
+        while at < stop:
+            end = min(stop, at + step * progress.room) if measure else stop
+            part, many = slice(at * features, end * features), -(-(end - at) // step)
+            blocks = progress.blocks(many if measure and not len(self.weight) else 0)
+            done = 0
+            if len(blocks) or len(tables.shift):
+                out = tables.out[(at - start) * features // lanes * tables.row_step :]
+                done = reading.read(
+                    self.flat[part],
+                    bits[part],
+                    step * features,
+                    self.whole,
+                    blocks,
+                    progress.counts,
+                    shift,
+                    base,
+                    *layout,
+                    out,
+                )
+            if measure and done < many:
+                first, end = at + done * step, min(at + (done + 1) * step, end)
+                x, weight = self.flat[first * features : end * features], self.weight[first:end]
+                block = progress.blocks(done + 1)[done]
+                moments.measure_carefully(x.astype(np.float64, copy=False), weight, self.whole, block, progress.counts)
+                done += 1
+            if measure:
+                progress.advance(end, done)
+            at = end
 
     @property
     def measured(self) -> tuple[np.ndarray, np.ndarray]:
-        """The kernel's sums and counts: one pass, whichever statistics ask."""
-        self.measure_up_to(len(self.flat) // max(1, self.features))
-        return self._progress[:2]
+        """The kernel's sums (10, features) and counts (5, features): one pass, whichever statistics ask."""
+        self.read(self._progress.rows, len(self.flat) // max(1, self.features))
+        return self._progress.sums(), self._progress.counts
+
+
+class _Progress:
+    """How far a block of rows has been measured, in blocks of the kernel's."""
+
+    def __init__(self, features: int) -> None:
+        from tfnorm.kernels import moments
+
+        self.rows = 0
+        self.counts = np.zeros((5, features), np.int64)
+        self._parts = np.zeros((BLOCKS_TOGETHER, 10, features))  # the sum of what came before, then block after block
+        self._parts[0, moments.MINIMUM], self._parts[0, moments.MAXIMUM] = np.inf, -np.inf
+        self._filled = 1
+
+    @property
+    def room(self) -> int:
+        """For how many blocks there is room."""
+        if self._filled == BLOCKS_TOGETHER:
+            self.sums()
+        return BLOCKS_TOGETHER - self._filled
+
+    def blocks(self, many: int) -> np.ndarray:
+        """The next ones, (many, 10, features)."""
+        return self._parts[self._filled : self._filled + many]
+
+    def advance(self, rows: int, blocks: int) -> None:
+        """So many blocks were filled, up to this row."""
+        self.rows, self._filled = rows, self._filled + blocks
+
+    def sums(self) -> np.ndarray:
+        """All so far."""
+        from tfnorm.kernels import moments
+
+        if self._filled > 1:
+            moments.add_up(self._parts[: self._filled], True)
+            self._filled = 1
+        return self._parts[0].copy()  # without the room for blocks
 
 
 def prepare(rows: np.ndarray, weight: np.ndarray | None = None) -> Block:
@@ -88,7 +161,9 @@ def prepare(rows: np.ndarray, weight: np.ndarray | None = None) -> Block:
     whole = rows.dtype.kind in "iub"
     narrow = rows.dtype.kind in "fiub" and (rows.dtype.itemsize <= 2 or rows.dtype == np.float32)
     integers = base = None
-    if rows.dtype in (np.int64, np.uint64) and rows.size and max(-int(rows.min()), int(rows.max())) > _EXACT_IN_FLOAT64:
+    largest = _largest(rows) if whole and not narrow and rows.size else 0
+    narrow = narrow or (whole and largest <= _EXACT_IN_FLOAT32)
+    if largest > _EXACT_IN_FLOAT64:
         integers = rows if mask is None else np.ma.MaskedArray(rows, mask)
         base = np.ma.filled(integers.min(axis=0), 0)
         rows = rows.astype(np.uint64) - base.astype(np.uint64)  # modulo 2**64, hence exact
@@ -96,6 +171,17 @@ def prepare(rows: np.ndarray, weight: np.ndarray | None = None) -> Block:
         rows = np.where(mask, np.nan, rows)
     flat = np.ascontiguousarray(rows, np.float32 if narrow else np.float64).reshape(-1)
     return Block(flat, features, weights, whole, integers, base, null, nan_is_null=mask is not None)
+
+
+def _largest(integers: np.ndarray) -> int:
+    """The largest magnitude; of 32 bits perhaps only that of some, if it is too large for float32 already."""
+    if integers.dtype.itemsize == 4 and (some := _largest_of(integers[:: len(integers) // 64 + 1])) > _EXACT_IN_FLOAT32:
+        return some
+    return _largest_of(integers)
+
+
+def _largest_of(integers: np.ndarray) -> int:
+    return max(-int(integers.min()), int(integers.max()))
 
 
 def check_weight(weight: np.ndarray, rows: int) -> np.ndarray:
@@ -365,9 +451,9 @@ class Moments(Statistic):
     def __add__(self, other: Moments) -> Moments:
         from tfnorm.kernels import moments
 
-        out = np.empty((7, self.features))
-        moments.add_moments(self._stacked(), other._stacked(), out, self.features)
-        return Moments(*out)
+        parts = np.stack([self._stacked(), other._stacked()])
+        moments.add_up(parts, False)
+        return Moments(*parts[0])
 
     def scaled(self, factor: float | np.ndarray) -> Moments:
         sums = {name: getattr(self, name) * factor for name in ("weight", "m2", "m3", "m4")}

@@ -12,135 +12,176 @@ import numpy as np
 from tfnorm.kernels.moments import entry, kernel
 
 U = np.uint64
+ONE = U(1)
 SIGN = U(1 << 63)
 
 
 @kernel
-def _parting(key, level, next_key):
-    """The level at which the next cell leaves this one: inside it where it is nested, else where their bits differ first."""
-    different = key ^ next_key
+def _counts_in_front(low, words, over, width, below):
+    """How many values lie in front of each row of a table, by key: negative numbers from the largest magnitude down first.
+
+    `words` are `low`, eight rows at once; `over` has a row each time that its count passed 255 and began again. Returns from
+    which row up to which there are any; only there is `below` filled in.
+    """
+    start, stop = width // 8, width // 8  # of the words with a count, by key
+    for word in range(width // 8):
+        if words[word] != U(0):
+            stop = width // 8 + word + 1
+        if words[width // 8 + word] != U(0):
+            start = min(start, width // 8 - 1 - word)
+    for row in over:
+        start, stop = min(start, _place_of_row(row, width) // 8), max(stop, _place_of_row(row, width) // 8 + 1)
+    below[8 * start : 8 * stop + 1] = 0
+    for row in over:
+        below[_place_of_row(row, width) + 1] += 256
+    total = 0
+    for at in range(8 * start, 8 * stop):
+        total += np.int64(low[2 * width - 1 - at if at < width else at - width]) + below[at + 1]
+        below[at + 1] = total
+    return 8 * start, 8 * stop
+
+
+@kernel
+def _place_of_row(row, width):
+    return row + width if row < width else 2 * width - 1 - row
+
+
+@kernel
+def _highest_bit(number):
+    """Which is the highest bit that is set, 0 where there is none: by halving."""
     bit = U(0)
-    for step in (U(32), U(16), U(8), U(4), U(2), U(1)):  # its highest set bit, by halving
-        bit += step * U((different >> (bit + step)) != U(0))
-    return max(np.int64(bit), np.int64(level) - 1)
+    for step in (U(32), U(16), U(8), U(4), U(2), U(1)):
+        bit += step * U((number >> (bit + step)) != U(0))
+    return np.int64(bit)
 
 
 @kernel
-def coarsen(keys, levels, counts, n, most):
-    """Replace cells by the widest ones with at most `most` in all, in place; a cell with more stays. Returns how many.
-
-    One sweep builds the tree of the cells from the levels at which neighbours part, as one builds a Cartesian tree.
-    """
-    if n <= 1 or not most > 0.0:
-        return n
-    depth = 2 * 64 + 2  # levels part ever lower up the stack, a cell and what is nested in it at the same level
-    first = np.empty(depth, np.int64)  # of a subtree on the stack: its first cell,
-    total = np.empty(depth)  # what it holds, -1 where it is settled already,
-    height = np.empty(depth, np.int64)  # its own level,
-    gap = np.empty(depth, np.int64)  # and the level at which it parts from the one below it on the stack
-    top = -1
-    for i in range(n + 1):
-        parting = _parting(keys[i - 1], levels[i - 1], keys[i]) if 0 < i < n else 64
-        while top >= 1 and (i == n or gap[top] < parting):
-            joint, bottom = gap[top], top - 1
-            if bottom > 0 and gap[bottom] == joint:  # a cell and both its halves join as one
-                bottom -= 1
-            whole = 0.0
-            for side in range(bottom, top + 1):
-                whole += total[side] if total[side] >= 0.0 else most + 1.0
-            for side in range(bottom, top + 1):
-                if whole > most:
-                    if total[side] >= 0.0:
-                        levels[first[side]], counts[first[side]] = max(height[side], joint), total[side]
-                        total[side] = -1.0
-                elif side > bottom:
-                    counts[first[side]] = 0.0  # it lives on in its neighbour
-            if whole <= most:
-                total[bottom], height[bottom] = whole, joint + 1
-            top = bottom
-        if i < n:
-            top += 1
-            first[top], height[top], gap[top] = i, levels[i], parting
-            total[top] = counts[i] if counts[i] <= most else -1.0
-    if total[0] >= 0.0:
-        levels[first[0]], counts[first[0]] = height[0], total[0]
-    kept = 0
-    for i in range(n):
-        if counts[i] > 0.0:
-            level = U(levels[i])
-            mask = U(0) if level >= U(64) else ~((U(1) << level) - U(1))
-            keys[kept], levels[kept], counts[kept] = keys[i] & mask, levels[i], counts[i]
-            kept += 1
-    return kept
+def _together(key, level, last):
+    """The narrowest cell that holds a cell of that level and all after it up to the one with the key `last`."""
+    height = max(_highest_bit(key ^ last) + 1, level)
+    return key & ~((ONE << U(height)) - ONE) if height < 64 else U(0), height
 
 
 @kernel
-def merge(keys_a, levels_a, counts_a, keys_b, levels_b, counts_b, keys, levels, counts):
-    """The sum of two sketches of one feature: the union of their cells. Returns how many there are."""
-    i = k = n = 0
-    while i < len(keys_a) or k < len(keys_b):
-        take_a = k >= len(keys_b) or (
-            i < len(keys_a) and (keys_a[i] < keys_b[k] or (keys_a[i] == keys_b[k] and levels_a[i] >= levels_b[k]))
-        )
-        take_b = i >= len(keys_a) or (
-            k < len(keys_b) and (keys_b[k] < keys_a[i] or (keys_b[k] == keys_a[i] and levels_b[k] >= levels_a[i]))
-        )
-        if take_a:
-            keys[n], levels[n], counts[n] = keys_a[i], levels_a[i], counts_a[i]
-            i += 1
-            if take_b:
-                counts[n] += counts_b[k]
-                k += 1
+def _place_in_table(key, width, shift, base):
+    """How many of a table's rows lie in front of a key that some cell of their level or a wider one begins with."""
+    if key >= SIGN:
+        return width + min(max(np.int64((key - SIGN) >> U(shift)) - base, 0), width)
+    return width - min(max(np.int64((SIGN - key) >> U(shift)) - base, 0), width)
+
+
+@kernel
+def _first_from(key, keys, start, stop):
+    """The place of the first of the keys that is not below `key`."""
+    while start < stop:
+        half = (start + stop) // 2
+        if keys[half] < key:
+            start = half + 1
         else:
-            keys[n], levels[n], counts[n] = keys_b[k], levels_b[k], counts_b[k]
-            k += 1
-        n += 1
-    return n
+            stop = half
+    return start
+
+
+@kernel
+def _copy(cells, start, stop, out, at):
+    for i in range(start, stop):
+        out[1][at + i - start], out[2][at + i - start], out[3][at + i - start] = cells[1][i], cells[2][i], cells[3][i]
 
 
 @entry
-def coarsen_all(ends, keys, levels, counts, resolution, keep, exact):
-    """`coarsen` every feature of a sketch, in place, to cells of at most 1/resolution of it. Returns how many are left.
+def settle(cells, most, tables, out):
+    """The widest cells with at most `most` (features,) each, of sketches and the rows of tables. Returns how many there are.
 
-    Up to `keep` values of a feature stay as they are; up to `exact` different ones do where `keep` is negative.
+    From the whole number line downwards: a cell that holds too much is parted in two. `cells` are a sketch's (ends, keys,
+    levels, counts); what one of them holds stays together. Where `most` is negative, they stay as they are. `tables` are
+    (counts, the same as uint64, over_at, over, width, shift, base), as `kernels.tables` fills them: `over` from over_at[j] on
+    has the rows of table j whose count ran over, once for each time. No row holds more than `most`. `out` are a sketch's arrays.
     """
-    used, start = 0, 0
+    ends, keys, levels, counts = cells
+    counted, words, over_at, over, width, shift, base = tables
+    new_ends, new_keys, new_levels, new_counts = out
+    below, sums = np.zeros(2 * width + 1, np.int64), np.zeros(len(keys) + 1)
+    # of the cells still to be looked at, a stack: their first key, their level,
+    begin, level = np.empty(70, np.uint64), np.empty(70, np.int64)
+    low, high = np.empty(70, np.int64), np.empty(70, np.int64)  # from which row of the table up to which,
+    first, last = np.empty(70, np.int64), np.empty(70, np.int64)  # and from which given cell
+    used = start = 0
     for j in range(len(ends)):
-        n = ends[j] - start
-        total, widest = 0.0, 0
-        for i in range(n):
-            at = used + i
-            keys[at], levels[at], counts[at] = keys[start + i], levels[start + i], counts[start + i]
-            total += counts[at]
-            widest = max(widest, np.int64(levels[at]))
-        start = ends[j]
-        if total > keep if keep >= 0 else n > exact or widest > 0:
-            n = coarsen(keys[used:], levels[used:], counts[used:], n, total / resolution)
-        used += n
-        ends[j] = used
+        stop = ends[j]
+        if most[j] < 0:
+            _copy(cells, start, stop, out, used)
+            used += stop - start
+        else:
+            a = b = 0
+            if width > 0:
+                a, b = _counts_in_front(counted[j], words[j], over[over_at[j] : over_at[j + 1]], width, below)
+            for i in range(start, stop):
+                sums[i + 1] = sums[i] + counts[i]
+            top = 0
+            begin[0], level[0], low[0], high[0], first[0], last[0] = U(0), 64, a, b, start, stop
+            while top >= 0:
+                key, height, a, b, i, k = begin[top], level[top], low[top], high[top], first[top], last[top]
+                top -= 1
+                held = float(below[b] - below[a]) + (sums[k] - sums[i])
+                if i == k and held == 0.0:
+                    continue
+                alone = k - i == 1 and below[a] == below[b]
+                if held <= most[j] or height == 0 or alone:
+                    held = float(below[b] - below[a])
+                    for one in range(i, k):  # not by difference, which rounds where there are weights
+                        held += counts[one]
+                    if alone and held > most[j]:  # what one cell holds stays together
+                        key, height = keys[i], np.int64(levels[i])
+                    new_keys[used], new_levels[used], new_counts[used] = key, height, held
+                    used += 1
+                    continue
+                if below[a] == below[b]:  # given cells alone
+                    key, height = _together(keys[i], np.int64(levels[i]), keys[k - 1])
+                if i < k and np.int64(levels[i]) == height:  # a cell that others are nested in
+                    new_keys[used], new_levels[used], new_counts[used] = key, height, counts[i]
+                    used += 1
+                    i += 1
+                middle = key + (ONE << U(height - 1))
+                row = min(max(_place_in_table(middle, width, shift[j], base[j]), a), b) if a < b else a
+                at = _first_from(middle, keys, i, k)
+                top += 1
+                begin[top], level[top], low[top], high[top], first[top], last[top] = middle, height - 1, row, b, at, k
+                top += 1
+                begin[top], level[top], low[top], high[top], first[top], last[top] = key, height - 1, a, row, i, at
+        start = stop
+        new_ends[j] = used
     return used
 
 
 @entry
-def add(a, b, max_cells, resolution, out):
-    """The sum of two sketches (ends, keys, levels, counts) of the same features, into `out`. Returns how many cells it has."""
-    used = start_a = start_b = 0
-    for j in range(len(a[0])):
-        stop_a, stop_b = a[0][j], b[0][j]
-        keys, levels, counts = out[1][used:], out[2][used:], out[3][used:]
-        n = merge(
-            a[1][start_a:stop_a], a[2][start_a:stop_a], a[3][start_a:stop_a],
-            b[1][start_b:stop_b], b[2][start_b:stop_b], b[3][start_b:stop_b],
-            keys, levels, counts,
-        )  # fmt: skip
-        if n > max_cells:
-            total = 0.0
-            for i in range(n):
-                total += counts[i]
-            parts = 2.0 * resolution
-            while n > max_cells:  # finer cells first; rarely twice
-                n = coarsen(keys, levels, counts, n, total / parts)
-                parts /= 2.0
-        used, start_a, start_b = used + n, stop_a, stop_b
-        out[0][j] = used
-    return used
+def merge(a, b, out):
+    """The sum of two sketches (ends, keys, levels, counts) of the same features, into `out`: the union of their cells. Returns
+    how many there are."""
+    ends_a, keys_a, levels_a, counts_a = a
+    ends_b, keys_b, levels_b, counts_b = b
+    ends, keys, levels, counts = out
+    i = k = n = 0
+    for j in range(len(ends)):
+        stop_a, stop_b = ends_a[j], ends_b[j]
+        while i < stop_a or k < stop_b:
+            order = 0  # which one comes next: below 0 a's, above b's, at 0 they are the same cell
+            if i == stop_a:
+                order = 1
+            elif k == stop_b:
+                order = -1
+            elif keys_a[i] != keys_b[k]:
+                order = -1 if keys_a[i] < keys_b[k] else 1
+            else:
+                order = np.int64(levels_b[k]) - np.int64(levels_a[i])
+            if order <= 0:
+                keys[n], levels[n], counts[n] = keys_a[i], levels_a[i], counts_a[i]
+                i += 1
+                if order == 0:
+                    counts[n] += counts_b[k]
+                    k += 1
+            else:
+                keys[n], levels[n], counts[n] = keys_b[k], levels_b[k], counts_b[k]
+                k += 1
+            n += 1
+        ends[j] = n
+    return n

@@ -8,6 +8,8 @@ from __future__ import annotations
 import numpy as np
 
 from tfnorm.kernels.moments import (
+    CENTER,
+    EXPONENT,
     FINITE,
     M2,
     MAXIMUM,
@@ -124,8 +126,8 @@ def _sum_powers(values, weights, n, center, exponent, sums, j):
 
 @entry
 def measure_groups(flat, features, weight, order, starts, whole, sums, counts):
-    """Counts, extremes and central moments of every feature of every group: `counts` (5, features * groups) and `sums` (9, same),
-    all groups of a feature side by side.
+    """Counts, extremes and central moments of every feature of every group: `counts` (5, features * groups) and `sums` (10,
+    same), all groups of a feature side by side.
 
     Rows lie in `flat` (float32 or float64); `weight` has a number a row, or none at all; `order` and `starts` are those of
     `rows_by_group`. A group is summed about its own mean, in two passes over its values, which then lie in cache.
@@ -135,7 +137,6 @@ def measure_groups(flat, features, weight, order, starts, whole, sums, counts):
     for g in range(groups):
         longest = max(longest, starts[g + 1] - starts[g])
     values, weights = np.empty(longest), np.empty(longest if len(weight) > 0 else 0)
-    centers, exponents = np.zeros(features * groups), np.zeros(features * groups)
     for feature in range(features):
         for g in range(groups):
             j = feature * groups + g
@@ -153,8 +154,8 @@ def measure_groups(flat, features, weight, order, starts, whole, sums, counts):
             if sums[MEAN, j] * sums[MEAN, j] > 0.5 * sums[WEIGHT, j] * sums[M2, j]:  # too coarse a center
                 center += sums[MEAN, j] / sums[WEIGHT, j] * _power_of_two(exponent)
                 _sum_powers(values, weights, n, center, exponent, sums, j)
-            centers[j], exponents[j] = center, exponent
-    _central(sums, centers, exponents, features * groups)
+            sums[CENTER, j], sums[EXPONENT, j] = center, exponent
+    _central(sums)
 
 
 @entry

@@ -2,33 +2,35 @@
 
 Rows lie flat: value `i` belongs to feature `i % features`. Narrow rows are folded into one of LANES or more values, each
 lane with sums of its own, so that the inner loop is long and free of dependences. A block is summed about a provisional
-center taken from a few of its rows; where that was far off, or something in the block is not finite, the block is done again
-with care, in cache.
+center taken from a few of its rows; where something in it is not finite, it is done again without that; where the center was
+far off, about what was found; and where that does not serve either, or rows have weights, with care, value by value.
 """
 
 from __future__ import annotations
 
-import logging
 import math
-from pathlib import Path
 
 import numpy as np
 from numba import njit
 
 LANES = 64
-BLOCK_VALUES = 1 << 15
+BLOCK_VALUES = 1 << 17  # of float32, half the second cache
+PART_VALUES = 1 << 15  # of a block, summed by themselves
 SAMPLE_ROWS = 16
 PART_ROWS = 64
 MAX_EXPONENT = 1000  # 2**k and 2**-k are exact up to here, with room for the fourth power of a unit of data
 _TWO_TO = np.ldexp(1.0, np.arange(-MAX_EXPONENT - 20, MAX_EXPONENT + 21))
 
-# rows of `sums` and of `counts`
-WEIGHT, MEAN, MEAN_LOW, EXPONENT, M2, M3, M4, MINIMUM, MAXIMUM = range(9)
+# rows of a block and of `counts`
+WEIGHT, MEAN, MEAN_LOW, EXPONENT, M2, M3, M4, MINIMUM, MAXIMUM, CENTER = range(10)
 POWERS = (WEIGHT, MEAN, M2, M3, M4)
+GOOD, FAR, NOT_FINITE = range(3)
 FINITE, NAN, POSITIVE_INFINITE, NEGATIVE_INFINITE, ZERO = range(5)
 
 kernel = njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)  # type: ignore[call-overload]
 """For kernels that only kernels call: they are compiled with their callers and need no way in from Python."""
+inlined = njit(nogil=True, error_model="numpy", inline="always", no_cpython_wrapper=True, no_cfunc_wrapper=True)  # type: ignore[call-overload]
+"""For kernels called for one value: passing arrays on would count references, which costs more than they do."""
 entry = njit(cache=True, nogil=True, error_model="numpy")
 """For kernels that Python calls."""
 
@@ -46,14 +48,14 @@ def _exponent_of(value):
     return min(max(float(math.frexp(value)[1]), -float(MAX_EXPONENT)), float(MAX_EXPONENT))
 
 
-@entry
-def add_moments(a, b, out, features):
+@kernel
+def _add(a, b, out):
     """out = a + b for the first seven rows (WEIGHT to M4), feature by feature; out may be a.
 
     Chan, Golub & LeVeque (1983) for two moments, Pébay (2008) for four. Central sums are in units of 2**exponent, so
     that nothing overflows or vanishes; the mean is an unevaluated sum of two float64.
     """
-    for j in range(features):
+    for j in range(a.shape[1]):
         n_a, n_b = a[WEIGHT, j], b[WEIGHT, j]
         if n_a == 0.0 or n_b == 0.0:
             for row in range(M4 + 1):
@@ -101,10 +103,10 @@ def add_moments(a, b, out, features):
 
 
 @kernel
-def _central(block, center, exponents, features):
-    """From sums of powers about `center`, in units of 2**exponent, to central moments about the mean."""
-    for j in range(features):
-        n = block[WEIGHT, j]
+def _central(block):
+    """From sums of powers about the block's center, in units of 2**exponent, to central moments about the mean."""
+    for j in range(block.shape[1]):
+        n, center = block[WEIGHT, j], block[CENTER, j]
         if n == 0.0:
             continue
         s1, s2, s3, s4 = block[MEAN, j], block[M2, j], block[M3, j], block[M4, j]
@@ -112,15 +114,28 @@ def _central(block, center, exponents, features):
         block[M2, j] = max(s2 - d * s1, 0.0)
         block[M3, j] = s3 - 3.0 * d * s2 + 2.0 * d * d * s1
         block[M4, j] = max(s4 - 4.0 * d * s3 + 6.0 * d * d * s2 - 3.0 * d * d * d * s1, 0.0)
-        step = d * _power_of_two(exponents[j])
-        mean = center[j] + step
-        back = mean - center[j]
+        step = d * _power_of_two(block[EXPONENT, j])
+        mean = center + step
+        back = mean - center
         block[MEAN, j] = mean
-        block[MEAN_LOW, j] = (center[j] - (mean - back)) + (step - back)
-        block[EXPONENT, j] = exponents[j]
+        block[MEAN_LOW, j] = (center - (mean - back)) + (step - back)
         if block[MINIMUM, j] == block[MAXIMUM, j]:  # constant: no rounding may say otherwise
             block[MEAN, j], block[MEAN_LOW, j] = block[MINIMUM, j], 0.0
             block[M2, j] = block[M3, j] = block[M4, j] = 0.0
+
+
+@entry
+def add_up(parts, raw):
+    """Add all of `parts` (n, 7 or 10, features) to the first, in order; `raw` says that all but the first are sums of powers."""
+    total = parts[0]
+    for k in range(1, len(parts)):
+        part = parts[k]
+        if raw:
+            _central(part)
+            for j in range(part.shape[1]):
+                total[MINIMUM, j] = min(total[MINIMUM, j], part[MINIMUM, j])
+                total[MAXIMUM, j] = max(total[MAXIMUM, j], part[MAXIMUM, j])
+        _add(total, part, total)
 
 
 @kernel
@@ -133,146 +148,223 @@ def _choose_center(middle, low, high, whole):
 
 
 @kernel
-def _provisional(sample, rows, features, whole, center, exponents):
-    """Center and unit of every feature from a few rows of the block; whatever is not finite is left to the check after."""
-    for j in range(features):
-        low, high, total = np.inf, -np.inf, 0.0
-        for i in range(rows):
-            value = sample[i * features + j]
-            low, high, total = min(low, value), max(high, value), total + value
-        if not (low - low == 0.0 and high - high == 0.0):
-            low = high = total = 0.0
-        center[j] = _choose_center(total / rows, low, high, whole)
+def provisional(sample, whole, block):
+    """Center and unit of every feature from what is finite in a few rows of the block."""
+    for j in range(block.shape[1]):
+        low, high, total, finite = np.inf, -np.inf, 0.0, 0
+        for value in sample[:, j]:
+            if value - value == 0.0:
+                low, high, total, finite = min(low, value), max(high, value), total + value, finite + 1
+        if finite == 0:
+            low = high = 0.0
+        block[CENTER, j] = _choose_center(total / max(finite, 1), low, high, whole)
         reach = high * 0.5 - low * 0.5
-        exponents[j] = _exponent_of(reach) + 1.0 if reach != 0.0 else _exponent_of(center[j])
+        block[EXPONENT, j] = _exponent_of(reach) + 1.0 if reach != 0.0 else _exponent_of(block[CENTER, j])
+
+
+@kernel
+def better_center(block, whole):
+    """Center and unit from what the block's sums about another center say."""
+    for j in range(block.shape[1]):
+        if block[WEIGHT, j] == 0.0:
+            continue
+        low, high = block[MINIMUM, j], block[MAXIMUM, j]
+        middle = block[CENTER, j] + block[MEAN, j] / block[WEIGHT, j] * _power_of_two(block[EXPONENT, j])
+        middle = middle if low <= middle <= high else low * 0.5 + high * 0.5
+        center = np.rint(middle) if whole else middle  # fewer digits may be many deviations away
+        reach = max(high * 0.5 - center * 0.5, center * 0.5 - low * 0.5)
+        block[CENTER, j] = center
+        block[EXPONENT, j] = _exponent_of(reach) + 1.0 if reach != 0.0 else _exponent_of(center)
 
 
 @njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, fastmath={"contract"})  # type: ignore[call-overload]
-def _one_pass(x, rows, lanes, ends, work):
-    """Sums of four powers of (x - center) / unit, and extremes, by lane, over `rows` folded rows, four at a time.
+def one_pass(x, quads, lanes, ends, parts, sums):
+    """Sums of four powers of (x - center) / unit, and extremes, by lane, over `quads` times four folded rows.
 
-    Products and sums may be fused, which is faster and rounds once less. The extremes, in `ends`, are of the type of x.
+    Products and sums may be fused, which is faster and rounds once less. The extremes and what is nearest to zero, in `ends`,
+    are of the type of x. Long sums of like numbers would all round the same way, so a part of the rows is summed by itself.
     """
-    s1, s2, s3, s4, unit, shift = work[0], work[1], work[2], work[3], work[6], work[7]
-    low, high = ends[0], ends[1]
-    low[:], high[:] = np.inf, -np.inf
-    for quad in range(rows // 4):
-        at = 4 * quad * lanes
-        x0, x1 = x[at : at + lanes], x[at + lanes : at + 2 * lanes]
-        x2, x3 = x[at + 2 * lanes : at + 3 * lanes], x[at + 3 * lanes : at + 4 * lanes]
-        for lane in range(lanes):
-            v0, v1, v2, v3 = x0[lane], x1[lane], x2[lane], x3[lane]
-            p, q = (v0 if v0 < v1 else v1), (v2 if v2 < v3 else v3)
-            r = p if p < q else q
-            low[lane] = r if r < low[lane] else low[lane]
-            p, q = (v0 if v0 > v1 else v1), (v2 if v2 > v3 else v3)
-            r = p if p > q else q
-            high[lane] = r if r > high[lane] else high[lane]
-        for lane in range(lanes):
-            u, c = unit[lane], shift[lane]
-            a, b, d, e = (
-                float(x0[lane]) * u - c,
-                float(x1[lane]) * u - c,
-                float(x2[lane]) * u - c,
-                float(x3[lane]) * u - c,
-            )
-            a2, b2, d2, e2 = a * a, b * b, d * d, e * e
-            s1[lane] += (a + b) + (d + e)
-            s2[lane] += (a2 + b2) + (d2 + e2)
-            s3[lane] += (a2 * a + b2 * b) + (d2 * d + e2 * e)
-            s4[lane] += (a2 * a2 + b2 * b2) + (d2 * d2 + e2 * e2)
-    for lane in range(lanes):
-        work[4, lane], work[5, lane] = low[lane], high[lane]
+    unit, shift = sums[4], sums[5]
+    s1, s2, s3, s4 = parts[0], parts[1], parts[2], parts[3]
+    low, high, near = ends[0], ends[1], ends[2]
+    length = max(1, PART_VALUES // (4 * lanes))
+    for first in range(0, quads, length):
+        parts[:] = 0.0
+        for quad in range(first, min(first + length, quads)):
+            at = 4 * quad * lanes
+            x0, x1 = x[at : at + lanes], x[at + lanes : at + 2 * lanes]
+            x2, x3 = x[at + 2 * lanes : at + 3 * lanes], x[at + 3 * lanes : at + 4 * lanes]
+            for lane in range(lanes):
+                u, c = unit[lane], shift[lane]
+                v0, v1, v2, v3 = x0[lane], x1[lane], x2[lane], x3[lane]
+                p, q = (v0 if v0 < v1 else v1), (v2 if v2 < v3 else v3)
+                r = p if p < q else q
+                low[lane] = r if r < low[lane] else low[lane]
+                p, q = (v0 if v0 > v1 else v1), (v2 if v2 > v3 else v3)
+                r = p if p > q else q
+                high[lane] = r if r > high[lane] else high[lane]
+                p, q = abs(v0), abs(v1)
+                p = p if p < q else q
+                q, r = abs(v2), abs(v3)
+                q = q if q < r else r
+                p = p if p < q else q
+                near[lane] = p if p < near[lane] else near[lane]
+                a, b, d, e = float(v0) * u - c, float(v1) * u - c, float(v2) * u - c, float(v3) * u - c
+                a2, b2, d2, e2 = a * a, b * b, d * d, e * e
+                s1[lane] += (a + b) + (d + e)
+                s2[lane] += (a2 + b2) + (d2 + e2)
+                s3[lane] += (a2 * a + b2 * b) + (d2 * d + e2 * e)
+                s4[lane] += (a2 * a2 + b2 * b2) + (d2 * d2 + e2 * e2)
+        for power in range(4):
+            total, part = sums[power], parts[power]
+            for lane in range(lanes):
+                total[lane] += part[lane]
+
+
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, fastmath={"contract"})  # type: ignore[call-overload]
+def one_pass_of_finite(x, quads, lanes, ends, parts, sums):
+    """As `one_pass`, leaving out what is not finite."""
+    unit, shift = sums[4], sums[5]
+    s1, s2, s3, s4 = parts[0], parts[1], parts[2], parts[3]
+    low, high, near = ends[0], ends[1], ends[2]
+    most = x.dtype.type(np.inf)
+    length = max(1, PART_VALUES // (4 * lanes))
+    for first in range(0, quads, length):
+        parts[:] = 0.0
+        for quad in range(first, min(first + length, quads)):
+            at = 4 * quad * lanes
+            x0, x1 = x[at : at + lanes], x[at + lanes : at + 2 * lanes]
+            x2, x3 = x[at + 2 * lanes : at + 3 * lanes], x[at + 3 * lanes : at + 4 * lanes]
+            for lane in range(lanes):
+                u, c = unit[lane], shift[lane]
+                v0, v1, v2, v3 = x0[lane], x1[lane], x2[lane], x3[lane]
+                n0, n1, n2, n3 = abs(v0), abs(v1), abs(v2), abs(v3)
+                a = float(v0) * u - c if n0 < most else 0.0
+                b = float(v1) * u - c if n1 < most else 0.0
+                d = float(v2) * u - c if n2 < most else 0.0
+                e = float(v3) * u - c if n3 < most else 0.0
+                p, q = (v0 if n0 < most else most), (v1 if n1 < most else most)
+                r, t = (v2 if n2 < most else most), (v3 if n3 < most else most)
+                p, r = (p if p < q else q), (r if r < t else t)
+                p = p if p < r else r
+                low[lane] = p if p < low[lane] else low[lane]
+                p, q = (v0 if n0 < most else -most), (v1 if n1 < most else -most)
+                r, t = (v2 if n2 < most else -most), (v3 if n3 < most else -most)
+                p, r = (p if p > q else q), (r if r > t else t)
+                p = p if p > r else r
+                high[lane] = p if p > high[lane] else high[lane]
+                p, q = (n0 if n0 < most else most), (n1 if n1 < most else most)
+                r, t = (n2 if n2 < most else most), (n3 if n3 < most else most)
+                p, r = (p if p < q else q), (r if r < t else t)
+                p = p if p < r else r
+                near[lane] = p if p < near[lane] else near[lane]
+                a2, b2, d2, e2 = a * a, b * b, d * d, e * e
+                s1[lane] += (a + b) + (d + e)
+                s2[lane] += (a2 + b2) + (d2 + e2)
+                s3[lane] += (a2 * a + b2 * b) + (d2 * d + e2 * e)
+                s4[lane] += (a2 * a2 + b2 * b2) + (d2 * d2 + e2 * e2)
+        for power in range(4):
+            total, part = sums[power], parts[power]
+            for lane in range(lanes):
+                total[lane] += part[lane]
 
 
 @kernel
-def _rest(x, lanes, work):
-    """As `_one_pass`, for the values left over; `x` begins with lane 0."""
+def rest(x, ends, sums, of_finite):
+    """As `one_pass` or `one_pass_of_finite`, for the values left over; `x` begins with lane 0."""
     for i in range(len(x)):
-        lane, value = i % lanes, x[i]
-        work[4, lane] = min(work[4, lane], value)
-        work[5, lane] = max(work[5, lane], value)
-        a = value * work[6, lane] - work[7, lane]
-        work[0, lane] += a
-        work[1, lane] += a * a
-        work[2, lane] += a * a * a
-        work[3, lane] += (a * a) * (a * a)
+        lane, value = i % ends.shape[1], x[i]
+        if of_finite and value - value != 0:
+            continue
+        ends[0, lane] = min(ends[0, lane], value)
+        ends[1, lane] = max(ends[1, lane], value)
+        ends[2, lane] = min(ends[2, lane], abs(value))
+        a = float(value) * sums[4, lane] - sums[5, lane]
+        sums[0, lane] += a
+        sums[1, lane] += a * a
+        sums[2, lane] += a * a * a
+        sums[3, lane] += (a * a) * (a * a)
 
 
 @kernel
-def _prepare_lanes(center, exponents, work):
-    for lane in range(work.shape[1]):
-        j = lane % len(center)
-        work[0, lane] = work[1, lane] = work[2, lane] = work[3, lane] = 0.0
-        work[4, lane], work[5, lane] = np.inf, -np.inf
-        work[6, lane] = _power_of_two(-exponents[j])
-        work[7, lane] = center[j] * work[6, lane]
+def prepare_lanes(block, ends, sums):
+    for lane in range(sums.shape[1]):
+        j = lane % block.shape[1]
+        sums[0, lane] = sums[1, lane] = sums[2, lane] = sums[3, lane] = 0.0
+        sums[4, lane] = _power_of_two(-block[EXPONENT, j])
+        sums[5, lane] = block[CENTER, j] * sums[4, lane]
+        ends[0, lane], ends[1, lane], ends[2, lane] = np.inf, -np.inf, np.inf
 
 
 @kernel
-def _fold_lanes(rows, features, work, block):
-    """The lanes' sums as one block's; False where a value is not finite or the provisional center was too far off."""
-    n = float(rows)
+def fold_lanes(held, ends, sums, block):
+    """The lanes' sums as one block's, of `held` (features,) values. Whether they serve, or with another center would: GOOD, FAR
+    or NOT_FINITE."""
+    found, features = GOOD, block.shape[1]
     for j in range(features):
-        s1 = s2 = s3 = s4 = 0.0
-        low, high = np.inf, -np.inf
-        for lane in range(j, work.shape[1], features):
-            s1 += work[0, lane]
-            s2 += work[1, lane]
-            s3 += work[2, lane]
-            s4 += work[3, lane]
-            low, high = min(low, work[4, lane]), max(high, work[5, lane])
-        # within a deviation of the mean the subtraction of the mean's square costs less than a bit
-        near = s1 * s1 <= n * s2 * 0.5 and 1e-60 * n <= s2 and s4 <= 1e200
-        if not (s1 - s1 == 0.0 and (near or low == high)):
-            return False
+        n, s1, s2, s3, s4 = held[j], 0.0, 0.0, 0.0, 0.0
+        low, high = float(ends[0, j]), float(ends[1, j])
+        for lane in range(j, sums.shape[1], features):
+            s1 += sums[0, lane]
+            s2 += sums[1, lane]
+            s3 += sums[2, lane]
+            s4 += sums[3, lane]
+            low, high = min(low, float(ends[0, lane])), max(high, float(ends[1, lane]))
         block[WEIGHT, j], block[MEAN, j], block[M2, j], block[M3, j], block[M4, j] = n, s1, s2, s3, s4
         block[MINIMUM, j], block[MAXIMUM, j] = low, high
-    return True
+        if s1 - s1 != 0.0:
+            return NOT_FINITE
+        # within a deviation of the mean the subtraction of the mean's square costs less than a bit
+        if not (n == 0.0 or low == high or (s1 * s1 <= n * s2 * 0.5 and 1e-60 * n <= s2 and s4 <= 1e200)):
+            found = FAR
+    return found
 
 
 @kernel
-def _sum_powers(x, weight, first_row, center, exponents, block):
-    """The weights of what is finite and the sums of its powers about `center`, in units of 2**exponent."""
-    features = len(center)
+def _sum_powers(x, weight, block):
+    """The weights of what is finite and the sums of its powers about the center, in units of 2**exponent."""
+    features = block.shape[1]
     part, lost = np.empty((5, features)), np.zeros((5, features))
     for k in range(5):
-        block[POWERS[k]] = 0.0
+        for j in range(features):
+            block[POWERS[k], j] = 0.0
     for first in range(0, len(x), PART_ROWS * features):  # long sums of like numbers would all round the same way
         part[:] = 0.0
         for i in range(first, min(first + PART_ROWS * features, len(x))):
             j = i % features
             value = x[i]
-            w = weight[first_row + i // features] if len(weight) > 0 else 1.0
+            w = weight[i // features] if len(weight) > 0 else 1.0
             if w > 0.0 and value - value == 0.0:
-                unit = _power_of_two(-exponents[j])
-                a = value * unit - center[j] * unit
+                unit = _power_of_two(-block[EXPONENT, j])
+                a = value * unit - block[CENTER, j] * unit
                 part[0, j] += w
                 part[1, j] += w * a
                 part[2, j] += w * (a * a)
                 part[3, j] += w * (a * a * a)
                 part[4, j] += w * ((a * a) * (a * a))
         for k in range(5):
-            sums = block[POWERS[k]]
             for j in range(features):  # Kahan (1965)
                 term = part[k, j] - lost[k, j]
-                total = sums[j] + term
-                lost[k, j] = (total - sums[j]) - term
-                sums[j] = total
+                total = block[POWERS[k], j] + term
+                lost[k, j] = (total - block[POWERS[k], j]) - term
+                block[POWERS[k], j] = total
 
 
-@kernel
-def _careful_block(x, weight, first_row, features, whole, center, exponents, block, counts):
-    """Value by value, in two passes: NaN and infinities are counted and left out, weights are used."""
+@entry
+def measure_carefully(x, weight, whole, block, counts):
+    """As `measure`, a block of float64 value by value, in two passes: NaN and infinities are counted and left out, weights are
+    used. `weight` has a number a row, or none at all."""
+    features = block.shape[1]
     for j in range(features):
-        block[WEIGHT, j] = block[MEAN, j] = block[M2, j] = block[M3, j] = block[M4, j] = 0.0
+        block[WEIGHT, j] = block[MEAN, j] = block[CENTER, j] = block[EXPONENT, j] = 0.0
         block[MINIMUM, j], block[MAXIMUM, j] = np.inf, -np.inf
     for i in range(len(x)):
         j = i % features
         value = x[i]
-        w = weight[first_row + i // features] if len(weight) > 0 else 1.0
+        w = weight[i // features] if len(weight) > 0 else 1.0
         if value - value == 0.0:
             counts[FINITE, j] += 1
+            counts[ZERO, j] += value == 0.0
             if w > 0.0:
                 block[WEIGHT, j] += w
                 block[MEAN, j] += w * value
@@ -280,123 +372,53 @@ def _careful_block(x, weight, first_row, features, whole, center, exponents, blo
                 block[MAXIMUM, j] = max(block[MAXIMUM, j], value)
         else:
             counts[NAN if value != value else POSITIVE_INFINITE if value > 0.0 else NEGATIVE_INFINITE, j] += 1
-    for j in range(features):
-        low, high = block[MINIMUM, j], block[MAXIMUM, j]
-        if block[WEIGHT, j] > 0.0:
-            middle = block[MEAN, j] / block[WEIGHT, j]
-            middle = middle if low <= middle <= high else low * 0.5 + high * 0.5
-            center[j] = np.rint(middle) if whole else middle  # fewer digits may be many deviations away
-            reach = max(high * 0.5 - center[j] * 0.5, center[j] * 0.5 - low * 0.5)
-            exponents[j] = _exponent_of(reach) + 1.0 if reach != 0.0 else _exponent_of(center[j])
-    _sum_powers(x, weight, first_row, center, exponents, block)
-    far = False
-    for j in range(features):  # the mean was too coarse for a center within a deviation of it
-        if block[MEAN, j] * block[MEAN, j] > 0.5 * block[WEIGHT, j] * block[M2, j]:
-            far = True
-            center[j] += block[MEAN, j] / block[WEIGHT, j] * _power_of_two(exponents[j])
-    if far:
-        _sum_powers(x, weight, first_row, center, exponents, block)
+    far = True
+    for _ in range(2):
+        if far:
+            better_center(block, whole)
+            _sum_powers(x, weight, block)
+            far = False  # unless the first mean was too coarse for a center within a deviation of it
+            for j in range(features):
+                far |= block[MEAN, j] * block[MEAN, j] > 0.5 * block[WEIGHT, j] * block[M2, j]
 
 
 @kernel
-def _rows_per_block(features):
-    """How many rows are summed before they are added to the rest: whole folded rows, as many as stay in cache."""
-    rows = max(64, BLOCK_VALUES // features)
-    return rows - rows % max(1, LANES // features)
-
-
-@kernel
-def _count_zeros(x, lanes, found, zeros):
-    """Add how many values of each feature are zero; `found` (lanes,) int32 is room to work in."""
-    found[:] = 0
-    for start in range(0, len(x) // lanes * lanes, lanes):
+def count_zeros(x, lanes, counts):
+    """Add how many values of each feature are zero."""
+    features, folded = counts.shape[1], len(x) // lanes * lanes
+    found = np.zeros(lanes, np.int32)
+    for start in range(0, folded, lanes):
         row = x[start : start + lanes]
         for lane in range(lanes):
             found[lane] += np.int32(row[lane] == 0)
-    for i in range(len(x) // lanes * lanes, len(x)):
-        found[i % lanes] += np.int32(x[i] == 0)
+    for i in range(folded, len(x)):
+        found[i - folded] += np.int32(x[i] == 0)
     for lane in range(lanes):
-        zeros[lane % len(zeros)] += found[lane]
+        counts[ZERO, lane % features] += found[lane]
 
 
 @kernel
-def _copy(x, start, step, width, out):
-    """Every step-th run of `width` values from `start` on, side by side as float64. Returns how many values."""
-    n = 0
-    for first in range(start, len(x), step):
-        for i in range(first, first + width):
-            out[n] = x[i]
-            n += 1
-    return n
+def count_not_finite(x, lanes, found):
+    """How many values of each feature are NaN, infinite and minus infinite, to `found` (3, features)."""
+    features, folded = found.shape[1], len(x) // lanes * lanes
+    number = np.zeros((3, lanes), np.int32)
+    nan, positive, negative = number[0], number[1], number[2]
+    for start in range(0, folded, lanes):
+        row = x[start : start + lanes]
+        for lane in range(lanes):
+            nan[lane] += np.int32(row[lane] != row[lane])
+            positive[lane] += np.int32(row[lane] == np.inf)
+            negative[lane] += np.int32(row[lane] == -np.inf)
+    for i in range(folded, len(x)):
+        nan[i - folded] += np.int32(x[i] != x[i])
+        positive[i - folded] += np.int32(x[i] == np.inf)
+        negative[i - folded] += np.int32(x[i] == -np.inf)
+    found[:] = 0
+    for kind in range(3):
+        for lane in range(lanes):
+            found[kind, lane % features] += number[kind, lane]
 
 
-@kernel
-def _add_block(x, features, center, exponents, block, sums, counts, lanes, zeros, any_zero):
-    """Add a block's sums about its center to all others."""
-    _central(block, center, exponents, features)
-    add_moments(sums, block, sums, features)
-    for j in range(features):
-        any_zero |= block[MINIMUM, j] <= 0.0 <= block[MAXIMUM, j]
-        sums[MINIMUM, j] = min(sums[MINIMUM, j], block[MINIMUM, j])
-        sums[MAXIMUM, j] = max(sums[MAXIMUM, j], block[MAXIMUM, j])
-    if any_zero:
-        _count_zeros(x, lanes, zeros, counts[ZERO])
-
-
-@entry
-def measure(flat, features, whole, sums, counts):
-    """Add rows, which lie in `flat` (float32 or float64), to `sums` (9, features) and `counts` (5, features).
-
-    It stops before a block that wants care (`measure_carefully`). Returns how many rows it added. `whole` says that all values
-    are integers.
-    """
-    rows = len(flat) // features
-    lanes = max(1, LANES // features) * features
-    block_rows = _rows_per_block(features)
-    center, exponents = np.empty(features), np.empty(features)
-    block, work = np.empty((9, features)), np.empty((8, lanes))
-    ends, zeros = np.empty((2, lanes), flat.dtype), np.empty(lanes, np.int32)
-    wide = np.empty(block_rows * features)
-    for first in range(0, rows, block_rows):
-        last = min(first + block_rows, rows)
-        x = flat[first * features : last * features]
-        sampled = _copy(x, 0, max(1, (last - first) // SAMPLE_ROWS) * features, features, wide)
-        _provisional(wide, sampled // features, features, whole, center, exponents)
-        _prepare_lanes(center, exponents, work)
-        folded = len(x) // lanes // 4 * 4
-        _one_pass(x, folded, lanes, ends, work)
-        _rest(wide[: _copy(x, folded * lanes, 1, 1, wide)], lanes, work)
-        if not _fold_lanes(last - first, features, work, block):
-            return first
-        for j in range(features):
-            counts[FINITE, j] += last - first
-        _add_block(x, features, center, exponents, block, sums, counts, lanes, zeros, False)
-    return rows
-
-
-@entry
-def measure_carefully(flat, weight, features, whole, sums, counts):
-    """As `measure`, value by value. `flat` is float64, `weight` has a number a row, or none at all."""
-    rows = len(flat) // features
-    lanes = max(1, LANES // features) * features
-    block_rows = _rows_per_block(features)
-    center, exponents, block = np.empty(features), np.empty(features), np.empty((9, features))
-    zeros = np.empty(lanes, np.int32)
-    for first in range(0, rows, block_rows):
-        x = flat[first * features : min(first + block_rows, rows) * features]
-        _careful_block(x, weight, first, features, whole, center, exponents, block, counts)
-        # rows of weight 0 are not in the extremes
-        _add_block(x, features, center, exponents, block, sums, counts, lanes, zeros, len(weight) > 0)
-
-
-rows_per_block = _rows_per_block.py_func
-
-
-def _announce() -> None:
-    """Say that the first run compiles, where no earlier one has left its code in numba's cache."""
-    folder = getattr(getattr(measure, "_cache", None), "cache_path", None)
-    if folder is not None and not any(Path(folder).glob("moments.measure*.nbi")):
-        logging.getLogger("tfnorm").warning("compiling the kernels, once for this machine; it takes some seconds")
-
-
-_announce()
+def rows_per_block(features: int) -> int:
+    """How many rows are summed before they are added to the rest: a power of two, as many as stay in cache."""
+    return max(64, 1 << (max(1, BLOCK_VALUES // features).bit_length() - 1))

@@ -1,8 +1,8 @@
 """Tables: a block of values counted into the cells of a sketch without sorting it.
 
 A table's rows are cells of equal level about the bulk of the data or, where a sample holds small whole numbers, one number
-each. What falls outside is kept value by value. Which table serves changes the time and never the result, which is the
-block's own: the widest cells with at most `most` values each.
+each. Zeros and what is not finite are counted behind it; what falls outside is kept value by value. Which table serves changes
+the time and never the result, which is the block's own: the widest cells with at most `most` values each.
 """
 
 from __future__ import annotations
@@ -10,18 +10,25 @@ from __future__ import annotations
 import numpy as np
 
 from tfnorm.kernels.cells import SIGN, U
-from tfnorm.kernels.moments import entry, kernel
+from tfnorm.kernels.moments import entry, inlined, kernel
 
-LANES = 128
-WIDTH = 8192  # rows of a table for magnitudes: as many for positive numbers, then as many for negative ones
+TOGETHER = 32  # lanes whose rows are found together; where there are more, their tables share the cache with no others
+WIDTH = 16384  # rows of a table for magnitudes: as many for positive numbers, then as many for negative ones
+WIDTH_BITS = WIDTH.bit_length() - 1
 TABLE = 2 * WIDTH
-OUTSIDE = np.uint16(TABLE)  # this bit says that there is no row
+APART = 1088  # rows between tables: were they a power of two apart, they would share a few lines of the cache
+ZERO_ROW, NOT_FINITE_ROW = (
+    np.uint16(TABLE),
+    np.uint16(TABLE + 1),
+)  # behind a table: what has no row is counted all the same
+OUTSIDE = np.uint16(TABLE + WIDTH)  # of these two bits a row has one at most
+OVER_STEP = 2 * TABLE
 SPILL = 4096  # values outside the table; a column with more in one block is sorted instead
 FLOAT_TABLE, WHOLE_TABLE, NO_TABLE = 0, 1, 2
 ENOUGH = 0.99  # of a sample in a table leave room among SPILL values for what it does not show
-MAX_LEVEL = 46  # of a table's rows: it then spans 128 powers of two, and float32 has 254
+MAX_LEVEL = 45  # of a table's rows: it then spans 128 powers of two, and float32 has 254
 _MAGNITUDE = np.int64((1 << 63) - 1)
-_ANY_OUTSIDE = U(TABLE * 0x0001_0001_0001_0001)
+_HIGHEST_BITS = U(TABLE * 0x0001_0001_0001_0001)
 SINGLE_BIAS = 896 << 23  # from float32's exponents to float64's, in units of float32's last bit
 
 
@@ -79,166 +86,114 @@ def choose_tables(sample, features, target, single, kind, shift, base):
         end = ((255 << 23) + SINGLE_BIAS) >> (level - 29) if single else (2047 << 52) >> level
         first = min(first, end - WIDTH)  # infinity and NaN stay out of the table
         if single:  # below float32's normal numbers the bits count otherwise: they stay out too
-            first = max(first, ((SINGLE_BIAS + (1 << 23)) >> (level - 29)) + 16)
-        first = max(first, 16) // 16 * 16  # so that sixteen rows that begin at a multiple of sixteen are a cell
+            first = max(first, ((SINGLE_BIAS + (1 << 23)) >> (level - 29)) + 1)
+        first = max(first, 1)  # zero stays out as well
         if best < m * 0.97:
             kind[j] = NO_TABLE
         shift[j], base[j] = level, first
 
 
-@kernel
-def _rows(bits, shift, base, out):
-    """Which row of the table each value falls into: its magnitude's, WIDTH further on if it is negative.
-
-    `bits` are float32's as uint32 or float64's as uint64, and so are `shift` and `base`.
-    """
-    lanes, word = len(shift), bits.dtype.type
-    last = word(31) if U(word(~word(0))) == U(0xFFFFFFFF) else word(63)  # a constant to the compiler
-    magnitude, width, negative = word((word(1) << last) - word(1)), word(WIDTH), word(last - word(13))
-    for r in range(len(bits) // lanes):
-        row, rows = bits[r * lanes : (r + 1) * lanes], out[r * lanes : (r + 1) * lanes]
-        for lane in range(lanes):  # cast at every step: numba would go on in 64 bits, at half the speed
-            c = word(word(row[lane] & magnitude) >> word(shift[lane] & last))
-            c = min(word(c - base[lane]), width)  # below the table it wraps to far above it
-            c = word(c + word(word(row[lane] >> negative) & width)) | word(word(c & width) << word(1))
-            rows[lane] = c
-
-
-@kernel
-def _rows_whole(x, whole, origin, out):
-    """As `_rows`, for features whose table has a row a whole number."""
-    lanes = len(whole)
-    for r in range(len(x) // lanes):
-        row, rows = x[r * lanes : (r + 1) * lanes], out[r * lanes : (r + 1) * lanes]
-        for lane in range(lanes):
-            if whole[lane]:
-                distance = float(row[lane]) - origin[lane]
-                inside = 0.0 <= distance < TABLE
-                c = np.int64(distance if inside else 0.0)
-                # compared as a value: the distance of a tiny number from the origin is rounded to a whole one
-                rows[lane] = c if inside and float(c) + origin[lane] == float(row[lane]) else TABLE
+@entry
+def find_whole_rows(x, origin, together, group_step, row_step, out):
+    """As `find_rows`, for the features whose table has a row a whole number; `origin` is NaN where it has not."""
+    lanes = len(origin)
+    rows = len(x) // lanes
+    for group in range((lanes + together - 1) // together):
+        lane = min(group * together, lanes - together)
+        zero = origin[lane : lane + together]
+        for r in range(rows):
+            start, at = r * lanes + lane, group * group_step + r * row_step
+            row, found = x[start : start + together], out[at : at + together]
+            for i in range(together):
+                found[i] = _whole_row(row[i], zero[i], found[i])
+    for i in range(rows * lanes, len(x)):  # the rest of rows that lie side by side
+        out[i] = _whole_row(x[i], origin[i % lanes], out[i])
 
 
 @kernel
-def _tally_four(quads, first, step, t0, t1, t2, t3, aside, found):
+def _whole_row(number, origin, otherwise):
+    value = float(number)
+    distance = value - origin
+    inside = (distance >= 0.0) & (distance < float(TABLE))
+    c = np.int32(distance if inside else 0.0)
+    # compared as a value: the distance of a tiny number from the origin is rounded to a whole one
+    inside &= float(c) + origin == value
+    apart = ZERO_ROW if value == 0.0 else NOT_FINITE_ROW if value - value != 0.0 else OUTSIDE
+    return otherwise if origin != origin else np.uint16(c) if inside else apart
+
+
+@kernel
+def _run_over(j, row, over, known):
+    over[known[1, 0]] = j * OVER_STEP + np.int64(row)
+    known[1, 0] += 1
+
+
+@kernel
+def _tally_four(quads, first, step, low, lanes, over, known, aside):
     """Count every step-th of `quads` from `first` on, the rows in the tables of four neighbouring lanes, read as one number.
 
-    Where a value of the four lies outside, the place of the quad is written to `aside`, from `found` on, and nothing
-    counted. Returns how many there are then.
+    Where a value of the four lies outside, nothing is counted and which of the quads it was is written to `aside`. Returns how
+    many there are.
     """
-    one = np.uint32(1)
-    at = U(first)
-    for _ in range(len(quads) // step):
+    j0, j1, j2, j3 = lanes[4 * first], lanes[4 * first + 1], lanes[4 * first + 2], lanes[4 * first + 3]
+    t0, t1, t2, t3 = low[j0], low[j1], low[j2], low[j3]
+    one, at, found = np.uint8(1), U(first), U(0)
+    for i in range(len(quads) // step):
         four = quads[at]
-        if four & _ANY_OUTSIDE:
-            aside[U(found)] = at
-            found += 1
+        if four & (four << U(1)) & _HIGHEST_BITS:
+            aside[found] = i
+            found += U(1)
         else:
-            t0[four & U(0xFFFF)] += one
-            t1[(four >> U(16)) & U(0xFFFF)] += one
-            t2[(four >> U(32)) & U(0xFFFF)] += one
-            t3[four >> U(48)] += one
+            r0, r1, r2, r3 = four & U(0xFFFF), (four >> U(16)) & U(0xFFFF), (four >> U(32)) & U(0xFFFF), four >> U(48)
+            t0[r0] += one
+            if t0[r0] == 0:
+                _run_over(j0, r0, over, known)
+            t1[r1] += one
+            if t1[r1] == 0:
+                _run_over(j1, r1, over, known)
+            t2[r2] += one
+            if t2[r2] == 0:
+                _run_over(j2, r2, over, known)
+            t3[r3] += one
+            if t3[r3] == 0:
+                _run_over(j3, r3, over, known)
         at += U(step)
-    return found
+    return np.int64(found)
+
+
+@inlined
+def _tally_one(row, j, place, low, over, outside, known):
+    if row != OUTSIDE:
+        low[j, row] += np.uint8(1)
+        if low[j, row] == 0:
+            _run_over(j, row, over, known)
+    elif j < len(outside):  # the table after the last is of lanes that are not to be counted
+        if known[0, j] < SPILL:
+            outside[j, known[0, j]] = place
+        known[0, j] += 1
 
 
 @entry
-def tally(flat, bits, features, lanes, tables, first, spill, kept, zeros, rows, quads, aside):
-    """Count all rows, which lie in `flat` (float32 or float64) and, as the integers of the same bits, in `bits`.
+def tally(rows, quads, lanes, stride, low, over, first, outside, known):
+    """Count some lanes by their `rows` of the tables: uint16, and the same as `quads`, uint64.
 
-    `lanes` are the (shift, base, whole, origin) of the lanes, LANES or more and a multiple of four; `whole` is empty where no
-    table is one of whole numbers. `first` is the place of the first value in the block; `spill` (features, SPILL) gets the
-    places of what lies outside the tables, `kept` how many there are (even if more than fit), `zeros` how many zeros. `rows`
-    (uint16, one a value), the same as `quads` (uint64) and `aside` (int64, one a value) are room to work in.
+    A table counts to 255 and begins again: so small it stays in cache. Then table * OVER_STEP + row is written to `over`.
+    `lanes` says which table each is of, the last one if it is not to be counted. They are a multiple of four, and each time
+    `stride` further in the block, at whose place `first` the first of them is. `outside` (features, SPILL) gets the places of
+    what lies outside the tables. `known` (2, features + 1) counts those (even if more than fit) and, as the first of its second
+    row, how many are in `over`.
     """
-    shift, base, whole, origin = lanes
-    folded = len(flat) // len(shift) * len(shift)
-    for start, stop, width in (
-        (0, folded, len(shift)),
-        (folded, len(flat), features),
-    ):  # what is left over is not folded
-        out = rows[start:stop]
-        _rows(bits[start:stop], shift[:width], base[:width], out)
-        if len(whole) > 0:
-            _rows_whole(flat[start:stop], whole[:width], origin[:width], out)
-    found = 0
-    wide = features if features % 4 == 0 else 2 * features if features % 2 == 0 else 4 * features
-    for lane in range(0, wide, 4):
-        t0, t1 = tables[lane % features], tables[(lane + 1) % features]
-        t2, t3 = tables[(lane + 2) % features], tables[(lane + 3) % features]
-        found = _tally_four(quads[: folded // 4], lane // 4, wide // 4, t0, t1, t2, t3, aside, found)
-    for i in range(4 * found + len(flat) - folded):  # the values of those quads, and the rest, one by one
-        at = 4 * aside[i // 4] + i % 4 if i < 4 * found else folded + i - 4 * found
-        j, value = at % features, flat[at]
-        if not rows[at] & OUTSIDE:
-            tables[j, rows[at]] += np.uint32(1)
-        elif value == 0:
-            zeros[j] += 1
-        elif value - value == 0:  # NaN and infinities are nobody's
-            if kept[j] < SPILL:
-                spill[j, kept[j]] = first + at
-            kept[j] += 1
-
-
-@kernel
-def _rows_together(table, row, many, sign):
-    """How many values `many` rows of one sign hold."""
-    total = np.uint32(0)
-    for count in table[sign * WIDTH + row : sign * WIDTH + row + many]:
-        total += count
-    return total
-
-
-@kernel
-def _key_of_row(row, wider, sign, shift, base):
-    """The first key of the cell that begins with this row of the table and spans 2**wider of them."""
-    magnitude = U(base + row) << U(shift)
-    if sign:
-        return ~SIGN - magnitude - ((U(1) << U(shift + wider)) - U(1))
-    return SIGN | magnitude
-
-
-@kernel
-def _cells_of_table(table, shift, base, most, n, keys, levels, counts):
-    for sign in (1, 0):  # negative numbers from the largest magnitude down, then the positive ones upwards
-        for group in range(WIDTH // 16):
-            row = 16 * (WIDTH // 16 - 1 - group if sign else group)
-            together = _rows_together(table, row, 16, sign)
-            if together == 0:
-                continue
-            many, wider = (16, 4) if together <= most else (4, 2)
-            for part in range(16 // many):
-                first = row + many * (16 // many - 1 - part if sign else part)
-                held = _rows_together(table, first, many, sign)
-                if held == 0:
-                    continue
-                if held <= most:
-                    keys[n], levels[n] = _key_of_row(first, wider, sign, shift, base), shift + wider
-                    counts[n] = held
-                    n += 1
-                    continue
-                for step in range(many):
-                    single = first + (many - 1 - step if sign else step)
-                    if 0 < table[sign * WIDTH + single] <= most:
-                        keys[n], levels[n] = _key_of_row(single, 0, sign, shift, base), shift
-                        counts[n] = table[sign * WIDTH + single]
-                        n += 1
-    return n
-
-
-@entry
-def cells_of_tables(tables, kind, shift, base, most, ends, keys, levels, counts):
-    """The filled rows of all tables of floats as sorted cells, to `ends` (features,) where each feature's end. Returns how many.
-
-    Sixteen rows, or four, become one cell at once where they hold at most `most`, which leaves `coarsen` the rest. A row
-    with more is left out: its values come back one by one (`heavy_values`).
-    """
-    n = 0
-    for j in range(len(kind)):
-        if kind[j] == FLOAT_TABLE:
-            n = _cells_of_table(tables[j], shift[j], base[j], most[j], n, keys, levels, counts)
-        ends[j] = n
-    return n
+    width = len(lanes)
+    lots = len(rows) // width
+    aside = np.empty(lots, np.int64)
+    for lane in range(0, width, 4):
+        found = _tally_four(quads[: lots * width // 4], lane // 4, width // 4, low, lanes, over, known, aside)
+        for i in range(found):
+            for one in range(4):
+                row, place = rows[aside[i] * width + lane + one], first + aside[i] * stride + lane + one
+                _tally_one(row, lanes[lane + one], place, low, over, outside, known)
+    for at in range(lots * width, len(rows)):  # what is left of rows that lie side by side
+        _tally_one(rows[at], lanes[at - lots * width], first + at, low, over, outside, known)
 
 
 @entry

@@ -1,0 +1,177 @@
+"""The one loop that reads all values: their moments, and their rows of the tables, while a block of them is in cache."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import numpy as np
+
+from tfnorm.kernels.cells import U
+from tfnorm.kernels.moments import (
+    FAR,
+    FINITE,
+    GOOD,
+    LANES,
+    NAN,
+    NEGATIVE_INFINITE,
+    NOT_FINITE,
+    POSITIVE_INFINITE,
+    SAMPLE_ROWS,
+    better_center,
+    count_not_finite,
+    count_zeros,
+    entry,
+    fold_lanes,
+    kernel,
+    one_pass,
+    one_pass_of_finite,
+    prepare_lanes,
+    provisional,
+    rest,
+)
+from tfnorm.kernels.tables import NOT_FINITE_ROW, WIDTH, WIDTH_BITS, ZERO_ROW
+
+
+@kernel
+def _row_of(bits, shift, base, word):
+    """Which row of the table a value falls into: its magnitude's, WIDTH further on if it is negative, OUTSIDE if in none."""
+    last = word(31) if U(word(~word(0))) == U(0xFFFFFFFF) else word(63)  # a constant to the compiler
+    magnitude, width = word((word(1) << last) - word(1)), word(WIDTH)
+    # cast at every step: numba would go on in 64 bits, at half the speed
+    c = word(word(bits & magnitude) >> word(shift & last))
+    c = min(word(c - base), width)  # below the table it wraps to far above it
+    return word(c | word(word(bits >> word(last - word(WIDTH_BITS))) & width)) | word(word(c & width) << word(1))
+
+
+@kernel
+def _row_apart(bits, row, word):
+    """The row behind the table if the value is zero or not finite, else `row`."""
+    magnitude, infinite = (
+        (0x7FFFFFFF, 0x7F800000) if U(word(~word(0))) == U(0xFFFFFFFF) else (0x7FFFFFFFFFFFFFFF, 0x7FF0000000000000)
+    )
+    c = word(bits & word(magnitude))
+    return ZERO_ROW if c == word(0) else NOT_FINITE_ROW if c >= word(infinite) else row
+
+
+@kernel
+def find_rows(bits, shift, base, together, group_step, row_step, out):
+    """The row of its table for each value: `bits` are float32's as uint32 or float64's as uint64.
+
+    `shift` and `base`, one a lane, are of the same type. The rows of `together` lanes lie side by side in `out`, each time
+    `row_step` further on, and those of the lanes after them begin `group_step` further on. The last group may share lanes
+    with the one before.
+    """
+    lanes, word = len(shift), bits.dtype.type
+    rows = len(bits) // lanes
+    for group in range((lanes + together - 1) // together):
+        lane = min(group * together, lanes - together)
+        s, b = shift[lane : lane + together], base[lane : lane + together]
+        for r in range(rows):
+            start, at = r * lanes + lane, group * group_step + r * row_step
+            row, found = bits[start : start + together], out[at : at + together]
+            for i in range(together):
+                found[i] = _row_of(row[i], s[i], b[i], word)
+    for i in range(rows * lanes, len(bits)):  # the rest of rows that lie side by side
+        out[i] = _row_of(bits[i], shift[i % lanes], base[i % lanes], word)
+
+
+@kernel
+def find_apart(bits, lanes, together, group_step, row_step, out):
+    """The rows behind the tables for zeros and what is not finite, where `find_rows` found that they lie outside."""
+    word = bits.dtype.type
+    rows = len(bits) // lanes
+    for group in range((lanes + together - 1) // together):
+        lane = min(group * together, lanes - together)
+        for r in range(rows):
+            start, at = r * lanes + lane, group * group_step + r * row_step
+            row, found = bits[start : start + together], out[at : at + together]
+            for i in range(together):
+                found[i] = _row_apart(row[i], found[i], word)
+    for i in range(rows * lanes, len(bits)):
+        out[i] = _row_apart(bits[i], out[i], word)
+
+
+@kernel
+def _sum_up(values, of_finite, held, ends, parts, sums, block):
+    """Sums and extremes of a block, of what is finite or of all, about its center. Says as `fold_lanes` whether they serve."""
+    lanes = sums.shape[1]
+    quads = len(values) // lanes // 4
+    prepare_lanes(block, ends, sums)
+    if of_finite:
+        one_pass_of_finite(values, quads, lanes, ends, parts, sums)
+    else:
+        one_pass(values, quads, lanes, ends, parts, sums)
+    rest(values[4 * quads * lanes :], ends, sums, of_finite)
+    return fold_lanes(held, ends, sums, block)
+
+
+@entry
+def read(x, bits, block_values, whole, blocks, counts, shift, base, together, group_step, row_step, out):
+    """Block after block of `x` (float32 or float64; `bits` are the same as integers): sums of powers and extremes into `blocks`
+    (n, 10, features), unless there are none, and `find_rows`, unless `shift` and `base` are empty.
+
+    `counts` (5, features) are added to; `whole` says that all values are integers. Returns how many blocks were done: all, or
+    those before one that wants care (`measure_carefully`), whose rows were found.
+    """
+    features = max(1, counts.shape[1])
+    lanes, table_lanes = max(1, LANES // features) * features, max(1, len(shift))
+    ends, parts, sums = np.empty((3, lanes), x.dtype), np.empty((4, lanes)), np.empty((6, lanes))
+    sample = np.empty((2 * SAMPLE_ROWS, features))
+    held, not_finite = np.empty(features), np.empty((3, features), np.int64)
+    number = 0
+    for first in range(0, len(x), block_values):
+        values = x[first : first + block_values]
+        found, rows, any_apart = GOOD, len(values) // features, True
+        if len(blocks) > 0:
+            block = blocks[number]
+            step = (rows + SAMPLE_ROWS - 1) // SAMPLE_ROWS
+            sampled = 0
+            for row in range(0, rows, step):
+                for j in range(features):
+                    sample[sampled, j] = values[row * features + j]
+                sampled += 1
+            provisional(sample[:sampled], whole, block)
+            held[:] = rows
+            found = _sum_up(values, False, held, ends, parts, sums, block)
+            not_finite[:] = 0
+            of_finite = found == NOT_FINITE
+            if of_finite:
+                count_not_finite(values, lanes, not_finite)
+                for j in range(features):
+                    held[j] -= not_finite[0, j] + not_finite[1, j] + not_finite[2, j]
+                found = _sum_up(values, True, held, ends, parts, sums, block)
+            if found == FAR:
+                better_center(block, whole)
+                found = _sum_up(values, of_finite, held, ends, parts, sums, block)
+            if found == GOOD:
+                any_apart = False
+                for lane in range(lanes):
+                    any_apart |= ends[2, lane] == 0
+                if any_apart:
+                    count_zeros(values, lanes, counts)
+                any_apart |= of_finite
+                for j in range(features):
+                    counts[FINITE, j] += np.int64(held[j])
+                    counts[NAN, j] += not_finite[0, j]
+                    counts[POSITIVE_INFINITE, j] += not_finite[1, j]
+                    counts[NEGATIVE_INFINITE, j] += not_finite[2, j]
+        if len(shift) > 0:
+            same, rows_out = bits[first : first + block_values], out[first // table_lanes * row_step :]
+            find_rows(same, shift, base, together, group_step, row_step, rows_out)
+            if any_apart:
+                find_apart(same, table_lanes, together, group_step, row_step, rows_out)
+        if found != GOOD:
+            return number
+        number += 1
+    return number
+
+
+def _announce() -> None:
+    """Say that the first run compiles, where no earlier one has left its code in numba's cache."""
+    folder = getattr(getattr(read, "_cache", None), "cache_path", None)
+    if folder is not None and not any(Path(folder).glob("reading.read*.nbi")):
+        logging.getLogger("tfnorm").warning("compiling the kernels, once for this machine; it takes some seconds")
+
+
+_announce()
