@@ -106,8 +106,8 @@ def _lines() -> Iterator[str]:
     yield ""
     yield from textwrap.wrap(
         "Written by `make docs` from the docstrings and the maps; nothing here is typed by hand. Choose one by its name, with "
-        'settings, or several in turn: `"standard"`, `"minmax(-1, 1)"`, `["log1p", "standard"]`; or `"auto"`, and see why with '
-        "`tfnorm.scan`. Missing values stay missing, except where a technique is there to fill them.",
+        'settings, or several in turn: `"standard"`, `"minmax(-1, 1)"`, `["log1p", "standard"]`. '
+        "Missing values stay missing, except where a technique is there to fill them.",
         120,
     )
     yield ""

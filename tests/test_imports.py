@@ -74,6 +74,7 @@ MAY: dict[str, set[str]] = {
     "cli": {
         *("errors", "sources", "techniques", "fitted", "artefact", "summary", "tables", "files_out", "terminal", "demo")
     },
+    "__main__": {"cli"},
     "__init__": set(),
 }
 

@@ -301,3 +301,21 @@ def test_every_technique_says_what_it_does() -> None:
         assert "technique" not in kind.summary
         assert ">>> " in (kind.__doc__ or "")
         assert getattr(tfnorm, name) is kind
+
+
+def test_a_sample_is_normalized_by_what_it_has() -> None:
+    x = np.random.default_rng(3).normal(5, 2, (50, 12))
+    gaps = np.random.default_rng(4).random(x.shape) < 0.2
+    gaps[0] = True
+    x[gaps] = np.nan
+    for choice in ("instance", "contrast", "l1", "l2", "linf"):
+        fitted = tfnorm.fit(x, choice)
+        y = fitted.transform(x)
+        np.testing.assert_array_equal(np.isnan(y), gaps)
+        np.testing.assert_array_equal(fitted.transform(np.ma.masked_invalid(x)).filled(np.nan), y)
+        np.testing.assert_allclose(fitted.inverse(y, like=x), x, rtol=1e-13)
+        for i in range(1, len(x)):
+            there = x[i][~gaps[i]]
+            np.testing.assert_allclose(
+                y[i][~gaps[i]], tfnorm.fit(there[None], choice).transform(there[None])[0], rtol=1e-12
+            )

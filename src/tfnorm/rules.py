@@ -185,7 +185,9 @@ def share_of(share: Any, names: list[str]) -> tuple[tuple[str, ...], ...]:
     unknown = [name for name in flat if name not in names]
     if unknown:
         hint = did_you_mean(str(unknown[0]), names)
-        raise ChoiceError(f"share: column {quoted(map(str, unknown))} is not among those of the fit.{hint}")
+        raise ChoiceError(
+            f"share: column {quoted(map(str, unknown))} is not among those of the fit. Choose a technique for it.{hint}"
+        )
     if len(set(flat)) < len(flat) or any(len(group) < 2 for group in groups):
         raise ChoiceError(f"share: each group takes two columns or more, and a column one group, got {share!r}.")
     return tuple(groups)

@@ -14,11 +14,11 @@ COMPILED_FROM = 1 << 15  # values; only tiles of large arrays have as many
 
 
 def where(condition: Any, inside: Any, outside: Any) -> Any:
-    """`numpy.where`, but one of the two as it is where the condition holds for all or for none; it may be narrower."""
+    """`numpy.where`, but one of the two as it is where the condition holds for all or none; narrower perhaps on flat tiles."""
     if np.all(condition):
-        return inside
+        return _as_wide(inside, condition)
     if not np.any(condition):
-        return outside
+        return _as_wide(outside, condition)
     shape, dtype = np.shape(condition), np.result_type(inside, outside)
     if condition.size < COMPILED_FROM or len(shape) != 1 or dtype.name not in ("float32", "float64"):
         return np.where(condition, inside, outside)
@@ -27,6 +27,12 @@ def where(condition: Any, inside: Any, outside: Any) -> Any:
     out = np.empty(shape, dtype)
     select(condition, _full(inside, out), _full(outside, out), out)
     return out
+
+
+def _as_wide(x: Any, condition: Any) -> Any:
+    """Samples are summed along their axes, so a single number must have them."""
+    shape = np.shape(condition)
+    return x if len(shape) < 2 or np.ndim(x) == len(shape) else np.broadcast_to(x, shape)
 
 
 def _full(x: Any, like: np.ndarray) -> np.ndarray:

@@ -82,6 +82,7 @@ def unit(x, order, out):
     values = x.shape[1]
     rows = max(1, BLOCK_VALUES // values)
     divisor = np.empty(rows, x.dtype)
+    present = np.empty(values, x.dtype)
     for start in range(0, len(x), rows):
         block, result = x[start : start + rows], out[start : start + rows]
         for g in range(len(block)):
@@ -92,15 +93,13 @@ def unit(x, order, out):
             for i in range(values):
                 result[g, i] = block[g, i] / by
         if order > 2:
-            for g in range(len(block)):
-                missing = 0
-                for i in range(values):
-                    missing += block[g, i] != block[g, i]
-                if missing:
-                    result[g, :] = np.nan
             continue
         for g in range(len(block)):
             norm = _sum(result[g], order == 2)
+            if norm != norm:  # missing values add nothing
+                for i in range(values):
+                    present[i] = result[g, i] if block[g, i] == block[g, i] else zero
+                norm = _sum(present, order == 2)
             norm = np.sqrt(norm) if order == 2 else norm
             divisor[g] = one if norm == zero else norm
         for g in range(len(block)):

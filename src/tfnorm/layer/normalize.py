@@ -118,7 +118,8 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
     least float32, even where the policy is float16, which ends at 65504. Missing stays missing (NaN).
 
     Feed 64-bit values as integers, or as tensors or a `tf.data.Dataset`: `Model.fit` and `Model.predict` cast float64
-    *arrays* to `keras.config.floatx()` before any layer sees them, and a `keras.Input` casts to its own dtype.
+    *arrays* to `keras.config.floatx()` before any layer sees them, a `keras.Input` casts to its own dtype, and a
+    `Sequential` without one casts a lone tensor too: begin it with `keras.Input(shape, dtype="float64")`.
 
     Sparse tensors stay sparse where the map keeps zeros (or, for the columns of `missing`, whatever it is: there what is not
     stored is missing, and stays so), ragged ones ragged. Steps that a Keras mask leaves out come out as 0 and have no say in

@@ -15,7 +15,7 @@ from tfnorm.maps.core import Array, Map, Namespace
 
 @dataclass(frozen=True)
 class RowNorm(Map):
-    """`y = x / norm(x)` of each sample over `axes`; a zero sample stays zero, one with a missing value is missing.
+    """`y = x / norm(x)` of each sample over `axes`; a zero sample stays zero; missing values stay so and add nothing.
 
     The sample is first divided by its largest absolute value, so that nothing overflows or vanishes when squared.
     """
@@ -27,15 +27,15 @@ class RowNorm(Map):
     axes: tuple[int, ...] = (-1,)  # counted from the end; none means all of a sample's
 
     def forward(self, x: Array, xp: Namespace) -> Array:
-        direction, norm, _ = self._parts(x, xp)
-        if norm is None:  # a maximum does not see NaN everywhere that this runs (XLA)
-            missing = xp.any(xp.isnan(x), axis=self._axes_of(x), keepdims=True)
-            return xp.where(missing, xp.full_like(direction, float("nan")), direction)
-        return direction / xp.where(norm == 0, xp.ones_like(norm), norm)
+        missing = xp.isnan(x)
+        direction, norm, _ = self._parts(xp.where(missing, xp.zeros_like(x), x), xp)
+        if norm is not None:
+            direction = direction / xp.where(norm == 0, xp.ones_like(norm), norm)
+        return xp.where(missing, xp.full_like(direction, float("nan")), direction)
 
     def inverse_like(self, y: Array, x: Array, xp: Namespace) -> Array:
         """Back to the lengths of the samples x."""
-        _, norm, largest = self._parts(x, xp)
+        _, norm, largest = self._parts(xp.where(xp.isnan(x), xp.zeros_like(x), x), xp)
         return y * largest if norm is None else y * norm * largest
 
     def _parts(self, x: Array, xp: Namespace) -> tuple[Array, Array | None, Array]:
@@ -73,7 +73,7 @@ class RowNorm(Map):
 
 @dataclass(frozen=True)
 class Instance(Map):
-    """`y = (x - mean) / max(sqrt(bias + variance), epsilon) * scale` of each sample over `axes`.
+    """`y = (x - mean) / max(sqrt(bias + variance), epsilon) * scale` of each sample over `axes`, of the values that are there.
 
     A sample without variance becomes 0. What was taken off and divided by is forgotten, unless the way back is given it:
     `inverse_like(y, x)` takes it from x.
@@ -91,31 +91,28 @@ class Instance(Map):
         return self.forward_where(x, None, xp)
 
     def forward_where(self, x: Array, there: Array | None, xp: Namespace) -> Array:
-        away, _, divisor = self._parts(x, xp, there)
+        known = ~xp.isnan(x)
+        away, _, divisor = self._parts(x, xp, known if there is None else there & known)
         nothing = divisor == 0
-        return xp.where(nothing, away - away, away / xp.where(nothing, xp.ones_like(divisor), divisor)) * self.scale
+        y = xp.where(nothing, away - away, away / xp.where(nothing, xp.ones_like(divisor), divisor)) * self.scale
+        return xp.where(known, y, xp.full_like(y, float("nan")))
 
     def inverse_like(self, y: Array, x: Array, xp: Namespace) -> Array:
         """Back to the scale of x, whose samples are those that y belongs to; along `axes` their lengths may differ."""
-        _, mean, divisor = self._parts(x, xp)
+        _, mean, divisor = self._parts(x, xp, ~xp.isnan(x))
         return y / self.scale * divisor + mean
 
-    def _parts(self, x: Array, xp: Namespace, there: Array | None = None) -> tuple[Array, Array, Array]:
+    def _parts(self, x: Array, xp: Namespace, there: Array) -> tuple[Array, Array, Array]:
         """The distance from the mean, the mean and the divisor."""
         axes = self.axes or tuple(range(1, len(x.shape)))
-        number = None if there is None else xp.sum(_kept(xp.ones_like(x), there, xp), axis=axes, keepdims=True)
+        number = xp.sum(xp.multiply(xp.ones_like(x), there), axis=axes, keepdims=True)
 
         def mean(values: Array) -> Array:
-            if number is None:
-                return xp.mean(values, axis=axes, keepdims=True)
             return xp.sum(_kept(values, there, xp), axis=axes, keepdims=True) / xp.maximum(number, xp.ones_like(number))
 
-        if number is not None:
-            inside = xp.where(there, x, xp.full_like(x, float("inf")))
-            lowest = xp.min(inside, axis=axes, keepdims=True, initial=float("inf"))
-            least = xp.where(number > 0, lowest, xp.zeros_like(lowest))
-        else:
-            least = xp.min(x, axis=axes, keepdims=True, initial=float("inf"))  # Keras refuses one of no rows without
+        inside = xp.where(there, x, xp.full_like(x, float("inf")))
+        lowest = xp.min(inside, axis=axes, keepdims=True, initial=float("inf"))  # Keras refuses one of no rows without
+        least = xp.where(number > 0, lowest, xp.zeros_like(lowest))
         above = _kept(x - least, there, xp)  # exactly 0 where nothing varies, and nearly exact about any offset
         rest = mean(above)
         away = _kept(above - rest, there, xp)
@@ -146,6 +143,6 @@ class Instance(Map):
         return "a sample's own mean and deviation are forgotten; inverse(y, like=x) takes them from the raw x"
 
 
-def _kept(values: Array, there: Array | None, xp: Namespace) -> Array:
+def _kept(values: Array, there: Array, xp: Namespace) -> Array:
     """0 where a value is not there."""
-    return values if there is None else xp.where(there, values, xp.zeros_like(values))
+    return xp.where(there, values, xp.zeros_like(values))

@@ -19,8 +19,8 @@ def l1(axis: Any = -1) -> Map:
     """x / sum|x| of each sample
 
     To vectors whose absolute values add up to 1. Keeps zeros, signs and proportions, forgets the length, so it has no
-    inverse. Choose it for counts of a whole (word counts, histograms). A zero vector stays zero. `axis`: over which axes
-    of the data, the last by default, None for all of a sample's.
+    inverse. Choose it for counts of a whole (word counts, histograms). A zero vector stays zero, missing
+    values stay missing and add nothing. `axis`: over which axes of the data, the last by default, None for all of a sample's.
 
     >>> import tfnorm
     >>> tfnorm.fit([[1.0, 3.0]], "l1").transform([[1.0, 3.0]])
@@ -72,6 +72,7 @@ def instance(axis: Any = None, epsilon: float = 0.0) -> Map:
     series of shape (steps, features)). Keeps shape and order within a sample, forgets its level and spread: `inverse(y,
     like=x)` takes them from the raw sample again (RevIN). A sample that does not vary becomes 0; `epsilon` is the least
     divisor. Choose it where level and contrast of a sample tell nothing (images), and for series whose level drifts.
+    Missing values are left out and stay missing; padded steps are missing in `numpy.ma.array(x, mask=...)`.
 
     >>> import tfnorm
     >>> tfnorm.fit([[1.0, 3.0]], "instance").transform([[10.0, 30.0]])
