@@ -207,6 +207,13 @@ def high_and_low(x: Array, xp: Namespace) -> tuple[Array, Array | None]:
     return _cast(x - low_bits, "float64", xp), _cast(low_bits, "float64", xp)
 
 
+def away_from(center: Array, x: Array, xp: Namespace) -> Array:
+    """x - center; of 64-bit integers with all their bits."""
+    high, low = high_and_low(x, xp)
+    distance = high - center
+    return distance if low is None else distance + low
+
+
 def _cast(x: Array, dtype: str, xp: Namespace) -> Array:
     return x.astype(dtype) if isinstance(x, np.ndarray) else xp.cast(x, dtype)
 
@@ -231,10 +238,7 @@ class Affine(Map):
         return bool((self.scale >= 0).all())
 
     def forward(self, x: Array, xp: Namespace) -> Array:
-        high, low = high_and_low(x, xp)
-        distance = high - self.center
-        if low is not None:
-            distance = distance + low
+        distance = away_from(self.center, x, xp)
         if self.has_constant:
             distance = xp.where(xp.isinf(distance) & (self.scale == 0), xp.zeros_like(distance), distance)
         return distance * self.scale + self.offset

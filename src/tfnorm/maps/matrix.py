@@ -12,7 +12,7 @@ from typing import ClassVar
 import numpy as np
 
 from tfnorm.codec import packed
-from tfnorm.maps.core import Array, Map, Namespace, Shape, high_and_low
+from tfnorm.maps.core import Array, Map, Namespace, Shape, away_from
 
 _LOSES = 8.0  # times the rounding of one number that a result's may be, if float32 is to do
 
@@ -36,10 +36,7 @@ class Matrix(Map):
     has_constant: bool = False  # whether a row is all zeros: only then is an infinite x kept from giving inf * 0
 
     def forward(self, x: Array, xp: Namespace) -> Array:
-        high, low = high_and_low(x, xp)
-        distance = high - self.center
-        if low is not None:
-            distance = distance + low
+        distance = away_from(self.center, x, xp)
         if self.has_constant:
             nothing = xp.max(xp.abs(self.matrix), axis=1) == 0
             distance = xp.where(xp.isinf(distance) & nothing, xp.zeros_like(distance), distance)
