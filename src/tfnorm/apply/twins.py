@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tfnorm.maps import Affine, Clip, Log1p, Map, Piecewise, Power, RowNorm
+from tfnorm.maps import PLAIN, Affine, Clip, Limit, Log1p, Map, Piecewise, Power, RowNorm
 
 Rows = Callable[[int, int], None]  # fills the result from one row to another
 TILE_BYTES = 1 << 19
@@ -49,6 +49,8 @@ def _flat(step: Map, features: int) -> Callable[[np.ndarray, np.ndarray], Any] |
         return lambda x, out: elementwise.affine(x, step.center, step.scale, step.offset, out)
     if isinstance(step, Clip) and len(step.low) in (1, features):
         return lambda x, out: elementwise.clip(x, step.low, step.high, out)
+    if isinstance(step, Limit):
+        return lambda x, out: elementwise.clip(x, *np.array([[step.low], [step.high]], x.dtype), out)
     if isinstance(step, Power) and step.exponent == 0.5:
         return elementwise.square_root
     return None
@@ -79,7 +81,7 @@ def _unit(step: RowNorm, x: np.ndarray, out: np.ndarray) -> Rows | None:
 
     def rows(first: int, last: int) -> None:
         part = slice(first * repeats, last * repeats)
-        unit(values[part], step.order, result[part])
+        unit(values[part], step.order, PLAIN, result[part])
 
     return rows
 

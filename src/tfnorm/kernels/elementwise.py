@@ -41,8 +41,9 @@ def clip(x, low, high, out):
         width = min(lanes, len(x) - start)
         row, result = x[start : start + width], out[start : start + width]
         for lane in range(width):
-            value = least[lane] if row[lane] < least[lane] else row[lane]
-            result[lane] = most[lane] if value > most[lane] else value
+            value, least_here, most_here = row[lane], least[lane], most[lane]
+            value = least_here if value < least_here else value
+            result[lane] = most_here if value > most_here else value
 
 
 @entry

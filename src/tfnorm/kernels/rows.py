@@ -72,37 +72,54 @@ def _sum(row, square):
     return _sum(row[:half], square) + _sum(row[half:], square)
 
 
+@kernel
+def _careful(row, order, plain, present, result):
+    """result = row / norm where values are missing, or so large or small that they must be divided by the largest first."""
+    zero, one = row.dtype.type(0.0), row.dtype.type(1.0)
+    for i in range(len(row)):  # missing values add nothing
+        present[i] = row[i] if row[i] == row[i] else zero
+    size = zero if order > 2 else _sum(present, order == 2)
+    largest = one
+    if not (size > one / plain and size < plain):
+        largest = _largest(present)
+        largest = one if largest == zero else largest
+    for i in range(len(row)):
+        result[i] = row[i] / largest
+        present[i] = present[i] / largest
+    if order > 2:
+        return
+    norm = _sum(present, order == 2)
+    norm = np.sqrt(norm) if order == 2 else norm
+    norm = one if norm == zero else norm
+    for i in range(len(row)):
+        result[i] /= norm
+
+
 @entry
-def unit(x, order, out):
+def unit(x, order, plain, out):
     """out = x / norm of each row, of order 1, 2 or infinite; x and out are (rows, values) and contiguous.
 
     Step by step for the rows of a block, so that a row need not wait for the last one's root and division.
     """
     zero, one = x.dtype.type(0.0), x.dtype.type(1.0)
+    plain = x.dtype.type(plain)
     values = x.shape[1]
     rows = max(1, BLOCK_VALUES // values)
-    divisor = np.empty(rows, x.dtype)
-    present = np.empty(values, x.dtype)
+    divisor, present = np.empty(rows, x.dtype), np.empty(values, x.dtype)
     for start in range(0, len(x), rows):
         block, result = x[start : start + rows], out[start : start + rows]
         for g in range(len(block)):
-            largest = _largest(block[g])
-            divisor[g] = one if largest == zero else largest
+            if order > 2:
+                divisor[g] = _largest(block[g])
+                continue
+            size = _sum(block[g], order == 2)
+            divisor[g] = np.sqrt(size) if order == 2 else size
+            if not (size > one / plain and size < plain):
+                divisor[g] = zero
         for g in range(len(block)):
             by = divisor[g]
+            if by == zero:
+                _careful(block[g], order, plain, present, result[g])
+                continue
             for i in range(values):
                 result[g, i] = block[g, i] / by
-        if order > 2:
-            continue
-        for g in range(len(block)):
-            norm = _sum(result[g], order == 2)
-            if norm != norm:  # missing values add nothing
-                for i in range(values):
-                    present[i] = result[g, i] if block[g, i] == block[g, i] else zero
-                norm = _sum(present, order == 2)
-            norm = np.sqrt(norm) if order == 2 else norm
-            divisor[g] = one if norm == zero else norm
-        for g in range(len(block)):
-            by = divisor[g]
-            for i in range(values):
-                result[g, i] /= by

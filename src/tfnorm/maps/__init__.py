@@ -39,5 +39,6 @@ from tfnorm.maps.patches import JoinPatches as JoinPatches
 from tfnorm.maps.patches import Patches as Patches
 from tfnorm.maps.places import after as after
 from tfnorm.maps.places import sparse_flaw as sparse_flaw
+from tfnorm.maps.samples import PLAIN as PLAIN
 from tfnorm.maps.samples import Instance as Instance
 from tfnorm.maps.samples import RowNorm as RowNorm

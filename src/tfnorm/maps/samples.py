@@ -12,12 +12,15 @@ import numpy as np
 
 from tfnorm.maps.core import Array, Map, Namespace
 
+PLAIN = 2.0**60
+"""A sum of squares (or sizes) from 1/PLAIN to PLAIN has lost none that matters, and none has overflown, in float32 either."""
+
 
 @dataclass(frozen=True)
 class RowNorm(Map):
     """`y = x / norm(x)` of each sample over `axes`; a zero sample stays zero; missing values stay so and add nothing.
 
-    The sample is first divided by its largest absolute value, so that nothing overflows or vanishes when squared.
+    Where its values are so large or small that squares might overflow or vanish, the largest is divided out first.
     """
 
     leaves_out: ClassVar[bool] = True
@@ -35,21 +38,26 @@ class RowNorm(Map):
 
     def inverse_like(self, y: Array, x: Array, xp: Namespace) -> Array:
         """Back to the lengths of the samples x."""
-        _, norm, largest = self._parts(xp.where(xp.isnan(x), xp.zeros_like(x), x), xp)
-        return y * largest if norm is None else y * norm * largest
+        _, norm, divided = self._parts(xp.where(xp.isnan(x), xp.zeros_like(x), x), xp)
+        return y * divided if norm is None else y * norm * divided
 
     def _parts(self, x: Array, xp: Namespace) -> tuple[Array, Array | None, Array]:
-        """x over its largest absolute value, the norm of that (None where it is 1), and the value."""
-        axes = self._axes_of(x)
-        largest = xp.max(xp.abs(x), axis=axes, keepdims=True, initial=0)
-        direction = x / xp.where(largest == 0, xp.ones_like(largest), largest)
-        if self.order == 1:
-            return direction, xp.sum(xp.abs(direction), axis=axes, keepdims=True), largest
+        """x with its size divided out where it must be, the norm of that (None where it is 1), and what it was divided by."""
+        largest = xp.max(xp.abs(x), axis=self._axes_of(x), keepdims=True, initial=0)
+        one = xp.ones_like(largest)
+        divided = xp.where(largest == 0, one, largest)
+        if self.order > 2:
+            return x / divided, None, divided
+        size = self._sum(xp.minimum(xp.abs(x), 2 * PLAIN ** (1 / self.order)), xp)  # without an overflow
+        divided = xp.where((size > 1 / PLAIN) & (size < PLAIN), one, divided)
+        direction = x / divided
+        norm = self._sum(direction, xp)
         if self.order == 2:
-            square = xp.sum(direction * direction, axis=axes, keepdims=True)
-            square = xp.where(square == 0, xp.ones_like(square), square)  # the root's slope at 0 is infinite
-            return direction, xp.sqrt(square), largest
-        return direction, None, largest
+            norm = xp.sqrt(xp.where(norm == 0, one, norm))  # the root's slope at 0 is infinite
+        return direction, norm, divided
+
+    def _sum(self, x: Array, xp: Namespace) -> Array:
+        return xp.sum(x * x if self.order == 2 else xp.abs(x), axis=self._axes_of(x), keepdims=True)
 
     def _axes_of(self, x: Array) -> tuple[int, ...]:
         return self.axes or tuple(range(1, len(x.shape)))
