@@ -103,7 +103,7 @@ LIBRARIES = {
     "polars": {"sources/polars"},
     "scipy": {"sources/scipy"},
     "matplotlib": {"demo_model"},
-    "typer": {"cli"},
+    "typer": {"cli/__init__", "cli/common", "cli/main_job"},
     "rich": {"terminal"},
 }
 OPTIONAL = {"tensorflow", "pandas", "polars", "scipy", "matplotlib"}

@@ -50,7 +50,8 @@ def _flat(step: Map, features: int) -> Callable[[np.ndarray, np.ndarray], Any] |
     if isinstance(step, Clip) and len(step.low) in (1, features):
         return lambda x, out: elementwise.clip(x, step.low, step.high, out)
     if isinstance(step, Limit):
-        return lambda x, out: elementwise.clip(x, *np.array([[step.low], [step.high]], x.dtype), out)
+        low, high = np.array([step.low]), np.array([step.high])
+        return lambda x, out: elementwise.clip(x, low.astype(x.dtype), high.astype(x.dtype), out)
     if isinstance(step, Power) and step.exponent == 0.5:
         return elementwise.square_root
     return None

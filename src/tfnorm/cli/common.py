@@ -1,0 +1,178 @@
+"""What the commands share: their options, how they are read, how files are opened and results shown."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+import tfnorm
+from tfnorm.errors import ChoiceError, DataError
+from tfnorm.terminal import Terminal, result, show_log
+
+if TYPE_CHECKING:
+    from tfnorm.fitted import Fitted
+    from tfnorm.profile import Profile
+
+EXIT = "Exit codes: 0 done, 1 error in data or file, 2 wrong usage, 130 interrupted."
+
+app = typer.Typer(
+    rich_markup_mode=None,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog=EXIT,
+)
+
+Paths = Annotated[list[str], typer.Argument(metavar="PATH...", help="Parquet and CSV files, globs, folders.")]
+Technique = Annotated[str | None, typer.Option("-t", "--technique", metavar="NAME", help="For all numeric columns.")]
+Chosen = Annotated[list[str] | None, typer.Option("--set", metavar="COL=NAME", help="For one; without -t, only these.")]
+Policy = Annotated[
+    list[str] | None, typer.Option("--policy", metavar="[COL:]WHAT=DO", help="As fare:missing=0; see above.")
+]
+Share = Annotated[list[str] | None, typer.Option("--share", metavar="A,B,C", help="These get one set of numbers.")]
+Exact = Annotated[bool, typer.Option("--exact", help="Read again where one pass gives bounds only.")]
+Output = Annotated[str | None, typer.Option("-o", "--output", metavar="FILE", help="Write it here; - for stdout.")]
+Artefact = Annotated[str, typer.Argument(metavar="NORM.JSON", help="What fit or scan wrote; - for stdin.")]
+Target = Annotated[str, typer.Option("-o", "--output", metavar="PATH", help="A file, or a folder for several.")]
+Only = Annotated[list[str] | None, typer.Option("--only", metavar="COLUMN", help="Only these columns of the fit.")]
+Axis = Annotated[
+    str, typer.Option("--axis", metavar="last|all", help="Vectors: numbers by position, or one.", show_default=False)
+]
+Unit = Annotated[list[str] | None, typer.Option("--unit", metavar="COL=s", help="Count times in D, h, m, s, ms ...")]
+Weight = Annotated[str | None, typer.Option("--weight", metavar="COLUMN", help="How often each row counts.")]
+Delimiter = Annotated[str | None, typer.Option("--delimiter", metavar="CHAR", help="Of CSV, if neither comma nor tab.")]
+Workers = Annotated[int | None, typer.Option("--workers", min=1, metavar="N", help="Threads; all cores by default.")]
+Force = Annotated[bool, typer.Option("--force", help="Write over what is there.")]
+Json = Annotated[bool, typer.Option("--json", help="Numbers as JSON instead of a table.")]
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Errors only.")]
+NoColor = Annotated[bool, typer.Option("--no-color", help="As NO_COLOR=1.")]
+
+
+def begin(quiet: bool, no_color: bool) -> Terminal:
+    show_log(quiet)
+    return Terminal(quiet, not no_color)
+
+
+def axis_of(text: str) -> int | None:
+    if text not in ("last", "all"):
+        raise typer.BadParameter(f'expected last or all, got "{text}"', param_hint="--axis")
+    return -1 if text == "last" else None
+
+
+def units_of(texts: Sequence[str] | None) -> str | dict[str, str] | None:
+    """`s` for all columns of times, or `column=s` for each."""
+    if not texts:
+        return None
+    if any("=" not in text for text in texts):
+        if len(texts) > 1:
+            raise typer.BadParameter("give one unit for all, or COLUMN=UNIT for each", param_hint="--unit")
+        return texts[0]
+    return {name: unit for name, _, unit in (text.rpartition("=") for text in texts)}
+
+
+def policies_of(texts: Sequence[str] | None) -> dict[str, Any]:
+    """`missing=0` for all columns, `fare:missing=0` for one; those for one rule."""
+    found: dict[str, Any] = {}
+    for text in texts or ():
+        what, _, do = text.rpartition("=")
+        column, _, policy = what.rpartition(":")
+        if policy not in ("constant", "missing", "infinite", "out_of_range"):
+            raise typer.BadParameter(
+                f'expected constant, missing, infinite or out_of_range, as in missing=0, got "{text}"',
+                param_hint="--policy",
+            )
+        said: Any = do
+        with contextlib.suppress(ValueError):
+            said = float(do)
+        if bool(column) != isinstance(found.get(policy, {} if column else None), dict):
+            raise typer.BadParameter(f"give {policy} for all columns, or column by column", param_hint="--policy")
+        if column:
+            found.setdefault(policy, {})[column] = said
+        else:
+            found[policy] = said
+    return found
+
+
+def column_and_technique(text: str) -> tuple[str, str]:
+    """`column=technique` split at the last `=` that leaves a technique: names and arguments may hold others."""
+    from tfnorm.techniques import parse
+
+    places = [i for i, letter in enumerate(text) if letter == "="]
+    if not places:
+        raise typer.BadParameter(f'expected COLUMN=TECHNIQUE, got "{text}"', param_hint="--set")
+    for place in reversed(places):
+        try:
+            parse(text[place + 1 :])
+        except ChoiceError as error:
+            reason = error
+            continue
+        return text[:place], text[place + 1 :]
+    raise typer.BadParameter(str(reason), param_hint="--set")
+
+
+def open_files(paths: Sequence[str], weight: str | None, delimiter: str | None, terminal: Terminal) -> Any:
+    from tfnorm.sources import open_source
+
+    source = open_source(list(paths), weight=weight, delimiter=delimiter)
+    for note in getattr(source, "notes", ()):
+        terminal.say(f"note: {note}")
+    return source
+
+
+def load(artefact: str) -> Any:
+    from tfnorm.artefact import loads
+
+    return loads(sys.stdin.buffer.read()) if artefact == "-" else tfnorm.load(artefact)
+
+
+def check_output(output: str | None, force: bool) -> None:
+    """Told before the data are read, not after."""
+    if output is None or output == "-":
+        return
+    path = Path(output)
+    if path.is_dir():
+        raise DataError(f"{output}: is a folder. Name a file in it: -o {path / 'norm.json'}.")
+    if path.exists() and not force:
+        raise DataError(f"{output}: is there already. Choose another name, or write over it with --force.")
+    if not os.access(path.absolute().parent, os.W_OK):
+        raise DataError(f"{output}: cannot write to the folder {path.absolute().parent}. Make it, or choose another.")
+
+
+def finish(value: Fitted | Profile, output: str | None, as_json: bool, terminal: Terminal) -> None:
+    """Save it and show it."""
+    from tfnorm.artefact import dumps
+
+    if output == "-":
+        result(dumps(value).decode().rstrip("\n"))
+        return
+    if output is not None:
+        value.save(output)
+    if as_json or output is None or not terminal.quiet:
+        show_value(value, as_json)
+    if output is None:
+        terminal.say("not saved: -o FILE does")
+    else:
+        terminal.say(f"saved {output}")
+
+
+def show_value(value: Fitted | Profile, as_json: bool) -> None:
+    from tfnorm.summary import records
+    from tfnorm.tables import table_of
+
+    result(json.dumps(list(records(value)), indent=1, ensure_ascii=True) if as_json else table_of(value))
+
+
+def end_of(paths: Sequence[str]) -> str:
+    """How the name of an output like these inputs would end."""
+    from tfnorm.sources.paths import CSV, PARQUET
+
+    one = paths[0].lower()
+    plain = len(paths) == 1 and not any(mark in one for mark in "*?[")
+    return next((end for end in (*PARQUET, *CSV) if plain and one.endswith(end)), "/")
