@@ -104,6 +104,9 @@ class Fitted:
             mapped = {name: {own: forms.like(batch[name], one) for own, one in new.items()} for name, new in found}
             rest = {name: {name: value} for name, value in batch.items() if name not in marks}
             return {name: one for column in rest for name, one in mapped.get(column, rest[column]).items()}
+        if frames.is_series(batch) and str(getattr(batch, "name", "")) in self.maps:
+            like = like.to_frame() if frames.is_series(like) else like
+            return self._apply(batch.to_frame(), inverse=inverse, like=like)[batch.name]
         if not self.profile.bare:
             raise DataError(
                 f"expected a table or a mapping with the columns {quoted(self.columns)}, got {type(batch).__name__}. "

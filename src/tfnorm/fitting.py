@@ -23,6 +23,7 @@ from tfnorm.choosing import (
     numeric_columns,
     refuse_infinite,
     stages_of,
+    times_hint,
 )
 from tfnorm.codec import encode
 from tfnorm.errors import ChoiceError, DataError
@@ -82,6 +83,9 @@ def scan(
         named = all_columns if named is None else named
         opened = masked(opened, mask, named)
     chosen = chosen_columns(opened, named, axis, unit, sparse)
+    left_out = {column.name for column in opened.columns} - {column.name for column in chosen} - {opened.weight}
+    if left_out and named is None:
+        _tell("left out", [column for column in opened.columns if column.name in left_out])
     wants = [Want(column, "", Identity(), EVERYTHING) for column in chosen]
     return gather(opened, chosen, wants, infinite=frozenset(), engine=threads(workers), progress=progress)
 
@@ -178,16 +182,20 @@ def planned(
     numeric = [name for name in numeric_columns(opened, unit) if name not in names_of(mask)]
     if opened.bare:  # the one column there is was meant, whatever it holds
         numeric = by_name
-    stages = stages_of(choice, by_name, numeric)
+    stages = stages_of(choice, by_name, numeric, times_hint(opened))
     if mask is not None:
         opened = masked(opened, mask, list(stages))
     left_out = [c for c in opened.columns if c.name not in stages and c.name != opened.weight]
     if left_out and not isinstance(choice, Mapping):
-        logging.getLogger("tfnorm").info("left as they are: %s", quoted(f"{c.name} ({c.dtype})" for c in left_out))
+        _tell("left as they are", left_out)
     chosen = chosen_columns(opened, list(stages), axis, unit, sparse)
     check_shapes(chosen, stages)
     check_keys(opened, stages)
     return opened, stages, chosen, wanted(chosen, stages)
+
+
+def _tell(what: str, columns: Sequence[Any]) -> None:
+    logging.getLogger("tfnorm").info("%s: %s", what, quoted(f"{column.name} ({column.dtype})" for column in columns))
 
 
 def wanted(columns: Sequence[Column], stages: Mapping[str, Stages]) -> list[Want]:

@@ -93,6 +93,8 @@ def gather(
 ) -> Profile:
     """Every want's statistics over all rows, in one pass. Infinite values are refused in the columns `infinite`; `keys` are
     the key columns that this or another pass over the same data needs."""
+    if progress is not None and not callable(progress):
+        raise ChoiceError(f"progress must be a function of (rows done, rows in all or None), got {progress!r}.")
     # all of them in every pass, so that the shards and their fingerprints are the same
     needed = (name for want in wants for name in want.columns)
     names = list(dict.fromkeys((*(column.name for column in columns), *keys, *needed)))

@@ -346,6 +346,50 @@ class ColumnProfile:
         """The cumulative distribution of one feature."""
         return self.quantiles.curve(feature, self.extremes)
 
+    def by(self, *columns: str) -> dict[str, np.ndarray]:
+        """The numbers by key that a technique `.by(*columns)` has gathered: the key columns and, beside them, count, missing,
+        min, max, mean, std and median, as far as it asked for them; an entry a key, sorted. A table for `pandas.DataFrame`.
+
+        >>> import tfnorm
+        >>> table = {"store": ["b", "a", "b"], "price": [1.0, 5.0, 3.0]}
+        >>> fitted = tfnorm.fit(table, {"price": "standard.by('store')"})
+        >>> {name: array.tolist() for name, array in fitted["price"].profile.by("store").items() if name in ("store", "mean")}
+        {'store': ['a', 'b'], 'mean': [5.0, 2.0]}
+        """
+        keyed = self.profile.by(columns)
+        found = (
+            {kind: keyed.take(kind, self.column.name, "") for kind in (Count, Extremes, Moments, Quantiles)}
+            if keyed
+            else {}
+        )
+        if keyed is None or not any(found.values()):
+            gathered = [one.grouped.keys.names for one in self.profile.keyed]
+            raise DataError(
+                f"column {self.column.name!r}: has no numbers by {columns}; "
+                + (f"this profile has some by {gathered}." if gathered else "fit it with a technique .by(...).")
+            )
+        keys = keyed.grouped.keys
+        table = {
+            name: np.array([key[i] for key in map(keys.__getitem__, range(len(keys)))])
+            for i, name in enumerate(columns)
+        }
+        count, extremes, moments, quantiles = found.values()
+        numbers: dict[str, np.ndarray] = {}
+        if isinstance(count, Count):
+            numbers |= {"count": count.finite, "missing": count.missing}
+        if isinstance(extremes, Extremes):
+            known = extremes.minimum <= extremes.maximum
+            numbers |= {
+                "min": np.where(known, extremes.minimum, np.nan),
+                "max": np.where(known, extremes.maximum, np.nan),
+            }
+        if isinstance(moments, Moments):
+            numbers |= {"mean": np.where(moments.weight > 0, moments.mean, np.nan), "std": moments.std}
+        if isinstance(quantiles, Quantiles):
+            numbers["median"] = quantiles.at(0.5, extremes)
+        shape = (len(keys),) if self.column.features == 1 else (len(keys), self.column.features)
+        return table | {name: array.reshape(-1, len(keys)).T.reshape(shape) for name, array in numbers.items()}
+
     def _plain(self, values: np.ndarray) -> Any:
         return float(values[0]) if self.column.scalar else values
 

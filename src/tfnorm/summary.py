@@ -5,6 +5,7 @@ The one law: only what was gathered is said, and many features are summed up by 
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -244,13 +245,22 @@ def records(value: Profile | Fitted) -> Iterator[dict[str, Any]]:
             record["technique"] = value.choice[name]
             record["map"] = map_words(step, value.stages[name], column.features)
             record["invertible"] = step.invertible
+            record["policies"] = dataclasses.asdict(value.rules.of(name))
+            record["share"] = [list(group) for group in value.rules.share if name in group]
             if step.keyed():
                 record["by"] = [list(keyed.keys.names) for keyed in step.keyed()]
                 record["keys"] = [len(keyed.keys) for keyed in step.keyed()]
         yield record
 
 
+def told(value: Any) -> Any:
+    """A value as JSON has it: None for what is no number."""
+    if isinstance(value, list):
+        return [told(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def _plain(column: Column, **arrays: np.ndarray) -> dict[str, Any]:
     """Arrays as JSON has them: one number for a scalar column, and None for what is no number."""
-    lists = {name: [v if math.isfinite(v) else None for v in array.tolist()] for name, array in arrays.items()}
+    lists = {name: told(array.tolist()) for name, array in arrays.items()}
     return {name: values[0] if column.scalar else values for name, values in lists.items()}

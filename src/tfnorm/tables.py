@@ -12,9 +12,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from tfnorm.fitted import Fitted
 from tfnorm.maps import Map, Matrix
-from tfnorm.profile import Column, Profile
+from tfnorm.profile import Column, ColumnProfile, Profile
 from tfnorm.sources.columns import cell
 from tfnorm.summary import facts, instant, map_words, notes, number, share
 
@@ -35,7 +37,7 @@ class Table:
     title: str
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
-    more: str  # what is not shown; empty for nothing
+    more: str  # lines below: what is not shown, and policies; empty for nothing
     dropped: tuple[str, ...]  # which columns go first where there is no room
 
 
@@ -102,7 +104,10 @@ def _table(title: str, profile: Profile, names: Sequence[str], fitted: Fitted | 
     keys = ["column", "type", "technique", "what it does", "missing", "zeros", "min", "25%", "median", "75%", "max"]
     keys = [key for key in [*keys, "mean", "std", "distribution", "note"] if any(line.get(key) for line in lines)]
     rows = tuple(tuple(line.get(key, "") for key in keys) for line in lines)
-    rest = f"... and {more:,} more {what}" if more > 0 else ""
+    rest = "\n".join(
+        ([f"... and {more:,} more {what}"] if more > 0 else [])
+        + [cell(words, 10 * NAME_LENGTH) for words in (fitted.rules.words() if fitted else ())]
+    )
     return Table(title, tuple(keys), rows, rest, DROPPED if fitted is None else DROPPED_OF_A_FIT)
 
 
@@ -177,7 +182,7 @@ def _text(table: Table, width: int | None) -> str:
     for i in range(len(table.rows)):
         lines.append(_joined(keys, {key: cells[key][i] for key in keys}, widths))
     if table.more:
-        lines.append(table.more)
+        lines += table.more.split("\n")
     if left_out:
         order = [key for key in table.header if key in left_out]
         lines.append(f"(too narrow for: {', '.join(order)})")
@@ -214,7 +219,7 @@ def _html(table: Table) -> str:
         return f"<tr>{''.join(texts)}</tr>"
 
     body = "".join(row("td", cells) for cells in table.rows)
-    more = f"<div>{html.escape(table.more)}</div>" if table.more else ""
+    more = "".join(f"<div>{html.escape(line)}</div>" for line in table.more.split("\n") if line)
     return (
         f'<div style="overflow-x:auto"><div>{html.escape(table.title)}</div>'
         f'<table style="font-variant-numeric:tabular-nums"><thead>{row("th", table.header)}</thead>'
@@ -227,6 +232,26 @@ def _html_cell(tag: str, key: str, text: str) -> str:
     if key == "distribution":
         style += ";white-space:pre;font-family:monospace"
     return f'<{tag} style="{style}">{html.escape(text)}</{tag}>'
+
+
+def keys_text(profile: ColumnProfile, keys: tuple[str, ...], width: int | None = None) -> str:
+    """The numbers of one column by key, a line a key."""
+    found = profile.by(*keys)
+    title = f"{_shown_name(profile.column.name)} by {len(found[keys[0]]):,} keys of {', '.join(map(_shown_name, keys))}"
+    rows = tuple(
+        tuple(
+            cell("null" if one is None else str(one), NAME_LENGTH) if name in keys else _cell_of(one)
+            for name, one in zip(found, row, strict=True)
+        )
+        for row in zip(*(array[:MAX_LINES] for array in found.values()), strict=True)
+    )
+    more = len(found[keys[0]]) - len(rows)
+    rest = f"... and {more:,} more keys: all of them with --json, or fitted[name].profile.by(...)" if more else ""
+    return _text(Table(title, tuple(found), rows, rest, ("median", "missing", "std")), width)
+
+
+def _cell_of(value: Any) -> str:
+    return number(float(value)) if np.ndim(value) == 0 else ", ".join(number(float(one)) for one in value[:4])
 
 
 def table_of(value: Any, width: int | None = None) -> str:

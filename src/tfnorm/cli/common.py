@@ -100,6 +100,19 @@ def policies_of(texts: Sequence[str] | None) -> dict[str, Any]:
     return found
 
 
+def pairs_of(texts: Sequence[str] | None) -> dict[str, str]:
+    """Column -> technique, each column once."""
+    found: dict[str, str] = {}
+    for name, technique in map(column_and_technique, texts or ()):
+        if name in found:
+            raise typer.BadParameter(
+                f"column \"{name}\" is there twice. For several techniques in turn: --set {name}='{found[name]}, {technique}'",
+                param_hint="--set",
+            )
+        found[name] = technique
+    return found
+
+
 def column_and_technique(text: str) -> tuple[str, str]:
     """`column=technique` split at the last `=` that leaves a technique: names and arguments may hold others."""
     from tfnorm.techniques import parse
@@ -160,6 +173,26 @@ def finish(value: Fitted | Profile, output: str | None, as_json: bool, terminal:
         terminal.say("not saved: -o FILE does")
     else:
         terminal.say(f"saved {output}")
+
+
+def show_keys(profile: Profile, name: str, as_json: bool) -> None:
+    """The numbers of a column by each set of keys that it was fitted by."""
+    from tfnorm.summary import told
+    from tfnorm.tables import keys_text
+
+    column = profile[name]
+    sets = [
+        keyed.grouped.keys.names for keyed in profile.keyed if any(p.column == name for one in keyed.parts for p in one)
+    ]
+    if not sets:
+        raise DataError(
+            f'column "{name}": has no numbers by key. Fit it with one: --set {name}="standard.by(\'store\')".'
+        )
+    for keys in sets:
+        found = column.by(*keys)
+        rows = zip(*(array.tolist() for array in found.values()), strict=True)
+        lines = [{of: told(one) for of, one in zip(found, row, strict=True)} for row in rows]
+        result(json.dumps(lines, indent=1) if as_json else keys_text(column, keys))
 
 
 def show_value(value: Fitted | Profile, as_json: bool) -> None:

@@ -36,12 +36,13 @@ from tfnorm.cli.common import (
     axis_of,
     begin,
     check_output,
-    column_and_technique,
     end_of,
     finish,
     load,
     open_files,
+    pairs_of,
     policies_of,
+    show_keys,
     show_value,
     units_of,
 )
@@ -73,7 +74,7 @@ def fit(
     \b
     tfnorm fit 'train/*.parquet' -o norm.json
     tfnorm fit train.csv -t standard --set fare='log1p, standard' -o norm.json
-    tfnorm fit train/ --set age=robust --set 'share=minmax(-1, 1)' -o norm.json
+    tfnorm fit train/ --set age=robust --set "price=standard.by('store')"
 
     A technique is a name, or several in turn: see tfnorm techniques. Policies: constant=zero|keep|error,
     missing=keep|error|NUMBER, infinite=error|missing, out_of_range=keep|clip|missing.
@@ -81,7 +82,7 @@ def fit(
     terminal = begin(quiet, no_color)
     units = units_of(unit)
     options: dict[str, Any] = {"axis": axis_of(axis), "unit": units, "workers": workers}
-    pairs = dict(column_and_technique(text) for text in chosen or [])
+    pairs = pairs_of(chosen)
     check_output(output, force)
     source = open_files(paths, weight, delimiter, terminal)
     choice: Any = technique or "standard"
@@ -135,15 +136,26 @@ def scan(
 
 
 @app.command(epilog=EXIT)
-def show(artefact: Artefact, as_json: Json = False, quiet: Quiet = False) -> None:
+def show(
+    artefact: Artefact,
+    keys: Annotated[str | None, typer.Option("--keys", metavar="COLUMN", help="This one's numbers by key.")] = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    no_color: NoColor = False,
+) -> None:
     """Show a saved fit or profile as a table.
 
     \b
     tfnorm show norm.json
     tfnorm show norm.json --json | jq '.[].mean'
+    tfnorm show norm.json --keys price
     """
-    begin(quiet, False)
-    show_value(load(artefact), as_json)
+    begin(quiet, no_color)
+    value = load(artefact)
+    if keys is None:
+        show_value(value, as_json)
+    else:
+        show_keys(getattr(value, "profile", value), keys, as_json)
 
 
 @app.command(epilog=EXIT)
