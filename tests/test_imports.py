@@ -39,6 +39,9 @@ MAY: dict[str, set[str]] = {
         *("errors", "engines", "sources", "statistics", "quantiles", "grouped", "maps", "profile", "apply", "unseen"),
         *("gatherings", "sparse"),
     },
+    "writing": set(),
+    "checkpoint": {"errors", "codec", "sources", "statistics", "grouped", "gather", "writing"},
+    "skipping": {"errors", "sources", "profile", "gather"},
     "keras_part": set(),
     "fitted_column": {*("errors", "sources", "maps", "profile", "apply", "unseen", "gather", "rules", "keras_part")},
     "fitted": {
@@ -53,14 +56,25 @@ MAY: dict[str, set[str]] = {
     },
     "fitting": {
         *("errors", "codec", "sources", "statistics", "quantiles", "maps", "techniques", "profile", "gather", "fitted"),
-        *("choosing", "chains", "rules"),
+        *("choosing", "chains", "rules", "checkpoint", "skipping"),
     },
     "fading": {"gather", "statistics", "quantiles", "covariance"},
     "running": {
         *("errors", "codec", "sources", "statistics", "techniques", "profile", "gather", "fitted", "fitting", "fading"),
         *("gatherings", "choosing", "chains", "rules", "keras_part"),
     },
-    "artefact": {"errors", "codec", "maps", "techniques", "profile", "rules", "fitted", "fitting", "running"},
+    "artefact": {
+        "errors",
+        "codec",
+        "maps",
+        "techniques",
+        "profile",
+        "rules",
+        "fitted",
+        "fitting",
+        "running",
+        "writing",
+    },
     "layer": {
         *("errors", "codec", "key_columns", "keys", "sources", "statistics", "maps", "techniques", "profile", "gather"),
         *("chains", "fitting", "fading", "running", "artefact"),

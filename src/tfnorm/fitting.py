@@ -9,10 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tfnorm.chains import Place, first_places, next_places, solve, written
+from tfnorm.checkpoint import recorded
 from tfnorm.choosing import (
     Unit,
     Unstored,
@@ -28,12 +29,13 @@ from tfnorm.choosing import (
 from tfnorm.codec import encode
 from tfnorm.errors import ChoiceError, DataError
 from tfnorm.fitted import Fitted
-from tfnorm.gather import Progress, Want, gather, threads
+from tfnorm.gather import Measure, Measured, Progress, Want, gather, threads
 from tfnorm.maps import Identity, Map
 from tfnorm.profile import Column, Profile
 from tfnorm.quantiles import Quantiles
 from tfnorm.rules import Rules, policies_of, share_of
-from tfnorm.sources import Source, open_source
+from tfnorm.skipping import Skipping
+from tfnorm.sources import OnError, Shard, Source, open_source
 from tfnorm.sources.columns import quoted
 from tfnorm.sources.masks import masked, names_of
 from tfnorm.statistics import Count, Extremes, Moments, Statistic
@@ -51,6 +53,8 @@ def scan(
     weight: Any = None,
     sparse: Unstored = "zero",
     mask: Any = None,
+    checkpoint: Any = None,
+    on_error: OnError = "raise",
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> Profile:
@@ -70,13 +74,18 @@ def scan(
     mask: which steps of padded rows are there; the others are null. A boolean array of the data's leading shape (n,) or
         (n, steps), True where there; the name of the column that holds such; or the number rows were padded with (a step is
         padding where all its features are this number). By column, {"series": "mask"}, where not all columns have it.
+    checkpoint: a folder in which is kept what was measured of each part of the files: stopped at any moment, the same call goes
+        on there, and ends with the same bits; with files added it reads only these; a file that changed is read again.
+    on_error: "raise", or "skip" to leave out files and parts of files that cannot be read; they are named in the log, and in
+        `profile.provenance`.
     workers: threads; as many as there are cores by default. The result is the same for any.
     progress: called with the number of rows measured at each step, and the number in all or None.
 
     >>> scan({"age": [22.0, 38.0, 26.0, float("nan")]})["age"].count.missing
     array([1])
     """
-    opened = open_source(source, weight=weight)
+    opened = open_source(source, weight=weight, on_error=on_error)
+    around = _around(opened, checkpoint, on_error)
     named = None if columns is None else [columns] if isinstance(columns, str) else list(columns)
     if mask is not None:
         all_columns = [name for name in numeric_columns(opened, unit) if name not in names_of(mask)]
@@ -87,7 +96,8 @@ def scan(
     if left_out and named is None:
         _tell("left out", [column for column in opened.columns if column.name in left_out])
     wants = [Want(column, "", Identity(), EVERYTHING) for column in chosen]
-    return gather(opened, chosen, wants, infinite=frozenset(), engine=threads(workers), progress=progress)
+    engine = threads(workers)
+    return gather(opened, chosen, wants, infinite=frozenset(), engine=engine, progress=progress, around=around)
 
 
 def fit(
@@ -105,6 +115,8 @@ def fit(
     weight: Any = None,
     sparse: Unstored = "zero",
     mask: Any = None,
+    checkpoint: Any = None,
+    on_error: OnError = "raise",
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> Fitted:
@@ -142,6 +154,10 @@ def fit(
             raise ChoiceError(
                 "axis, unit, weight, sparse and mask were settled when the profile was made; give them to tfnorm.scan."
             )
+        if checkpoint is not None or on_error != "raise":
+            raise ChoiceError(
+                "checkpoint and on_error are for reading data, and a profile is not read again. Leave them out."
+            )
         if exact:
             raise ChoiceError("exact=True reads the data again, and a profile has none. Fit from the data.")
         stages = stages_of(choice, list(source), list(source))
@@ -149,7 +165,8 @@ def fit(
         rules = _rules(stages, {name: source[name].column for name in stages}, given, share)
         refuse_infinite(source, [name for name in stages if rules.of(name).infinite == "error"])
         return solved(source, stages, rules)
-    opened = open_source(source, weight=weight)
+    opened = open_source(source, weight=weight, on_error=on_error)
+    around = _around(opened, checkpoint, on_error)
     opened, stages, chosen, wants = planned(opened, choice, axis, unit, sparse, mask)
     keys = check_keys(opened, stages)
     rules = _rules(stages, {column.name: column for column in chosen}, given, share)
@@ -157,7 +174,9 @@ def fit(
     reader = threads(workers)
 
     def read(wants: list[Want]) -> Profile:
-        return gather(opened, chosen, wants, infinite=refused, engine=reader, keys=keys, progress=progress)
+        return gather(
+            opened, chosen, wants, infinite=refused, engine=reader, keys=keys, progress=progress, around=around
+        )
 
     profile = read(wants)
     while again := [
@@ -196,6 +215,20 @@ def planned(
 
 def _tell(what: str, columns: Sequence[Any]) -> None:
     logging.getLogger("tfnorm").info("%s: %s", what, quoted(f"{column.name} ({column.dtype})" for column in columns))
+
+
+def _around(opened: Source, checkpoint: Any, on_error: OnError) -> Callable[[Measure], Callable[[Shard], Measured]]:
+    """What is done around the measuring of a part."""
+    if on_error not in ("raise", "skip"):
+        raise ChoiceError(f'on_error must be "raise" or "skip", got {on_error!r}.')
+    if not hasattr(opened, "paths") and (checkpoint is not None or on_error == "skip"):
+        raise ChoiceError(f"checkpoint and on_error are for files, and this is {opened.name}. Leave them out.")
+
+    def around(measure: Measure) -> Callable[[Shard], Measured]:
+        run = Skipping(measure) if on_error == "skip" else measure
+        return run if checkpoint is None else recorded(measure, run, checkpoint)
+
+    return around
 
 
 def wanted(columns: Sequence[Column], stages: Mapping[str, Stages]) -> list[Want]:

@@ -56,6 +56,14 @@ class Column:
 
 
 @dataclass(frozen=True)
+class Skipped:
+    """A part of a source that could not be read, and was left out because the user said so."""
+
+    part: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class Provenance:
     """One source that was read."""
 
@@ -63,6 +71,7 @@ class Provenance:
     num_rows: int
     num_shards: int
     fingerprint: str  # SHA-256 over the shards' fingerprints in order
+    skipped: tuple[Skipped, ...] = optional(())
 
 
 @dataclass(frozen=True)

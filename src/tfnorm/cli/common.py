@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from tfnorm.fitted import Fitted
     from tfnorm.profile import Profile
 
-EXIT = "Exit codes: 0 done, 1 error in data or file, 2 wrong usage, 130 interrupted."
+SKIPPED = 4
+EXIT = "Exit codes: 0 done, 1 error, 2 wrong usage, 3 drift, 4 skipped, 130 stopped."
 
 app = typer.Typer(
     rich_markup_mode=None,
@@ -50,6 +51,13 @@ Weight = Annotated[str | None, typer.Option("--weight", metavar="COLUMN", help="
 Delimiter = Annotated[str | None, typer.Option("--delimiter", metavar="CHAR", help="Of CSV, if neither comma nor tab.")]
 Workers = Annotated[int | None, typer.Option("--workers", min=1, metavar="N", help="Threads; all cores by default.")]
 Force = Annotated[bool, typer.Option("--force", help="Write over what is there.")]
+Checkpoint = Annotated[
+    str | None,
+    typer.Option("--checkpoint", metavar="FOLDER", help="Keep what is measured; go on there when run again."),
+]
+OnErrorOption = Annotated[
+    str, typer.Option("--on-error", metavar="raise|skip", help="Files that cannot be read.", show_default=False)
+]
 Json = Annotated[bool, typer.Option("--json", help="Numbers as JSON instead of a table.")]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Errors only.")]
 NoColor = Annotated[bool, typer.Option("--no-color", help="As NO_COLOR=1.")]
@@ -64,6 +72,18 @@ def axis_of(text: str) -> int | None:
     if text not in ("last", "all"):
         raise typer.BadParameter(f'expected last or all, got "{text}"', param_hint="--axis")
     return -1 if text == "last" else None
+
+
+def on_error_of(text: str) -> Any:
+    if text not in ("raise", "skip"):
+        raise typer.BadParameter(f'expected raise or skip, got "{text}"', param_hint="--on-error")
+    return text
+
+
+def end_if_skipped(profile: Profile) -> None:
+    """With an exit code of its own, where something was left out."""
+    if any(origin.skipped for origin in profile.provenance):
+        raise typer.Exit(SKIPPED)
 
 
 def units_of(texts: Sequence[str] | None) -> str | dict[str, str] | None:
@@ -130,10 +150,12 @@ def column_and_technique(text: str) -> tuple[str, str]:
     raise typer.BadParameter(str(reason), param_hint="--set")
 
 
-def open_files(paths: Sequence[str], weight: str | None, delimiter: str | None, terminal: Terminal) -> Any:
+def open_files(
+    paths: Sequence[str], weight: str | None, delimiter: str | None, terminal: Terminal, on_error: str = "raise"
+) -> Any:
     from tfnorm.sources import open_source
 
-    source = open_source(list(paths), weight=weight, delimiter=delimiter)
+    source = open_source(list(paths), weight=weight, delimiter=delimiter, on_error=on_error_of(on_error))
     for note in getattr(source, "notes", ()):
         terminal.say(f"note: {note}")
     return source

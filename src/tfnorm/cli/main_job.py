@@ -15,12 +15,14 @@ from tfnorm.cli.common import (
     EXIT,
     Artefact,
     Axis,
+    Checkpoint,
     Chosen,
     Delimiter,
     Exact,
     Force,
     Json,
     NoColor,
+    OnErrorOption,
     Only,
     Output,
     Paths,
@@ -36,6 +38,7 @@ from tfnorm.cli.common import (
     axis_of,
     begin,
     check_output,
+    end_if_skipped,
     end_of,
     finish,
     load,
@@ -64,6 +67,8 @@ def fit(
     unit: Unit = None,
     weight: Weight = None,
     delimiter: Delimiter = None,
+    checkpoint: Checkpoint = None,
+    on_error: OnErrorOption = "raise",
     workers: Workers = None,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -84,7 +89,8 @@ def fit(
     options: dict[str, Any] = {"axis": axis_of(axis), "unit": units, "workers": workers}
     pairs = pairs_of(chosen)
     check_output(output, force)
-    source = open_files(paths, weight, delimiter, terminal)
+    source = open_files(paths, weight, delimiter, terminal, on_error)
+    options |= {"checkpoint": checkpoint, "on_error": on_error}
     choice: Any = technique or "standard"
     if pairs and technique is None:
         choice = pairs
@@ -102,6 +108,7 @@ def fit(
         terminal.next(
             f"tfnorm transform {shlex.quote(str(output))} {shlex.quote(paths[0])} -o normalized{end_of(paths)}"
         )
+    end_if_skipped(fitted.profile)
 
 
 @app.command(epilog=EXIT)
@@ -113,6 +120,8 @@ def scan(
     unit: Unit = None,
     weight: Weight = None,
     delimiter: Delimiter = None,
+    checkpoint: Checkpoint = None,
+    on_error: OnErrorOption = "raise",
     workers: Workers = None,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -127,12 +136,14 @@ def scan(
     terminal = begin(quiet, no_color)
     options: dict[str, Any] = {"axis": axis_of(axis), "unit": units_of(unit), "workers": workers}
     check_output(output, force)
-    source = open_files(paths, weight, delimiter, terminal)
+    source = open_files(paths, weight, delimiter, terminal, on_error)
+    options |= {"checkpoint": checkpoint, "on_error": on_error}
     with terminal.bar("scanning") as progress:
         profile = tfnorm.scan(source, progress=progress, **options)
     finish(profile, output, as_json, terminal)
     again = f"tfnorm show {shlex.quote(output)}" if output not in (None, "-") and output else None
     terminal.next(again or f"tfnorm fit {shlex.join(paths)} -t standard -o norm.json")
+    end_if_skipped(profile)
 
 
 @app.command(epilog=EXIT)
