@@ -68,7 +68,14 @@ def _widened(series: Any) -> Any:
 def _read(series: Any, column: Column, first_row: int) -> np.ndarray:
     if not _has_arrow(series.dtype):
         return np.asarray(series.to_numpy())
-    return to_numpy(_widened(series).to_arrow(), column, _NAME, first_row)
+    return to_numpy(_to_arrow(_widened(series)), column, _NAME, first_row)
+
+
+def _to_arrow(series: Any) -> Any:
+    """Texts as the views that polars holds, without copying them."""
+    import polars as pl
+
+    return series.to_arrow(compat_level=pl.CompatLevel.newest()) if series.dtype == pl.String else series.to_arrow()
 
 
 def lazy_columns(frame: Any) -> tuple[Column, ...]:
