@@ -6,7 +6,6 @@ The one law: the same values get the same codes, sorted, in whatever type they c
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from tfnorm.errors import DataError
+from tfnorm.key_texts import is_text, text_codes
 
 _SPARE_TABLE = 1 << 16
 
@@ -206,11 +206,9 @@ def _arrow_codes(
         plain = data.astype(object) if isinstance(data, np.ndarray) and data.dtype.kind == "T" else data
         array = pa.array(plain, from_pandas=True)
         array = array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
-        if t.is_dictionary(array.type) and not _is_text(array.type.value_type):
+        if t.is_dictionary(array.type) and not is_text(array.type.value_type):
             array = array.dictionary_decode()
-        texts = (_view_codes(name, array) if t.is_string_view(array.type) and len(array) else None) or _text_codes(
-            array
-        )
+        texts = text_codes(name, array)
     except (pa.ArrowException, TypeError, ValueError) as error:  # a lone surrogate, texts beside numbers
         reason = str(error).splitlines()[0][:120]
         raise DataError(
@@ -231,84 +229,6 @@ def _arrow_codes(
     absent = np.asarray(array.is_null())
     numbers = array.fill_null(False if t.is_boolean(array.type) else 0).to_numpy(zero_copy_only=False)
     return _whole_codes(name, numbers, absent if null is None else null | absent, place, first_row)
-
-
-def _text_codes(array: Any) -> tuple[Sequence[str], np.ndarray] | None:
-    """The different texts, sorted, and 1 + the place of each row's among them, 0 where null; None where it holds no texts."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-    import pyarrow.types as t
-
-    given = t.is_dictionary(array.type)
-    values = array.type.value_type if given else array.type
-    if not _is_text(values):
-        return None
-    if not (t.is_string(values) or t.is_large_string(values)):
-        array, given = (array.dictionary_decode() if given else array).cast(pa.large_string()), False
-    encoded = array if given else array.dictionary_encode()
-    codes = np.asarray(encoded.indices.cast(pa.int64()).fill_null(-1))
-    dictionary = encoded.dictionary
-    if given:  # which may hold a text twice, or null
-        once = dictionary.dictionary_encode()
-        codes, dictionary = np.append(np.asarray(once.indices.fill_null(-1)), -1)[codes], once.dictionary
-    order = pc.array_sort_indices(dictionary)
-    ranks = np.zeros(len(dictionary) + 1, np.int64)  # the last, at -1, is null's
-    ranks[np.asarray(order)] = np.arange(1, len(dictionary) + 1)
-    return dictionary.take(order).to_pylist(), ranks[codes]
-
-
-_SHORT = 12  # bytes that a view holds itself: longer texts lie elsewhere
-_MOST_SEEN, _MOST_COLUMNS = 1 << 16, 16
-_seen: dict[str, tuple[np.ndarray, tuple[str, ...]]] = {}
-"""The short texts, and their views, that a key column of this name held last: rows that come next mostly hold the same, and
-sorting them takes as long as finding them. What is not of use here changes nothing but the time."""
-
-
-def _view_codes(name: str, array: Any) -> tuple[Sequence[str], np.ndarray] | None:
-    """As `_text_codes`, by the 16 bytes of each view: where they are equal, so are the texts. None where too many differ.
-
-    Some of the texts may be those of no row.
-    """
-    import pyarrow as pa
-
-    from tfnorm.kernels import groups
-
-    views = np.frombuffer(array.buffers()[1], np.uint64).reshape(-1, 2)[array.offset : array.offset + len(array)]
-    valid = np.asarray(array.is_valid()) if array.null_count else None
-    views = views if valid is None else views[valid]
-    known, texts = _seen.get(name, (views[:0], ()))
-    different, codes = np.empty((len(known) + len(views) // 4 + 1024, 2), np.uint64), np.empty(len(views), np.int64)
-    different[: len(known)] = known
-    found = groups.number_pairs(views, len(known), different, codes)
-    if found != len(known):  # others came: begin anew
-        found = groups.number_pairs(views, 0, different, codes)
-        if found < 0:
-            return None
-        different = different[:found].copy()
-        held = pa.Array.from_buffers(pa.string_view(), found, [None, pa.py_buffer(different), *array.buffers()[2:]])
-        by_text = _text_codes(pa.array(held.to_pylist(), pa.large_string()))
-        assert by_text is not None
-        sorted_texts, ranks = by_text
-        codes, texts = np.append(0, ranks)[codes], tuple(sorted_texts)
-        if len(texts) == found <= _MOST_SEEN and (different.view(np.uint32)[:, 0] <= _SHORT).all():
-            known = np.empty_like(different)
-            known[ranks - 1] = different
-            if len(_seen) >= _MOST_COLUMNS:
-                _seen.clear()
-            _seen[name] = known, texts
-    if valid is None:
-        return texts, codes
-    spread = np.zeros(len(array), np.int64)
-    spread[valid] = codes
-    return texts, spread
-
-
-def _is_text(type_: Any) -> bool:
-    import pyarrow.types as t
-
-    return any(
-        test(type_) for test in (t.is_string, t.is_large_string, t.is_string_view, t.is_binary, t.is_large_binary)
-    )
 
 
 def _used(column: KeyColumn, codes: np.ndarray) -> tuple[KeyColumn, np.ndarray]:

@@ -72,10 +72,13 @@ def _read(series: Any, column: Column, first_row: int) -> np.ndarray:
 
 
 def _to_arrow(series: Any) -> Any:
-    """Texts as the views that polars holds, without copying them."""
+    """Texts as the views that polars holds, without copying them: Arrow does something with them from pyarrow 19 on."""
     import polars as pl
+    import pyarrow as pa
 
-    return series.to_arrow(compat_level=pl.CompatLevel.newest()) if series.dtype == pl.String else series.to_arrow()
+    if series.dtype == pl.String and int(pa.__version__.split(".", 1)[0]) >= 19:
+        return series.to_arrow(compat_level=pl.CompatLevel.newest())
+    return series.to_arrow()
 
 
 def lazy_columns(frame: Any) -> tuple[Column, ...]:
