@@ -23,7 +23,6 @@ import tfnorm
 from tfnorm.codec import decode, encode
 from tfnorm.errors import ArtefactError, ChoiceError
 from tfnorm.fitted import Fitted
-from tfnorm.fitting import fingerprint
 from tfnorm.maps import Map
 from tfnorm.profile import Profile
 from tfnorm.rules import Rules
@@ -152,7 +151,7 @@ def _fitted(profile: Profile, content: dict[str, Any]) -> Fitted:
     named = {*rules.policies, *(name for group in rules.share for name in group)}
     if not named <= set(maps):
         raise ArtefactError("rules are of columns that are not there.")
-    return Fitted(profile, stages, maps, fingerprint(stages, maps), rules)
+    return Fitted(profile, stages, maps, rules)
 
 
 def _checksum(content: Any) -> str:

@@ -5,13 +5,17 @@ The one law: every way out (NumPy, tables, the layer, a loaded file) applies the
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from tfnorm.codec import encode
 from tfnorm.errors import ChoiceError, DataError
 from tfnorm.fitted_column import DENSE_LIKE, FittedColumn
 from tfnorm.keras_part import keras_part
@@ -32,13 +36,18 @@ class Fitted:
     profile: Profile
     stages: Mapping[str, Stages]  # column -> its techniques, in turn
     maps: Mapping[str, Map]  # column -> what is done to its numbers
-    fingerprint: str  # SHA-256 of the choice and the maps: the same numbers, the same fingerprint
     rules: Rules = field(default_factory=Rules)  # policies, and which columns share their numbers
     fired: Counter[tuple[str, str]] = field(default_factory=Counter)
     """(column, policy) -> on how many values `transform` has let it fire, since this object was made; it is not saved.
 
     Under "unseen" are the rows whose key the fit has not seen.
     """
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of the choice and the maps: the same numbers, the same fingerprint."""
+        text = json.dumps({name: [text, encode(self.maps[name])] for name, text in self.choice.items()}, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
 
     @property
     def choice(self) -> dict[str, str]:

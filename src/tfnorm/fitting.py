@@ -6,8 +6,6 @@ The one law: a fit is its profile and its choice; `fit(p, choice)` and `load(sav
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -26,7 +24,6 @@ from tfnorm.choosing import (
     stages_of,
     times_hint,
 )
-from tfnorm.codec import encode
 from tfnorm.errors import ChoiceError, DataError
 from tfnorm.fitted import Fitted
 from tfnorm.gather import Measure, Measured, Progress, Want, gather, threads
@@ -276,10 +273,4 @@ def solved(profile: Profile, stages: Mapping[str, Stages], rules: Rules = Rules(
         raise DataError(
             f'columns {quoted(missing)}: values are missing. Mend them, or say missing="keep", or a number.'
         )
-    return Fitted(profile, dict(stages), steps, fingerprint(stages, steps), rules)
-
-
-def fingerprint(stages: Mapping[str, Stages], steps: Mapping[str, Map]) -> str:
-    """SHA-256 of the choice and the maps."""
-    text = json.dumps({name: [written(chain), encode(steps[name])] for name, chain in stages.items()}, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return Fitted(profile, dict(stages), steps, rules)
