@@ -70,6 +70,7 @@ MAY: dict[str, set[str]] = {
     "drift": {
         *(
             "errors",
+            "codec",
             "sources",
             "statistics",
             "quantiles",

@@ -67,8 +67,8 @@ def exceeding(k: float, n: float, m: float) -> float:
     """How probable it is that k of n values or more are above the largest of m others of the same distribution:
     n! (n+m-k)! / ((n-k)! (n+m)!), since the k largest of all are then among the n. Exact where no values are equal, else less.
 
-    >>> exceeding(1, 1, 1), round(exceeding(2, 10, 90), 4)
-    (0.5, 0.0091)
+    >>> round(exceeding(1, 1, 1), 6), round(exceeding(2, 10, 90), 6)
+    (0.5, 0.009091)
     """
     if k <= 0:
         return 1.0

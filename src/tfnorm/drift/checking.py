@@ -14,7 +14,7 @@ import numpy as np
 
 from tfnorm.drift.judging import TESTS, Judged, Thresholds, checked_probability, judge
 from tfnorm.drift.reading import Arrived, expected_columns, read
-from tfnorm.drift.sides import ROUNDING, Side, as_rounded, known_of, pushed, sides, via_of
+from tfnorm.drift.sides import ROUNDING, Known, Side, as_rounded, known_of, pushed, rest_of, sides, via_of
 from tfnorm.drift.values import SEVERITIES, ColumnDrift, Drift
 from tfnorm.errors import ChoiceError
 from tfnorm.fitted import Fitted
@@ -23,7 +23,7 @@ from tfnorm.maps import Map
 from tfnorm.profile import Column, Profile
 from tfnorm.quantiles import Quantiles
 from tfnorm.sources.columns import did_you_mean, quoted
-from tfnorm.statistics import Moments
+from tfnorm.statistics import Count, Moments
 from tfnorm.summary import instant, number
 from tfnorm.unseen import key_columns
 
@@ -67,7 +67,7 @@ def check(
     >>> check(fitted, {"age": rng.normal(40, 10, 500)}).drifted
     False
     >>> check(fitted, {"age": rng.normal(46, 10, 5000)})["age"].findings[0]
-    '0.6 deviations higher (median 46.038, was 40.028)'
+    '0.63 deviations higher (median 46.175, was 39.727)'
 
     Yurdakul 2018 (PSI under no drift), Massart 1990 (the band of Dvoretzky, Kiefer and Wolfowitz).
     """
@@ -165,13 +165,8 @@ class Reference:
         """Each feature of the fit, sent `times` through its map, and of the new data."""
         times = int(self.normalized) if times is None else times
         known, came = known_of(self.profile, name), known_of(new, name)
-        if not times and Moments not in known and Quantiles not in known and (via := via_of(self.profile, name)):
-            # moments of log(1 + x), say: the new data are sent there, too
-            there = pushed(came, via[1])
-            after = known_of(self.profile, name, via[0])
-            if there is not None and Moments in after:
-                known, came = {**known, Moments: after[Moments]}, {**came, Moments: there.get(Moments)}
-                came.pop(Quantiles, None)
+        if Moments not in known and Quantiles not in known and (via := via_of(self.profile, name)):
+            known, came, times = self._after(via, name, known, came, times)
         for _ in range(times):
             mapped = pushed(known, self.maps[name])
             if mapped is None:
@@ -182,6 +177,21 @@ class Reference:
             return None, []
         relative = self._rounding(name, new)
         return fit, [as_rounded(b, a, relative) for a, b in zip(fit, others, strict=True)]
+
+    def _after(
+        self, via: tuple[str, Map], name: str, known: Known, came: Known, times: int
+    ) -> tuple[Known, Known, int]:
+        """Both sides where the fit gathered more than ranges: of log(1 + x), say. How many passes are left to do there."""
+        after = {**known_of(self.profile, name, via[0]), Count: known[Count]}
+        if times:  # the new data are normalized: the fit's are sent on from there
+            rest = rest_of(self.maps[name], via[1])
+            mapped = None if rest is None else pushed(after, rest)
+            return (known, came, times) if mapped is None else (mapped, came, times - 1)
+        there = pushed(came, via[1])  # the new data are raw: they are sent there, too
+        if there is None or Moments not in there:
+            return known, came, times
+        came = {kind: one for kind, one in came.items() if kind is not Quantiles}
+        return {**known, Moments: after[Moments]}, {**came, Moments: there[Moments]}, times
 
     def _rounding(self, name: str, new: Profile) -> float:
         """How far two numbers may be apart that are the same but for the type in which they come."""

@@ -113,7 +113,7 @@ class Judged:
 
     def alarm(self, effect: float, thresholds: tuple[float, float], text: str) -> bool:
         """An effect that chance does not explain; nothing where it is below its threshold."""
-        if effect < thresholds[0]:
+        if not effect >= thresholds[0]:
             return False
         severity: Severity = "severe" if effect >= thresholds[1] else "moderate"
         self.severity = max(self.severity, severity, key=SEVERITIES.index)
@@ -215,6 +215,10 @@ def _judge_distribution(found: Judged, fit: Side, new: Side, thresholds: Thresho
     if ks.low <= ks_noise and psi.low <= psi_noise:
         return
     side, middle = "higher" if shift > 0 else "lower", f"median {say(medians[1])}, was {say(medians[0])}"
+    if fit.mean is not None and new.mean is not None and (medians[0] == medians[1] or len(one.count) <= 2):
+        middle = (
+            f"mean {say(new.mean)}, was {say(fit.mean)}"  # of yes and no, or of zeros mostly, the median tells little
+        )
     found.alarm(abs(shift), thresholds.shift, f"{abs(shift):.2g} deviations {side} ({middle})")
     words = [f"PSI {psi.value:.2g} (by chance {expected:.1g})", f"KS {ks.value:.2g}"]
     if spread >= WIDER or 0 < spread <= 1 / WIDER:
@@ -231,7 +235,7 @@ def _shift(fit: Curve, new: Curve, scale: float) -> tuple[float, float, tuple[fl
     was, now = np.array(fit.quantiles(LEVELS)), np.array(new.quantiles(LEVELS))
     with np.errstate(all="ignore"):
         moved = float(np.mean(now - was))
-        shift = moved / scale if scale > 0 else math.copysign(math.inf, moved) if moved else 0.0
+        shift = moved / scale if scale > 0 else math.nan  # what leaves a constant is outside
         spread = float((now[17] - now[1]) / (was[17] - was[1])) if was[17] > was[1] else math.nan
     return shift, spread, (float(was[9]), float(now[9]))
 
@@ -244,8 +248,10 @@ def _judge_moments(found: Judged, fit: Side, new: Side, thresholds: Thresholds, 
     was, now, n, m = fit.std or 0.0, new.std or 0.0, new.number, fit.number
     moved, many = new.mean - fit.mean, chance.deviations(level)
     error = max(was, now) * math.sqrt(1.0 / n + 1.0 / m)
-    shift = moved / was if was > 0 else math.copysign(math.inf, moved) if moved else 0.0
-    found.numbers |= {"shift": shift, "shift_error": error / was if was > 0 else 0.0}
+    shift, shift_error = (
+        one / was if was > 0 else math.nan for one in (moved, error)
+    )  # what leaves a constant is outside
+    found.numbers |= {"shift": shift, "shift_error": shift_error}
     side = "higher" if moved > 0 else "lower"
     if abs(moved) > many * error:
         text = f"mean {abs(shift):.2g} deviations {side} ({say(new.mean)}, was {say(fit.mean)})"

@@ -8,20 +8,26 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from tfnorm.codec import encode
 from tfnorm.drift.distances import snapped
 from tfnorm.maps import Chain, Fill, Map, chain
 from tfnorm.profile import Profile
 from tfnorm.pushing import Curves, Statistics, push
 from tfnorm.quantiles import Curve, Quantiles
-from tfnorm.statistics import Count, Extremes, Moments
+from tfnorm.statistics import Count, Extremes, Moments, Statistic
 from tfnorm.techniques import parse
 
 KINDS = (Count, Extremes, Moments, Quantiles)
 ROUNDING = {"float16": 2.0**-10, "bfloat16": 2.0**-7, "float32": 2.0**-20, "float64": 2.0**-40}
 """How far apart, relative to their size, two numbers may be that are the same in this type after some arithmetic."""
+
+
+Known = dict[type[Statistic], Any]
+"""A column's statistics by kind; of quantiles also `Curves`, which pushing gives."""
 
 
 @dataclass(frozen=True)
@@ -50,13 +56,13 @@ class Side:
         return robust if std / 10 <= robust <= std or not std > 0 else std
 
 
-def known_of(profile: Profile, name: str, via: str = "") -> dict[type, object]:
+def known_of(profile: Profile, name: str, via: str = "") -> Known:
     """A column's statistics by kind, as far as they were gathered, after the techniques `via`."""
     found = {kind: profile.statistic(kind, name, via) for kind in KINDS}
     return {kind: statistic for kind, statistic in found.items() if statistic is not None}
 
 
-def pushed(known: Statistics, step: Map) -> dict[type, object] | None:
+def pushed(known: Statistics, step: Map) -> Known | None:
     """The statistics of what a map gives; None where they cannot be told."""
     wanted = [kind for kind in (Extremes, Moments, Quantiles) if kind in known]
     if step.keyed() or step.marks:
@@ -83,6 +89,13 @@ def via_of(profile: Profile, name: str) -> tuple[str, Map] | None:
             if part.column == name and part.via and not part.through:
                 return part.via, chain(*(stage.solve({}) for stage in parse(part.via)))
     return None
+
+
+def rest_of(step: Map, before: Map) -> Map | None:
+    """What a map does after its first steps; None where these are not those `before`."""
+    steps, first = (one.maps if isinstance(one, Chain) else (one,) for one in (step, before))
+    same = [encode(one) for one in steps[: len(first)]] == [encode(one) for one in first]
+    return chain(*steps[len(first) :]) if same else None
 
 
 def sides(known: Statistics, num_rows: int) -> list[Side]:

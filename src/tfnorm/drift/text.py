@@ -64,7 +64,8 @@ def _title(drift: Drift) -> str:
 
 def _row(column: ColumnDrift) -> tuple[str, ...]:
     numbers = column.numbers
-    effects = (_effect(numbers.get("shift"), sign=True), _effect(numbers.get("psi")), _effect(numbers.get("ks")))
+    psi = max(numbers["psi"] - numbers["psi_expected"], 0.0) if "psi" in numbers else None  # what is not by chance
+    effects = (_effect(numbers.get("shift"), sign=True), _effect(psi), _effect(numbers.get("ks")))
     shares = (share(numbers[name], 1.0) if name in numbers else "" for name in ("missing", "outside"))
     name = cell(column.name, NAME_LENGTH) if column.name.strip() else f'"{cell(column.name, NAME_LENGTH)}"'
     severity = "-" if column.severity == "none" else column.severity

@@ -27,7 +27,7 @@ class ColumnDrift:
     rows, rows_of_fit            values that count as independent, by which chance is judged
     missing, missing_of_fit      shares of NaN and null; infinite, infinite_of_fit likewise
     outside                      share of values below the fit's smallest or above its largest
-    shift                        how far quantiles have moved on the mean, in deviations of the fit
+    shift                        how far quantiles have moved on the mean, in deviations of the fit; not of a constant
     spread                       the new deviation over that of the fit
     ks, ks_low, ks_high          largest difference of the two cumulative shares, and between which bounds it surely is
     ks_noise                     what it stays below by chance
