@@ -190,7 +190,6 @@ class Reference:
         there = pushed(came, via[1])  # the new data are raw: they are sent there, too
         if there is None or Moments not in there:
             return known, came, times
-        came = {kind: one for kind, one in came.items() if kind is not Quantiles}
         return {**known, Moments: after[Moments]}, {**came, Moments: there[Moments]}, times
 
     def _rounding(self, name: str, new: Profile) -> float:

@@ -27,6 +27,7 @@ from tfnorm.drift.sides import Side
 from tfnorm.drift.values import SEVERITIES, Severity
 from tfnorm.errors import ChoiceError
 from tfnorm.quantiles import Curve
+from tfnorm.sources.columns import did_you_mean
 from tfnorm.summary import number, share
 
 TESTS = (
@@ -73,7 +74,9 @@ class Thresholds:
             pair = (one, 2.5 * one) if isinstance(one, int | float) and not isinstance(one, bool) else one
             is_pair = isinstance(pair, tuple | list) and len(pair) == 2 and all(isinstance(x, Real) for x in pair)
             if name not in known:
-                raise ChoiceError(f"thresholds: expected some of {', '.join(known)}, got {name!r}.")
+                raise ChoiceError(
+                    f"thresholds: expected some of {', '.join(known)}, got {name!r}.{did_you_mean(name, known)}"
+                )
             if not is_pair or not 0 < pair[0] <= pair[1] < math.inf or (name == "spread" and pair[0] <= 1):  # type: ignore[index]
                 above = 1 if name == "spread" else 0
                 raise ChoiceError(
@@ -162,9 +165,9 @@ def _judge_share(
         chance.share_bounds(one, n, level / 2) for one, n in zip(shares, rows, strict=True)
     )
     text = f"{share(now, 1)} {what}, {share(was, 1) if was else 'none'} in the fit"
-    if low > high_was or high < low_was:
-        found.alarm(abs(now - was), thresholds, text)
-    if now > 0 and not was and not found.alarms:
+    beyond = low > high_was or high < low_was
+    told = beyond and found.alarm(abs(now - was), thresholds, text)
+    if now > 0 and not was and not told:
         found.notes.append(text)  # not many, but where there were none
 
 
@@ -216,17 +219,16 @@ def _judge_distribution(found: Judged, fit: Side, new: Side, thresholds: Thresho
         return
     side, middle = "higher" if shift > 0 else "lower", f"median {say(medians[1])}, was {say(medians[0])}"
     if fit.mean is not None and new.mean is not None and (medians[0] == medians[1] or len(one.count) <= 2):
-        middle = (
-            f"mean {say(new.mean)}, was {say(fit.mean)}"  # of yes and no, or of zeros mostly, the median tells little
-        )
-    found.alarm(abs(shift), thresholds.shift, f"{abs(shift):.2g} deviations {side} ({middle})")
+        # of yes and no, or of zeros mostly, the median tells little
+        middle = f"mean {say(new.mean)}, was {say(fit.mean)}"
+    moved = found.alarm(abs(shift), thresholds.shift, f"{abs(shift):.2g} deviations {side} ({middle})")
     words = [f"PSI {psi.value:.2g} (by chance {expected:.1g})", f"KS {ks.value:.2g}"]
     if spread >= WIDER or 0 < spread <= 1 / WIDER:
         words.append(f"spread {spread:.2g} times")
     if two.low.min() == two.high.max() and one.low.min() < one.high.max():
         words.append("now constant")
     far = found.alarm(psi.value - expected, thresholds.psi, ""), found.alarm(ks.value, thresholds.ks, "")
-    if any(far) or found.alarms:
+    if moved or any(far):
         found.alarms.append("distribution: " + ", ".join(words))
 
 
@@ -248,9 +250,8 @@ def _judge_moments(found: Judged, fit: Side, new: Side, thresholds: Thresholds, 
     was, now, n, m = fit.std or 0.0, new.std or 0.0, new.number, fit.number
     moved, many = new.mean - fit.mean, chance.deviations(level)
     error = max(was, now) * math.sqrt(1.0 / n + 1.0 / m)
-    shift, shift_error = (
-        one / was if was > 0 else math.nan for one in (moved, error)
-    )  # what leaves a constant is outside
+    # what leaves a constant is outside, and no shift
+    shift, shift_error = (one / was if was > 0 else math.nan for one in (moved, error))
     found.numbers |= {"shift": shift, "shift_error": shift_error}
     side = "higher" if moved > 0 else "lower"
     if abs(moved) > many * error:

@@ -122,7 +122,8 @@ def _sorted_out(
     notes: dict[str, str] = {}
     for name, column in expected.items():
         if name not in came:
-            problems[name] = f"the column is missing.{did_you_mean(name, set(came) - set(expected))}"
+            hint = did_you_mean(name, [one for one in came if one not in expected])
+            problems[name] = f"the column is missing{'.' if hint else ''}{hint}"
             continue
         if problem := _problem(column, came[name]):
             problems[name] = problem
