@@ -67,8 +67,13 @@ def pushed(known: Statistics, step: Map) -> Known | None:
     wanted = [kind for kind in (Extremes, Moments, Quantiles) if kind in known]
     if step.keyed() or step.marks:
         return None
-    found = push(known, step, wanted).statistics
-    if not found:
+    with np.errstate(over="ignore", invalid="ignore"):
+        found = push(known, step, wanted).statistics
+    extremes = found.get(Extremes)
+    if extremes is None:
+        return None
+    held = np.isfinite(extremes.minimum) & np.isfinite(extremes.maximum)
+    if (~held & (extremes.minimum <= extremes.maximum)).any():  # a range that float64 does not hold
         return None
     count = known[Count]
     steps = step.maps if isinstance(step, Chain) else (step,)
