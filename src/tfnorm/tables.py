@@ -24,7 +24,7 @@ MAX_LINES = 40
 WIDEST = 160  # where nobody says how wide the terminal is (a pipe, a notebook)
 NAME_LENGTH = 24
 WORDS_LENGTH = 56
-LEFT = frozenset({"column", "type", "technique", "what it does", "distribution", "note"})
+LEFT = frozenset({"column", "type", "technique", "what it does", "distribution", "note", "drift", "findings"})
 DROPPED = ("type", "zeros", "25%", "75%", "std", "missing", "median", "mean", "max", "min", "distribution", "note")
 DROPPED_OF_A_FIT = ("25%", "75%", "std", "mean", "median", "distribution", "missing", "max", "min", "note")
 """In this order, where the terminal is narrow; a narrower one that still fits comes back."""
@@ -43,12 +43,12 @@ class Table:
 
 def profile_text(profile: Profile, width: int | None = None) -> str:
     """A profile as plain text; `width` is the terminal's by default."""
-    return _text(_profile_table(profile), width)
+    return table_text(_profile_table(profile), width)
 
 
 def profile_html(profile: Profile) -> str:
     """A profile as a small HTML table, without scripts or colors."""
-    return _html(_profile_table(profile))
+    return table_html(_profile_table(profile))
 
 
 def fitted_text(fitted: Fitted, width: int | None = None) -> str:
@@ -60,12 +60,12 @@ def fitted_text(fitted: Fitted, width: int | None = None) -> str:
     column  technique  what it does   missing  min  max
     age     minmax     (x - 22) / 16        0   22   38
     """
-    return _text(_fitted_table(fitted), width)
+    return table_text(_fitted_table(fitted), width)
 
 
 def fitted_html(fitted: Fitted) -> str:
     """A fit as a small HTML table, without scripts or colors."""
-    return _html(_fitted_table(fitted))
+    return table_html(_fitted_table(fitted))
 
 
 def _profile_table(profile: Profile) -> Table:
@@ -158,7 +158,8 @@ def _type(column: Column) -> str:
     return column.dtype + shape
 
 
-def _text(table: Table, width: int | None) -> str:
+def table_text(table: Table, width: int | None) -> str:
+    """As plain text, as wide as the terminal or `width`."""
     width = width or shutil.get_terminal_size((WIDEST, 24)).columns
     keys = list(table.header)
     cut = {"what it does": WORDS_LENGTH, "technique": 30, "note": 40, "type": 24}
@@ -213,7 +214,9 @@ def _shortened(text: str, width: int) -> str:
     return kept.rstrip() + "..."
 
 
-def _html(table: Table) -> str:
+def table_html(table: Table) -> str:
+    """As HTML, without scripts or colors."""
+
     def row(tag: str, cells: Sequence[str]) -> str:
         texts = (_html_cell(tag, key, text) for key, text in zip(table.header, cells, strict=True))
         return f"<tr>{''.join(texts)}</tr>"
@@ -247,7 +250,7 @@ def keys_text(profile: ColumnProfile, keys: tuple[str, ...], width: int | None =
     )
     more = len(found[keys[0]]) - len(rows)
     rest = f"... and {more:,} more keys: all of them with --json, or fitted[name].profile.by(...)" if more else ""
-    return _text(Table(title, tuple(found), rows, rest, ("median", "missing", "std")), width)
+    return table_text(Table(title, tuple(found), rows, rest, ("median", "missing", "std")), width)
 
 
 def _cell_of(value: Any) -> str:
