@@ -13,7 +13,7 @@ STEPS_OF_LARGE = 500  # of networks that are not compiled, for images
 FEWEST_STEPS = 20
 WANTED_STEPS = 200  # below which seeds are given up first
 MOST_STEPS = 20_000
-MARKS = 60  # about as often the loss is measured
+MOST_MARKS = 62  # how often the loss is measured, at most
 SPARE = 0.85  # of the time left that is planned for: the machine may slow down
 
 
@@ -28,12 +28,11 @@ class Clock:
     def left(self) -> float:
         return float("inf") if self.budget is None else self.budget - (time.monotonic() - self.began)
 
-    def plan(self, contenders: int, seeds: int, step: float, mark: float, start: float) -> tuple[int, int]:
-        """(steps, seeds) for what is left. `step`, `mark` and `start` are seconds of one step, one measurement of the loss and
-        one run's beginning."""
+    def plan(self, contenders: int, seeds: int, step: float, rest: float) -> tuple[int, int]:
+        """(steps, seeds) for what is left. `step` and `rest` are the seconds of one step, and of a run besides its steps."""
         while True:
-            a_run = SPARE * self.left / (contenders * seeds) - start - MARKS * mark
-            steps = int(min(MOST_STEPS, max(0.0, a_run) / step))
+            a_run = SPARE * self.left / (contenders * seeds) - rest
+            steps = int(min(MOST_STEPS, max(0.0, a_run) / max(step, 1e-7)))
             if steps >= WANTED_STEPS or seeds == 1:
                 return round_down(max(FEWEST_STEPS, steps)), seeds
             seeds -= 1

@@ -17,7 +17,7 @@ from tfnorm.comparing.clock import Clock
 from tfnorm.comparing.entrants import Entrant, condition, entrant, keys_needed, named_choices, varying
 from tfnorm.comparing.features import chosen_features
 from tfnorm.comparing.samples import TARGET, Split, Target, draw, read_target, split, target_column
-from tfnorm.comparing.training import Build, Data, Trainer, libraries, network, orders, users_network
+from tfnorm.comparing.training import Build, Data, Trainer, libraries, network, orders, placed, users_network
 from tfnorm.comparing.values import NONE, Comparison, Contender
 from tfnorm.comparing.verdict import diverged, level_of, ranked, with_steps, words
 from tfnorm.errors import ChoiceError, DataError
@@ -279,7 +279,9 @@ def _ready(made: Makes, entrants: Sequence[Entrant], parts: Split, shaped: bool)
         trainer = made.trainer(train.shape[1:])
         with np.errstate(over="ignore"):  # what is too large for single precision is infinite, and training shows it
             single = train.astype(np.float32), valid.astype(np.float32)
-        runs.append(Run(trainer, trainer.data(*single, parts), len(train)))
+        sides = zip(single, (parts.train, parts.validation), strict=True)
+        arrays = [array for features, side in sides for array in (features, side.goal, side.weight)]
+        runs.append(Run(trainer, placed(*arrays), len(train)))
     return runs, conditions
 
 
@@ -289,7 +291,7 @@ def _plan(
     """Steps and seeds; where there is a budget, some steps are timed first."""
     if now.budget is None or steps is not None:
         return steps or (clock.STEPS if runs[0].trainer.compiled else clock.STEPS_OF_LARGE), seeds
-    cost = np.zeros(3)
+    cost = np.zeros(2)
     for run in {id(run.trainer): run for run in runs}.values():
         cost = np.maximum(cost, _timed(run, seeds[0], batch, now.left / 20))
     planned, kept = now.plan(len(runs), len(seeds), *cost)
@@ -300,30 +302,33 @@ def _plan(
     return planned, seeds[:kept]
 
 
-def _timed(run: Run, seed: int, batch: int, most: float) -> tuple[float, float, float]:
-    """Seconds of a step, of a measurement of the loss and of a run's beginning; in about `most` seconds."""
-    trainer, size = run.trainer, clock.MOST_STEPS
-    order = orders(seed, run.rows, size, min(batch, run.rows))  # as long as any, so that it compiles but once
-    trainer.start(seed)
-    trainer.steps(run.data, order, 0, 1)
-    trainer.judged(run.data)  # compiled now
-    times = [time.monotonic()]
-    trainer.start(seed)
-    times.append(time.monotonic())
-    trainer.judged(run.data)
-    times.append(time.monotonic())
-    done, some = 0, 10
-    while done < clock.STEPS and time.monotonic() - times[-1] < most:
-        trainer.steps(run.data, order, 0, some)
-        done, some = done + some, 2 * some
-    start, mark = np.diff(times)
-    return (time.monotonic() - times[-1]) / done, mark, start
+def _timed(run: Run, seed: int, batch: int, most: float) -> tuple[float, float]:
+    """Seconds of a step, and of a run besides its steps; in about `most` seconds."""
+    trainer = run.trainer
+    order = orders(seed, run.rows, clock.MOST_STEPS, min(batch, run.rows))  # as long as any, so that it compiles but once
+
+    def timed(steps: int) -> float:
+        began = time.monotonic()
+        trainer.train(run.data, seed, order, _padded(_marks(steps)))
+        return time.monotonic() - began
+
+    timed(1)  # compiled now
+    rest, some = timed(1), 8
+    while (took := timed(some)) < most and some < clock.STEPS:
+        some *= 4
+    return max(0.0, took - rest) / some, rest
+
+
+def _padded(marks: np.ndarray) -> np.ndarray:
+    """As long for any number of steps: the last mark again, which costs a look at the loss."""
+    return np.pad(marks, (0, clock.MOST_MARKS - len(marks)), mode="edge")
 
 
 def _marks(steps: int) -> np.ndarray:
     """Where the loss is measured: evenly, and on a logarithmic scale, so that both ends of a curve are seen."""
-    even = np.linspace(0, steps, clock.MARKS // 2 + 1)
-    return np.unique(np.rint([*even, *np.geomspace(1, steps, clock.MARKS // 2), (steps + 1) // 2]).astype(np.int64))
+    half = clock.MOST_MARKS // 2 - 1
+    both = [*np.linspace(0, steps, half + 1), *np.geomspace(1, steps, half), (steps + 1) // 2]
+    return np.unique(np.rint(both).astype(np.int64))
 
 
 def _train(
@@ -340,6 +345,7 @@ def _train(
     steps = int(marks[-1])
     total = steps * len(runs) * len(seeds)
     capacity = max(steps, clock.MOST_STEPS) if now.budget is not None else steps  # what was compiled for timing serves
+    padded = _padded(marks)
     slowest = 0.0
     for seed in seeds:
         if losses and now.left < slowest:
@@ -349,10 +355,10 @@ def _train(
         order = orders(seed, runs[0].rows, capacity, min(batch, runs[0].rows))
         found = []
         for run in runs:
-            found.append(run.trainer.train(run.data, seed, order, marks.tolist()))
+            found.append(run.trainer.train(run.data, seed, order, padded))
             if progress is not None:
                 progress(steps, total)
-        losses.append([loss for loss, _ in found])
+        losses.append([loss[: len(marks)] for loss, _ in found])
         accuracy.append([right for _, right in found])
         slowest = max(slowest, time.monotonic() - began)
     return np.array(losses).transpose(1, 0, 2), np.array(accuracy).T

@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import inspect
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -101,18 +100,6 @@ def users_network(model_fn: Callable[..., Any]) -> Build:
     return build
 
 
-@dataclass(frozen=True, eq=False)
-class Data:
-    """What a run sees, as TensorFlow has it."""
-
-    inputs: Any
-    goal: Any
-    weight: Any
-    inputs_valid: Any
-    goal_valid: Any
-    weight_valid: Any
-
-
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
     """Python's, NumPy's and Keras's random numbers from a seed; the first two go on afterwards as if nothing had been."""
@@ -133,6 +120,16 @@ def orders(seed: int, rows: int, steps: int, batch: int) -> Any:
     epochs = -(-steps * batch // rows)
     found = np.concatenate([rng.permutation(rows).astype(np.int32) for _ in range(epochs)])
     return tf.constant(found[: steps * batch].reshape(steps, batch))
+
+
+Data = tuple[Any, ...]
+"""Inputs, goal and weight of the training part, and those of the validation part."""
+
+
+def placed(*arrays: np.ndarray) -> Data:
+    """Arrays, put where the network is."""
+    tf, _ = libraries()
+    return tuple(tf.constant(array) for array in arrays)
 
 
 class Trainer:
@@ -164,42 +161,53 @@ class Trainer:
             tf.TensorSpec((None,), tf.int32) if classes else tf.TensorSpec((None, outputs), tf.float32),
             tf.TensorSpec((None,), tf.float32),
         )
-        order_of, number = tf.TensorSpec((None, None), tf.int32), tf.TensorSpec((), tf.int32)
-
         compiled = {type(layer).__name__ for layer in model._flatten_layers() if layer is not model} <= COMPILED
 
-        @tf.function(input_signature=(*of_rows, order_of, number, number), jit_compile=compiled)
-        def run(inputs: Any, goal: Any, weight: Any, order: Any, step: Any, stop: Any) -> None:
-            while step < stop:  # and not tf.range, which XLA compiles anew for every length
-                rows = order[step]
-                with tf.GradientTape() as tape:
-                    outputs = model(tf.gather(inputs, rows), training=True)
-                    each = losses(outputs, tf.gather(goal, rows)) * tf.gather(weight, rows)
-                    loss = tf.add_n([tf.reduce_mean(each), *model.losses])
-                variables = model.trainable_variables
-                apply(zip(tape.gradient(loss, variables), variables, strict=True))
-                step += 1
+        def step(inputs: Any, goal: Any, weight: Any, rows: Any) -> None:
+            with tf.GradientTape() as tape:
+                outputs = model(tf.gather(inputs, rows), training=True)
+                each = losses(outputs, tf.gather(goal, rows)) * tf.gather(weight, rows)
+                loss = tf.add_n([tf.reduce_mean(each), *model.losses])
+            variables = model.trainable_variables
+            apply(zip(tape.gradient(loss, variables), variables, strict=True))
 
-        @tf.function(input_signature=of_rows, jit_compile=compiled)
-        def judge(inputs: Any, goal: Any, weight: Any) -> Any:
+        def judged(inputs: Any, goal: Any, weight: Any) -> Any:
+            """Loss and accuracy, both times the sum of weights."""
             outputs = model(inputs, training=False)
-            heavy = tf.cast(weight, tf.float64)
-            lost = tf.reduce_sum(tf.cast(losses(outputs, goal), tf.float64) * heavy)
-            right = tf.constant(0.0, tf.float64)
+            right = tf.zeros_like(weight)
             if classes:
-                hits = tf.argmax(outputs, axis=-1, output_type=tf.int32) == goal
-                right = tf.reduce_sum(tf.cast(hits, tf.float64) * heavy)
-            return tf.stack([lost, right, tf.reduce_sum(heavy)])
+                right = tf.cast(tf.argmax(outputs, axis=-1, output_type=tf.int32) == goal, tf.float32)
+            both = tf.cast(tf.stack([losses(outputs, goal), right]), tf.float64)
+            return tf.linalg.matvec(both, tf.cast(weight, tf.float64))
+
+        def judge(inputs: Any, goal: Any, weight: Any) -> Any:
+            if compiled:
+                total = judged(inputs, goal, weight)
+            else:
+                total = tf.zeros(2, tf.float64)
+                for at in tf.range(0, tf.shape(goal)[0], ROWS_AT_ONCE):
+                    end = at + ROWS_AT_ONCE
+                    total += judged(inputs[at:end], goal[at:end], weight[at:end])
+            return total / tf.reduce_sum(tf.cast(weight, tf.float64))
+
+        whole = (*of_rows, *of_rows, tf.TensorSpec((None, None), tf.int32), tf.TensorSpec((None,), tf.int32))
+
+        @tf.function(input_signature=whole, jit_compile=compiled)
+        def run(
+            inputs: Any, goal: Any, weight: Any, inputs_valid: Any, goal_valid: Any, weight_valid: Any, order: Any, marks: Any
+        ) -> Any:
+            done, mark, count = 0, 0, tf.shape(marks)[0]
+            found = tf.zeros((count, 2), tf.float64)
+            while mark < count:  # and not tf.range, which XLA compiles anew for every length
+                while done < marks[mark]:
+                    step(inputs, goal, weight, order[done])
+                    done += 1
+                found = tf.tensor_scatter_nd_update(found, [[mark]], [judge(inputs_valid, goal_valid, weight_valid)])
+                mark += 1
+            return found
 
         self.compiled = compiled
-        self._run, self._judge = run, judge
-
-    def data(self, inputs: np.ndarray, valid: np.ndarray, split: Any) -> Data:
-        """Features and goals of both sides, put where the network is."""
-        tf, _ = libraries()
-        train, held_out = split.train, split.validation
-        arrays = (inputs, train.goal, train.weight, valid, held_out.goal, held_out.weight)
-        return Data(*(tf.constant(array) for array in arrays))
+        self._run = run
 
     def start(self, seed: int) -> None:
         """The weights of a seed, and an optimizer that has seen nothing."""
@@ -212,30 +220,9 @@ class Trainer:
         for variable, value in zip(self.optimizer.variables, self._fresh, strict=True):
             variable.assign(value)
 
-    def steps(self, data: Data, order: Any, start: int, stop: int) -> None:
-        """The steps from `start` on, before `stop`, each on a row of `order`."""
-        tf, _ = libraries()
-        self._run(data.inputs, data.goal, data.weight, order, tf.constant(start), tf.constant(stop))
-
-    def judged(self, data: Data) -> tuple[float, float]:
-        """Loss and accuracy on the validation rows."""
-        rows = len(data.goal_valid)
-        at_once = rows if self.compiled else ROWS_AT_ONCE
-        parts = [
-            self._judge(*(array[at : at + at_once] for array in (data.inputs_valid, data.goal_valid, data.weight_valid)))
-            for at in range(0, rows, at_once)
-        ]
-        lost, right, whole = np.sum([part.numpy() for part in parts], axis=0)
-        return float(lost / whole), float(right / whole)
-
-    def train(self, data: Data, seed: int, order: Any, marks: Sequence[int]) -> tuple[np.ndarray, float]:
+    def train(self, data: Data, seed: int, order: Any, marks: np.ndarray) -> tuple[np.ndarray, float]:
         """A whole run: the loss at each mark, and the accuracy at the last."""
+        tf, _ = libraries()
         self.start(seed)
-        found, done, accuracy = [], 0, 0.0
-        for mark in marks:
-            if mark > done:
-                self.steps(data, order, done, mark)
-                done = mark
-            loss, accuracy = self.judged(data)
-            found.append(loss)
-        return np.array(found), accuracy
+        found = self._run(*data, order, tf.constant(marks, tf.int32)).numpy()
+        return found[:, 0], float(found[-1, 1])
