@@ -67,12 +67,17 @@ MAY: dict[str, set[str]] = {
     },
     "summary": {"sources", "statistics", "quantiles", "maps", "techniques", "profile", "fitted"},
     "tables": {"sources", "maps", "profile", "fitted", "summary"},
+    "comparing": {
+        *("errors", "codec", "key_columns", "sources", "maps", "techniques", "fitted", "choosing", "fitting", "artefact"),
+        "summary",
+    },
     "files_out": {"errors", "sources", "maps", "unseen", "fitted"},
     "terminal": set(),
     "demo_model": {"fitted", "summary"},
     "demo": {"errors", "fitted", "summary", "demo_model"},
     "cli": {
-        *("errors", "sources", "techniques", "fitted", "artefact", "summary", "tables", "files_out", "terminal", "demo")
+        *("errors", "sources", "techniques", "fitted", "artefact", "summary", "tables", "files_out", "terminal", "demo"),
+        "comparing",
     },
     "__main__": {"cli"},
     "__init__": set(),
@@ -96,13 +101,13 @@ LIBRARIES = {
     "numba": {"kernels/moments"},
     "keras": {
         *(f"layer/{name}" for name in ("attach", "lookups", "normalize", "running", "stored", "tensors", "traced")),
-        "demo_model",
+        *("demo_model", "comparing/training"),
     },
-    "tensorflow": {"sources/tensorflow", "layer/lookups"},
+    "tensorflow": {"sources/tensorflow", "layer/lookups", "comparing/training"},
     "pandas": {"sources/pandas"},
     "polars": {"sources/polars"},
     "scipy": {"sources/scipy"},
-    "matplotlib": {"demo_model"},
+    "matplotlib": {"demo_model", "comparing/drawing"},
     "typer": {"cli/__init__", "cli/common", "cli/main_job"},
     "rich": {"terminal"},
 }

@@ -16,6 +16,8 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from tfnorm.artefact import load as load
+    from tfnorm.comparing import Comparison as Comparison
+    from tfnorm.comparing import compare as compare
     from tfnorm.errors import ArtefactError as ArtefactError
     from tfnorm.errors import ChoiceError as ChoiceError
     from tfnorm.errors import DataError as DataError
@@ -66,6 +68,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "artefact": ("load",),
+    "comparing": ("Comparison", "compare"),
     "errors": ("ArtefactError", "ChoiceError", "DataError", "NotInvertibleError", "TfnormError"),
     "fitted": ("Fitted",),
     "fitting": ("fit", "scan"),

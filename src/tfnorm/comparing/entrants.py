@@ -161,7 +161,7 @@ def condition(rows: np.ndarray, keep: np.ndarray | None) -> float:
     for start in range(0, len(rows), 8192):  # a block at a time: never all rows twice
         block = rows[start : start + 8192]
         whole = np.concatenate([triangle, np.concatenate([block, np.ones((len(block), 1))], axis=1)])
-        triangle = np.linalg.qr(whole, mode="r")
+        triangle = np.asarray(np.linalg.qr(whole, mode="r"))
     values = np.linalg.svd(triangle, compute_uv=False)
     if len(values) < width or values[-1] <= values[0] * max(len(rows), width) * np.finfo(np.float64).eps:
         return float("inf")

@@ -60,20 +60,15 @@ def chosen_features(source: Source, target: str, columns: Any, model: str | None
         else:
             found.append(column)
     if not found:
-        raise ChoiceError(
-            f"there is no column of numbers among {quoted(known)} to predict {quoted([target])} from."
-        )
+        raise ChoiceError(f"there is no column of numbers among {quoted(known)} to predict {quoted([target])} from.")
     deep = [column for column in found if len(column.shape) > 1]
     if model is None and not own:
         model = "mlp" if not deep else "cnn" if len(deep[0].shape) == 3 else "rnn"
-    if own:
-        shaped = len(found) == 1
-    else:
-        shaped = model in ("cnn", "rnn")
+    shaped = len(found) == 1 if own else model in ("cnn", "rnn")
     if shaped and not own:
         found, others = _one_shape(deep, found, str(model))
         left |= {column.name: f"{column.dtype}, beside {quoted([found[0].name])}" for column in others}
-    notes = ()
+    notes: tuple[str, ...] = ()
     if left:
         listed = ", ".join(f"{quoted([name])} ({why})" for name, why in list(left.items())[:10])
         more = f" and {len(left) - 10} more" if len(left) > 10 else ""
@@ -81,9 +76,7 @@ def chosen_features(source: Source, target: str, columns: Any, model: str | None
     return Features(tuple(found), model or "", shaped, notes)
 
 
-def _one_shape(
-    deep: Sequence[Column], found: Sequence[Column], model: str
-) -> tuple[list[Column], list[Column]]:
+def _one_shape(deep: Sequence[Column], found: Sequence[Column], model: str) -> tuple[list[Column], list[Column]]:
     """The column of images or series that a network takes, and those that it does not."""
     lengths = (2, 3) if model == "cnn" else (2,)
     fit = [column for column in deep if len(column.shape) in lengths]

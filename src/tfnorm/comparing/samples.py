@@ -103,7 +103,7 @@ def _joined(arrays: list[np.ndarray]) -> np.ndarray:
 def as_float(array: np.ndarray) -> np.ndarray:
     """float64, with NaN where a value is missing."""
     if isinstance(array, np.ma.MaskedArray):
-        return np.asarray(array.astype(np.float64).filled(np.nan))
+        return np.ma.MaskedArray(array, dtype=np.float64).filled(np.nan)
     return array.astype(np.float64)
 
 

@@ -41,7 +41,10 @@ def as_html(found: Comparison) -> str:
 
     def line(tag: str, cells: tuple[str, ...]) -> str:
         sides = ("left", *["right"] * (len(cells) - 1))
-        marked = (f'<{tag} style="text-align:{side}">{html.escape(one)}</{tag}>' for side, one in zip(sides, cells, strict=True))
+        marked = (
+            f'<{tag} style="text-align:{side}">{html.escape(one)}</{tag}>'
+            for side, one in zip(sides, cells, strict=True)
+        )
         return f"<tr>{''.join(marked)}</tr>"
 
     body = "".join(line("td", row) for row in rows)
@@ -55,8 +58,9 @@ def as_html(found: Comparison) -> str:
 
 def _title(found: Comparison) -> str:
     seeds = f"{len(found.seeds)} seed{'s' * (len(found.seeds) != 1)}"
+    columns = f"{len(found.columns):,} column{'s' * (len(found.columns) != 1)}"
     return (
-        f'predicting "{cell(found.target)}" from {len(found.columns):,} column{"s" * (len(found.columns) != 1)} with {found.model}: '
+        f'predicting "{cell(found.target)}" from {columns} with {found.model}: '
         f"{found.steps:,} steps, {seeds}, {found.rows:,} rows and {found.validation_rows:,} held out"
     )
 
@@ -73,7 +77,12 @@ def _table(found: Comparison) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
 
 
 def _row(one: Contender, judged: bool, astray: bool) -> tuple[str, ...]:
-    row = [cell(one.technique), _short(one.loss), _short(one.spread), number(one.steps) if one.steps == one.steps else "never"]
+    row = [
+        cell(one.technique),
+        _short(one.loss),
+        _short(one.spread),
+        number(one.steps) if one.steps == one.steps else "never",
+    ]
     row.append(_short(one.condition))
     if judged:
         row.append("-" if one.accuracy is None or one.diverged.any() else f"{100 * one.accuracy.mean():.1f}%")

@@ -136,7 +136,13 @@ class Trainer:
     """A network for one shape of features."""
 
     def __init__(
-        self, build: Build, shape: tuple[int, ...], outputs: int, classes: bool, optimizer: str, learning_rate: float | None
+        self,
+        build: Build,
+        shape: tuple[int, ...],
+        outputs: int,
+        classes: bool,
+        optimizer: str,
+        learning_rate: float | None,
     ) -> None:
         tf, keras = libraries()
         self._build, self._shape, self._outputs = build, shape, outputs
@@ -192,9 +198,16 @@ class Trainer:
 
         whole = (*of_rows, *of_rows, tf.TensorSpec((None, None), tf.int32), tf.TensorSpec((None,), tf.int32))
 
-        @tf.function(input_signature=whole, jit_compile=compiled)
+        @tf.function(input_signature=whole, jit_compile=compiled)  # type: ignore[untyped-decorator]
         def run(
-            inputs: Any, goal: Any, weight: Any, inputs_valid: Any, goal_valid: Any, weight_valid: Any, order: Any, marks: Any
+            inputs: Any,
+            goal: Any,
+            weight: Any,
+            inputs_valid: Any,
+            goal_valid: Any,
+            weight_valid: Any,
+            order: Any,
+            marks: Any,
         ) -> Any:
             done, mark, count = 0, 0, tf.shape(marks)[0]
             found = tf.zeros((count, 2), tf.float64)

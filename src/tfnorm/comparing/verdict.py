@@ -108,9 +108,7 @@ def _speed(best: Contender, raw: Contender | None, steps: int) -> str:
     if fast.max() >= slow.min():
         return ""
     if np.isinf(slow).all():
-        return (
-            f"Raw features never reach in {steps:,} steps what {_called(best)} has after {number(best.steps)}."
-        )
+        return f"Raw features never reach in {steps:,} steps what {_called(best)} has after {number(best.steps)}."
     if np.isnan(raw.steps):
         return ""
     ratio = raw.steps / max(1.0, best.steps)
