@@ -7,16 +7,15 @@ from __future__ import annotations
 
 import html
 import json
-import math
 import textwrap
 from typing import Any
 
 import tfnorm
 from tfnorm.artefact import write_atomically
 from tfnorm.codec import encode
+from tfnorm.comparing.numbers import short
 from tfnorm.comparing.values import Comparison, Contender
 from tfnorm.sources.columns import cell
-from tfnorm.summary import number
 
 WIDTH = 110
 FORMAT = "tfnorm comparison"
@@ -66,7 +65,7 @@ def _title(found: Comparison) -> str:
 
 
 def _table(found: Comparison) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-    header = ["technique", "final loss", "± seeds", f"steps to {_short(found.level)}", "condition"]
+    header = ["technique", "final loss", "± seeds", "lowest", f"steps to {short(found.level)}", "condition"]
     judged = any(one.accuracy is not None for one in found.contenders)
     header += ["accuracy"] * judged
     astray = any(one.diverged.any() for one in found.contenders)
@@ -79,11 +78,12 @@ def _table(found: Comparison) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
 def _row(one: Contender, judged: bool, astray: bool) -> tuple[str, ...]:
     row = [
         cell(one.technique),
-        _short(one.loss),
-        _short(one.spread),
-        number(one.steps) if one.steps == one.steps else "never",
+        short(one.loss),
+        short(one.spread),
+        short(one.lowest),
+        f"{one.steps:,.0f}" if one.steps == one.steps else "never",
     ]
-    row.append(_short(one.condition))
+    row.append(short(one.condition))
     if judged:
         row.append("-" if one.accuracy is None or one.diverged.any() else f"{100 * one.accuracy.mean():.1f}%")
     if astray:
@@ -91,25 +91,11 @@ def _row(one: Contender, judged: bool, astray: bool) -> tuple[str, ...]:
     return tuple(row)
 
 
-def _short(value: float) -> str:
-    """Three significant digits; - for none.
-
-    >>> [_short(value) for value in (0.123456, 1234.5, 1.5e9, float("inf"), float("nan"), 0.0)]
-    ['0.123', '1,230', '1.5e+09', 'inf', '-', '0']
-    """
-    if math.isnan(value):
-        return "-"
-    if math.isinf(value):
-        return "inf"
-    rounded = float(f"{value:.3g}")
-    return f"{rounded:,.0f}" if 100 <= abs(rounded) < 1e6 else f"{rounded:.3g}"
-
-
 def _remarks(found: Comparison) -> list[str]:
     failed = [f"Not run: {cell(name)}: {why}" for name, why in found.failed.items()]
     legend = (
-        f"Loss: {found.metric}, on the held-out rows; a constant guess has {_short(found.baseline)}. "
-        "Steps: until the loss that the best one has at half its steps. "
+        f"Loss: {found.metric}, on the held-out rows; a constant guess has {short(found.baseline)}. "
+        "Lowest: at its best mark. Steps: until the loss that the best one has at half its steps. "
         "Condition: of the second-moment matrix of the training features that vary and a constant 1."
     )
     return [*failed, *found.notes, legend]
@@ -123,6 +109,7 @@ def as_dict(found: Comparison) -> dict[str, Any]:
             "choice": dict(one.choice),
             "loss": one.loss,
             "spread": one.spread,
+            "lowest": one.lowest,
             "steps": one.steps,
             "condition": one.condition,
             "diverged": one.diverged,

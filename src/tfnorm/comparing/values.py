@@ -39,6 +39,11 @@ class Contender:
         return float(np.std(self.final, ddof=1)) if len(self.final) > 1 and not self.diverged.any() else float("nan")
 
     @property
+    def lowest(self) -> float:
+        """The lowest that the mean over seeds of the loss gets on the way: what stopping early would keep."""
+        return float(np.min(np.where(np.isfinite(self.curve), self.curve, np.inf)))
+
+    @property
     def steps(self) -> float:
         """Median over seeds of the steps to the level; nan where half of them or more never get there."""
         reached = float(np.median(np.where(np.isnan(self.steps_to), np.inf, self.steps_to)))

@@ -12,7 +12,7 @@ import numpy as np
 
 from tfnorm.comparing.values import NONE, Contender
 from tfnorm.sources.columns import cell
-from tfnorm.summary import number
+from tfnorm.comparing.numbers import short
 
 EXPLODED = 10.0
 
@@ -66,15 +66,16 @@ def words(contenders: Sequence[Contender], marks: np.ndarray, baseline: float) -
     said = [_first(best, [one for one in others if not differs(one, best)], runs)]
     behind = [one for one in others if differs(one, best) and not one.diverged.any()]
     if behind:
-        said.append("; ".join(f"{_called(one)} ends {_higher(one, best)}" for one in behind) + ".")
+        said.append("; ".join(f"{_ends(one)} {_higher(one, best)}" for one in behind) + ".")
     astray = [one for one in others if one.diverged.any()]
     if astray:
         listed = ", ".join(f"{_called(one)} ({int(one.diverged.sum())} of {runs} seeds)" for one in astray)
         said.append(f"Diverged: {listed}.")
     raw = next((one for one in others if one.technique == NONE), None)
     said.append(_speed(best, raw, int(marks[-1])))
+    said.append(_overfit(contenders, marks))
     if best.loss >= baseline:
-        said.append("But none does better than a constant guess: the features tell nothing, or it overfits.")
+        said.append("None ends better than a constant guess.")
     return " ".join(filter(None, said))
 
 
@@ -82,21 +83,40 @@ def _called(contender: Contender) -> str:
     return "raw features" if contender.technique == NONE else f'"{cell(contender.technique)}"'
 
 
+def _ends(contender: Contender) -> str:
+    return f"{_called(contender)} {'end' if contender.technique == NONE else 'ends'}"
+
+
 def _first(best: Contender, equal: Sequence[Contender], runs: int) -> str:
-    subject = _called(best)
+    subject = _ends(best)
     subject = subject[0].upper() + subject[1:]
     if runs < 2:
-        return f"{subject} ends lowest, at {number(best.loss)}; with one seed no difference can be told from chance."
-    loss = f"{number(best.loss)} ± {number(best.spread)}"
+        return f"{subject} lowest, at {short(best.loss)}; with one seed no difference can be told from chance."
+    loss = f"{short(best.loss)} ± {short(best.spread)} over {runs} seeds"
     if not equal:
-        return f"{subject} ends lowest, at {loss} over {runs} seeds."
+        return f"{subject} lowest, at {loss}."
     listed = ", ".join(_called(one) for one in equal)
-    return f"{subject} ends at {loss} over {runs} seeds, no further than the spread from {listed}."
+    return f"{subject} at {loss}; within the spread of it: {listed}."
 
 
 def _higher(one: Contender, best: Contender) -> str:
     ratio = one.loss / best.loss if best.loss > 0 else float("inf")
-    return f"{100 * (ratio - 1):.0f} % higher" if ratio < 2 else f"{number(float(f'{ratio:.2g}'))} times as high"
+    return f"{100 * (ratio - 1):.0f} % higher" if ratio < 2 else f"{short(ratio)} times as high"
+
+
+def _overfit(contenders: Sequence[Contender], marks: np.ndarray) -> str:
+    """Who would lead if training stopped at the lowest loss; empty where losses fall to the end."""
+    sound = [one for one in contenders if not one.diverged.any()]
+    rising = [one for one in sound if len(one.final) > 1 and one.loss - one.curve.min() > one.spread]
+    if not rising:
+        return ""
+    lead = min(sound, key=lambda one: one.curve.min())
+    count = f"{len(rising)} of {len(sound)}" if len(rising) < len(sound) else "all"
+    return (
+        f"Trained too long for {count}, whose loss rises again; stopped where it is lowest, {_called(lead)} "
+        f"{'lead' if lead.technique == NONE else 'leads'}, at {short(lead.curve.min())} after "
+        f"{int(marks[np.argmin(lead.curve)]):,} steps."
+    )
 
 
 def _speed(best: Contender, raw: Contender | None, steps: int) -> str:
@@ -108,8 +128,8 @@ def _speed(best: Contender, raw: Contender | None, steps: int) -> str:
     if fast.max() >= slow.min():
         return ""
     if np.isinf(slow).all():
-        return f"Raw features never reach in {steps:,} steps what {_called(best)} has after {number(best.steps)}."
+        return f"Raw features never reach in {steps:,} steps what {_called(best)} has after {best.steps:,.0f}."
     if np.isnan(raw.steps):
         return ""
     ratio = raw.steps / max(1.0, best.steps)
-    return f"Raw features take {ratio:.2g} times the steps to the same loss ({number(raw.steps)} for {number(best.steps)})."
+    return f"Raw features take {ratio:.2g} times the steps to the same loss ({raw.steps:,.0f} for {best.steps:,.0f})."
