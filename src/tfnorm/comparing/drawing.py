@@ -17,8 +17,8 @@ from tfnorm.errors import DataError
 from tfnorm.sources.columns import cell
 
 RAW = "#6b6b6b"
-COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#a08a00", "#332288", "#882255")
-"""Okabe and Ito's, which people of any color vision tell apart, and two of Tol's; lines are labeled besides."""
+COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#3a9bd1", "#c98500", "#a08a00", "#332288", "#882255")
+"""Near Okabe and Ito's, which people of any color vision tell apart, and two of Tol's; dark enough for text."""
 STYLES = ("-", "--", "-.", ":")
 ENDS = (".png", ".svg")
 
@@ -36,7 +36,8 @@ def draw(found: Comparison, path: Any = None) -> Any:
     figure = Figure(figsize=(9, 5.2), layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    marks = np.maximum(found.marks, 0.5)  # 0 has no place on a logarithmic axis: it stands left of 1
+    later = found.marks > 0  # 0 has no place on a logarithmic axis
+    marks = found.marks[later]
     ends: list[tuple[float, str, str]] = []
     colors = iter(range(10**6))
     low, high = _limits(found)
@@ -46,18 +47,18 @@ def draw(found: Comparison, path: Any = None) -> Any:
         style = STYLES[at // len(COLORS) % len(STYLES)]
         with np.errstate(all="ignore"), warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)
-            shown = np.where(np.isfinite(one.losses), one.losses, np.nan)
+            shown = np.where(np.isfinite(one.losses), one.losses, np.nan)[:, later]
             middle, bottom, top = np.nanmean(shown, axis=0), np.nanmin(shown, axis=0), np.nanmax(shown, axis=0)
         width = 2.4 if place == 0 else 1.5
-        axes.fill_between(marks, bottom, np.minimum(top, 10 * high), color=color, alpha=0.13, linewidth=0)
+        axes.fill_between(marks, bottom, np.minimum(top, 10 * high), color=color, alpha=0.1, linewidth=0)
         axes.plot(marks, middle, style, color=color, linewidth=width, zorder=3 + (place == 0), solid_capstyle="round")
         known = middle[np.isfinite(middle)]
         ends.append((float(np.clip(known[-1], low, high)) if len(known) else high, _label(one), color))
     axes.axhline(found.baseline, color="#999999", linewidth=0.9, linestyle=(0, (1, 2)), zorder=1)
-    axes.annotate("constant guess", (marks[0], found.baseline), (2, 3), textcoords="offset points", color="#777777", size=8)
+    ends.append((float(np.clip(found.baseline, low, high)), f"a constant guess  {short(found.baseline)}", "#777777"))
     axes.set(xscale="log", yscale="log", xlim=(marks[0], marks[-1]), ylim=(low, high))
     axes.set_xlabel("training steps")
-    axes.set_ylabel("validation loss")
+    axes.set_ylabel(f"validation loss ({found.metric.partition(' in training')[0]})")
     title = f"Predicting {cell(found.target, 40)}: {found.model}, mean and range over {len(found.seeds)} seeds"
     axes.set_title(title.replace("$", r"\$"), loc="left", size=12)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: "0" if value < 1 else f"{value:,.0f}"))
@@ -70,11 +71,11 @@ def draw(found: Comparison, path: Any = None) -> Any:
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(which="both", color="#999999", labelcolor="#444444")
     for height, (real, label, color) in zip(_apart([end for end, _, _ in ends], low, high), ends, strict=True):
-        arrow = {"arrowstyle": "-", "color": color, "linewidth": 0.6, "shrinkA": 0, "shrinkB": 1}
+        arrow = {"arrowstyle": "-", "color": color, "linewidth": 0.6, "shrinkA": 2, "shrinkB": 1, "relpos": (0, 0.5)}
         axes.annotate(
             label.replace("$", r"\$"),
             (marks[-1], real),
-            (1.035, height),
+            (1.04, height),
             xycoords="data",
             textcoords="axes fraction",
             va="center",
@@ -83,6 +84,7 @@ def draw(found: Comparison, path: Any = None) -> Any:
             arrowprops=arrow,
             annotation_clip=False,
         )
+    figure.get_layout_engine().set(rect=(0, 0, 0.985, 1))  # type: ignore[union-attr, call-arg]  # the labels' last letters
     if path is None:
         return figure
     figure.savefig(path, dpi=150, metadata={"Date": None} if Path(path).suffix.lower() == ".svg" else None)
@@ -95,16 +97,16 @@ def _label(one: Contender) -> str:
 
 
 def _limits(found: Comparison) -> tuple[float, float]:
-    """From just below the lowest loss to just above what the normalized start with: raw ones may begin in the millions."""
-    every = np.concatenate([one.losses.ravel() for one in found.contenders])
+    """From below the lowest loss to above a constant guess and where each ends: raw features may begin in the millions."""
+    every = np.concatenate([one.losses[:, 1:].ravel() for one in found.contenders])
     every = every[np.isfinite(every) & (every > 0)]
     if not len(every):
         return 0.1, 10.0
-    means = np.concatenate([one.curve for one in found.contenders])
-    sane = means[np.isfinite(means) & (means > 0)]
-    low = float(every.min())
-    high = float(max(sane.max() if len(sane) else every.max(), found.baseline))
-    return low / 1.15, min(high, 300 * max(found.baseline, low)) * 1.3
+    low = float(min(every.min(), found.baseline))
+    ends = [one.loss for one in found.contenders if np.isfinite(one.loss)]
+    begins = [one.curve[1] for one in found.contenders if np.isfinite(one.curve[1]) and one.technique != NONE]
+    high = max([found.baseline, *ends, *(min(begin, 3 * found.baseline) for begin in begins)])
+    return low / 1.12, min(high, 100 * max(found.baseline, low)) * 1.4
 
 
 def _ticks(low: float, high: float) -> Any:
