@@ -15,8 +15,12 @@ from typing import Annotated, Any
 import typer
 
 import tfnorm
+
+# isort: off
 from tfnorm.cli import main_job as main_job  # the order in which they are listed
-from tfnorm.cli import compare as compare  # noqa: I001
+from tfnorm.cli import compare as compare
+
+# isort: on
 from tfnorm.cli.common import app
 from tfnorm.errors import TfnormError
 from tfnorm.terminal import fail, result

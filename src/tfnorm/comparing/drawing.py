@@ -32,7 +32,9 @@ def draw(found: Comparison, path: Any = None) -> Any:
         from matplotlib.figure import Figure
         from matplotlib.ticker import FuncFormatter, NullFormatter
     except ImportError as error:
-        raise ImportError("the picture needs matplotlib, which is not installed: pip install matplotlib.") from error
+        raise ImportError(
+            "the picture needs matplotlib, which is not installed: pip install 'tfnorm[demo]'."
+        ) from error
     figure = Figure(figsize=(9, 5.2), layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()

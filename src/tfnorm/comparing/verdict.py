@@ -10,9 +10,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from tfnorm.comparing.numbers import short
 from tfnorm.comparing.values import NONE, Contender
 from tfnorm.sources.columns import cell
-from tfnorm.comparing.numbers import short
 
 EXPLODED = 10.0
 
@@ -66,7 +66,7 @@ def words(contenders: Sequence[Contender], marks: np.ndarray, baseline: float) -
     said = [_first(best, [one for one in others if not differs(one, best)], runs)]
     behind = [one for one in others if differs(one, best) and not one.diverged.any()]
     if behind:
-        said.append("; ".join(f"{_ends(one)} {_higher(one, best)}" for one in behind) + ".")
+        said.append(_sentence("; ".join(f"{_ends(one)} {_higher(one, best)}" for one in behind)))
     astray = [one for one in others if one.diverged.any()]
     if astray:
         listed = ", ".join(f"{_called(one)} ({int(one.diverged.sum())} of {runs} seeds)" for one in astray)
@@ -83,13 +83,16 @@ def _called(contender: Contender) -> str:
     return "raw features" if contender.technique == NONE else f'"{cell(contender.technique)}"'
 
 
+def _sentence(text: str) -> str:
+    return text[0].upper() + text[1:] + "."
+
+
 def _ends(contender: Contender) -> str:
     return f"{_called(contender)} {'end' if contender.technique == NONE else 'ends'}"
 
 
 def _first(best: Contender, equal: Sequence[Contender], runs: int) -> str:
-    subject = _ends(best)
-    subject = subject[0].upper() + subject[1:]
+    subject = _sentence(_ends(best))[:-1]
     if runs < 2:
         return f"{subject} lowest, at {short(best.loss)}; with one seed no difference can be told from chance."
     loss = f"{short(best.loss)} ± {short(best.spread)} over {runs} seeds"
