@@ -104,7 +104,7 @@ def compare(
         target_column(opened, target)
     features = chosen_features(opened, name, columns, model, model_fn is not None)
     notes += features.notes
-    choices = named_choices(techniques, features.columns)
+    choices = named_choices(techniques, features.columns, [column.name for column in opened.columns])
     keys = keys_needed(choices)
     if wrong := [key for key in keys if key not in {column.name for column in opened.columns}]:
         raise ChoiceError(f"key column {quoted(wrong)}: not in {opened.name}.")
