@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import runpy
 import sys
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,7 @@ def test_classes_and_what_cannot_be_fitted() -> None:
     assert found.metric == "cross-entropy"
     assert list(found.failed) == ["box_cox"]
     assert "above 0" in found.failed["box_cox"]
+    assert found.failed["box_cox"].startswith('column "mean concavity", "mean concave points", ')
     assert "not run" in repr(found)
     accuracy = found["standard"].accuracy
     assert accuracy is not None
@@ -225,6 +227,16 @@ def test_the_picture(regression: tfnorm.Comparison, tmp_path: Path) -> None:
 def test_what_cannot_be_done(options: dict[str, Any], message: str) -> None:
     with pytest.raises((ChoiceError, DataError), match=message):
         tfnorm.compare(DIABETES, **{"target": "target", **FEW} | options)
+
+
+def test_the_benchmark_runs(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    script = Path(__file__).parents[1] / "benchmarks" / "convergence.py"
+    monkeypatch.setattr(sys, "argv", [str(script), "--only", "diabetes", "--steps", "60", "--seeds", "1"])
+    runpy.run_path(str(script), run_name="__main__")
+    header, row = capsys.readouterr().out.splitlines()
+    assert header.startswith("data set")
+    assert row.startswith("diabetes")
+    assert "x " in row
 
 
 def test_without_tensorflow(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -227,5 +227,17 @@ def _entrants(
         try:
             found.append(entrant(name, choice, names, parts.train.features, weights))
         except (ChoiceError, DataError) as error:
-            failed[name] = str(error)
+            failed[name] = _reason(error, choice, parts, weights)
     return found, failed
+
+
+def _reason(error: Exception, choice: Mapping[str, Any], parts: Split, weights: np.ndarray | None) -> str:
+    """What a fit said, with the columns that it is about: those that cannot be fitted alone, either."""
+    wrong = []
+    for column, stages in choice.items():
+        try:
+            entrant(column, {column: stages}, [column], parts.train.features, weights)
+        except (ChoiceError, DataError):
+            wrong.append(column)
+    said = str(error)
+    return said if not wrong or said.startswith("column") else f"column {quoted(wrong)}: {said}"
