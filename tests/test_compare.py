@@ -155,6 +155,27 @@ def test_weights_count(regression: tfnorm.Comparison) -> None:
     np.testing.assert_allclose(found["standard"].losses[0, 0], regression["standard"].losses[0, 0], rtol=1e-5)
 
 
+def test_a_target_beside_the_source_hides_no_column() -> None:
+    found = tfnorm.compare(DIABETES, target=DIABETES["age"], techniques="standard", seeds=1, steps=2, task="regression")
+    assert "target" in found.columns
+    assert len(found.columns) == 11
+
+
+def test_numbers_by_key() -> None:
+    table = DIABETES.assign(sex=DIABETES["sex"].map({1: "m", 2: "f"}))
+    found = tfnorm.compare(table, target="target", techniques="standard.by('sex')", seeds=1, steps=2)
+    assert found["standard.by('sex')"].choice["bmi"] == "standard.by('sex')"
+    assert "sex" not in found.columns
+    with pytest.raises(ChoiceError, match="is the target"):
+        tfnorm.compare(table, target="sex", techniques="standard.by('sex')", seeds=1, steps=2)
+
+
+def test_another_number_of_features() -> None:
+    choice = tfnorm.whiten(components=8)
+    found = tfnorm.compare(DIGITS.data, target=DIGITS.target, techniques=[choice], seeds=1, steps=2)
+    assert any("initial weights of their own" in note for note in found.notes)
+
+
 def test_rows_are_drawn_and_said() -> None:
     found = tfnorm.compare(DIABETES, target="target", techniques="standard", seeds=1, steps=5, rows=100)
     assert (found.rows, found.validation_rows) == (80, 20)
