@@ -190,6 +190,8 @@ def test_a_divergence_is_told() -> None:
     assert "Diverged: raw features (2 of 2 seeds)" in found.verdict
     assert not found["standard"].diverged.any()
     json.dumps(found.to_dict(), allow_nan=False)
+    pytest.importorskip("matplotlib")
+    assert found.plot() is not None
 
 
 def test_json_is_strict(regression: tfnorm.Comparison, tmp_path: Path) -> None:
