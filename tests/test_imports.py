@@ -112,9 +112,13 @@ MAY: dict[str, set[str]] = {
         *("pushing", "fitting", "summary", "tables"),
     },
     "drift_callback": {"errors", "profile", "fitted", "drift"},
+    "comparing": {
+        *("errors", "codec", "key_columns", "sources", "maps", "techniques", "fitted", "choosing", "fitting"),
+        "artefact",
+    },
     "files_out": {"errors", "sources", "maps", "unseen", "fitted"},
     "terminal": set(),
-    "demo_model": {"fitted", "summary"},
+    "demo_model": {"fitted", "summary", "terminal"},
     "demo": {"errors", "fitted", "summary", "demo_model"},
     "cli": {
         *(
@@ -129,7 +133,7 @@ MAY: dict[str, set[str]] = {
             "terminal",
             "demo",
         ),
-        "drift",
+        *("drift", "comparing"),
     },
     "__main__": {"cli"},
     "__init__": set(),
@@ -154,14 +158,14 @@ LIBRARIES = {
     "numba": {"kernels/moments"},
     "keras": {
         *(f"layer/{name}" for name in ("attach", "lookups", "normalize", "running", "stored", "tensors", "traced")),
-        *("demo_model", "drift_callback"),
+        *("demo_model", "drift_callback", "comparing/training"),
     },
-    "tensorflow": {"sources/tensorflow", "layer/lookups", "drift/tap"},
+    "tensorflow": {"sources/tensorflow", "layer/lookups", "drift/tap", "comparing/training"},
     "pandas": {"sources/pandas"},
     "polars": {"sources/polars"},
     "scipy": {"sources/scipy"},
-    "matplotlib": {"demo_model"},
-    "typer": {"cli/check", "cli/__init__", "cli/common", "cli/main_job"},
+    "matplotlib": {"demo_model", "comparing/drawing"},
+    "typer": {file for file in FILES if file.startswith("cli/")},
     "rich": {"terminal"},
 }
 OPTIONAL = {"tensorflow", "pandas", "polars", "scipy", "matplotlib"}

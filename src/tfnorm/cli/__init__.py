@@ -1,7 +1,7 @@
 """The command line.
 
 The one law: results on stdout, all else on stderr, and nothing is loaded that a command does not need: none but `demo`
-loads TensorFlow.
+and `compare` loads TensorFlow.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import tfnorm
 
 # ruff: isort: off
 from tfnorm.cli import main_job as main_job  # the order in which they are listed
+from tfnorm.cli import compare as compare
 from tfnorm.cli import check as check
 
 # ruff: isort: on
