@@ -114,7 +114,7 @@ MAY: dict[str, set[str]] = {
     "drift_callback": {"errors", "profile", "fitted", "drift"},
     "comparing": {
         *("errors", "codec", "key_columns", "sources", "maps", "techniques", "fitted", "choosing", "fitting"),
-        "artefact",
+        "writing",
     },
     "files_out": {"errors", "sources", "maps", "unseen", "fitted"},
     "terminal": set(),

@@ -11,7 +11,7 @@ import textwrap
 from typing import Any
 
 import tfnorm
-from tfnorm.artefact import write_atomically
+from tfnorm.writing import write_atomically
 from tfnorm.codec import encode
 from tfnorm.comparing.numbers import short
 from tfnorm.comparing.values import Comparison, Contender
