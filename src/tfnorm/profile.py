@@ -346,6 +346,15 @@ class ColumnProfile:
         """The cumulative distribution of one feature."""
         return self.quantiles.curve(feature, self.extremes)
 
+    def plot(self, path: Any = None) -> Any:
+        """Its distribution with quartiles and outliers, as a picture that notebooks show.
+
+        path: where it is saved, too, as SVG or PNG by the end of the name; PNG needs `pip install 'tfnorm[plot]'`.
+        """
+        from tfnorm.plots import of_column_profile
+
+        return of_column_profile(self, path)
+
     def _plain(self, values: np.ndarray) -> Any:
         return float(values[0]) if self.column.scalar else values
 

@@ -12,11 +12,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tfnorm.binning import Bins
+from tfnorm.drawing import small, svg
 from tfnorm.fitted import Fitted
 from tfnorm.maps import Map, Matrix
 from tfnorm.profile import Column, Profile
 from tfnorm.sources.columns import cell
-from tfnorm.summary import facts, instant, map_words, notes, number, share
+from tfnorm.summary import facts, histogram, instant, map_words, notes, number, share
 
 MAX_LINES = 40
 WIDEST = 160  # where nobody says how wide the terminal is (a pipe, a notebook)
@@ -37,6 +39,7 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
     more: str  # what is not shown; empty for nothing
     dropped: tuple[str, ...]  # which columns go first where there is no room
+    bins: tuple[Bins | None, ...]  # of each row's distribution, where it is drawn instead of written
 
 
 def profile_text(profile: Profile, width: int | None = None) -> str:
@@ -45,7 +48,7 @@ def profile_text(profile: Profile, width: int | None = None) -> str:
 
 
 def profile_html(profile: Profile) -> str:
-    """A profile as a small HTML table, without scripts or colors."""
+    """A profile as a small HTML table with drawings, without scripts."""
     return _html(_profile_table(profile))
 
 
@@ -62,7 +65,7 @@ def fitted_text(fitted: Fitted, width: int | None = None) -> str:
 
 
 def fitted_html(fitted: Fitted) -> str:
-    """A fit as a small HTML table, without scripts or colors."""
+    """A fit as a small HTML table with drawings, without scripts."""
     return _html(_fitted_table(fitted))
 
 
@@ -91,7 +94,7 @@ def _subject(profile: Profile, columns: int) -> str:
 
 
 def _table(title: str, profile: Profile, names: Sequence[str], fitted: Fitted | None) -> Table:
-    lines: list[dict[str, str]] = []
+    lines: list[tuple[dict[str, str], Bins | None]] = []
     if profile.bare and len(names) == 1 and profile[names[0]].column.features > 1:  # an array: a line a feature
         features = profile[names[0]].column.features
         lines = [_line(profile, names[0], fitted, j) for j in range(min(features, MAX_LINES))]
@@ -100,13 +103,16 @@ def _table(title: str, profile: Profile, names: Sequence[str], fitted: Fitted | 
         lines = [_line(profile, name, fitted, None) for name in names[:MAX_LINES]]
         more, what = len(names) - len(lines), "columns"
     keys = ["column", "type", "technique", "what it does", "missing", "zeros", "min", "25%", "median", "75%", "max"]
-    keys = [key for key in [*keys, "mean", "std", "distribution", "note"] if any(line.get(key) for line in lines)]
-    rows = tuple(tuple(line.get(key, "") for key in keys) for line in lines)
+    keys = [key for key in [*keys, "mean", "std", "distribution", "note"] if any(line.get(key) for line, _ in lines)]
+    rows = tuple(tuple(line.get(key, "") for key in keys) for line, _ in lines)
     rest = f"... and {more:,} more {what}" if more > 0 else ""
-    return Table(title, tuple(keys), rows, rest, DROPPED if fitted is None else DROPPED_OF_A_FIT)
+    dropped = DROPPED if fitted is None else DROPPED_OF_A_FIT
+    return Table(title, tuple(keys), rows, rest, dropped, tuple(bins for _, bins in lines))
 
 
-def _line(profile: Profile, name: str, fitted: Fitted | None, feature: int | None) -> dict[str, str]:
+def _line(
+    profile: Profile, name: str, fitted: Fitted | None, feature: int | None
+) -> tuple[dict[str, str], Bins | None]:
     column = profile[name].column
     said = facts(profile, name, feature if column.features > 1 else 0)
     line = {"column": _shown_name(name) + (f"[{feature}]" if feature is not None else "")}
@@ -128,7 +134,7 @@ def _line(profile: Profile, name: str, fitted: Fitted | None, feature: int | Non
     line |= {title: instant(said[key], column, span) for key, title in shown.items() if key in said}
     if "std" in said:
         line["std"] = number(said["std"]) + (f" {column.unit}" if column.unit and said["std"] == said["std"] else "")
-    line["distribution"] = said.get("histogram", "")
+    line["distribution"] = histogram(said.get("bins"))
     line["note"] = notes(profile, name, said, feature)
     if fitted is not None:
         if line["what it does"].startswith("becomes"):
@@ -136,7 +142,7 @@ def _line(profile: Profile, name: str, fitted: Fitted | None, feature: int | Non
         step = fitted.maps[name]
         lost = "not invertible" if step.lost else _dropped(step) if feature is None else ""
         line["note"] = "; ".join(filter(None, [line["note"], lost]))
-    return line
+    return line, said.get("bins")
 
 
 def _dropped(step: Map) -> str:
@@ -209,11 +215,11 @@ def _shortened(text: str, width: int) -> str:
 
 
 def _html(table: Table) -> str:
-    def row(tag: str, cells: Sequence[str]) -> str:
-        texts = (_html_cell(tag, key, text) for key, text in zip(table.header, cells, strict=True))
+    def row(tag: str, cells: Sequence[str], bins: Bins | None = None) -> str:
+        texts = (_html_cell(tag, key, text, bins) for key, text in zip(table.header, cells, strict=True))
         return f"<tr>{''.join(texts)}</tr>"
 
-    body = "".join(row("td", cells) for cells in table.rows)
+    body = "".join(row("td", cells, bins) for cells, bins in zip(table.rows, table.bins, strict=True))
     more = f"<div>{html.escape(table.more)}</div>" if table.more else ""
     return (
         f'<div style="overflow-x:auto"><div>{html.escape(table.title)}</div>'
@@ -222,11 +228,10 @@ def _html(table: Table) -> str:
     )
 
 
-def _html_cell(tag: str, key: str, text: str) -> str:
+def _html_cell(tag: str, key: str, text: str, bins: Bins | None) -> str:
     style = "text-align:left" if key in LEFT else "text-align:right"
-    if key == "distribution":
-        style += ";white-space:pre;font-family:monospace"
-    return f'<{tag} style="{style}">{html.escape(text)}</{tag}>'
+    inside = svg(small(bins)) if key == "distribution" and bins is not None else html.escape(text)
+    return f'<{tag} style="{style}">{inside}</{tag}>'
 
 
 def table_of(value: Any, width: int | None = None) -> str:
