@@ -71,12 +71,27 @@ MAY: dict[str, set[str]] = {
     "drawing": {"errors", "sources", "binning", "summary", "looks"},
     "tables": {"sources", "maps", "profile", "fitted", "binning", "summary", "drawing"},
     "plots": {"sources", "profile", "fitted_column", "summary", "looks", "drawing"},
+    "reporting": {
+        *("errors", "sources", "artefact", "profile", "rules", "fitted", "binning", "summary", "looks", "drawing"),
+    },
     "files_out": {"errors", "sources", "maps", "unseen", "fitted"},
     "terminal": set(),
     "demo_model": {"fitted", "summary"},
     "demo": {"errors", "fitted", "summary", "demo_model"},
     "cli": {
-        *("errors", "sources", "techniques", "fitted", "artefact", "summary", "tables", "files_out", "terminal", "demo")
+        *(
+            "errors",
+            "sources",
+            "techniques",
+            "fitted",
+            "artefact",
+            "summary",
+            "tables",
+            "files_out",
+            "terminal",
+            "demo",
+        ),
+        "reporting",
     },
     "__main__": {"cli"},
     "__init__": set(),
@@ -109,7 +124,8 @@ LIBRARIES = {
     "polars": {"sources/polars"},
     "scipy": {"sources/scipy"},
     "matplotlib": {"demo_model", "drawing/png"},
-    "typer": {"cli/__init__", "cli/common", "cli/main_job"},
+    "jinja2": {"reporting/rendering"},
+    "typer": {"cli/__init__", "cli/common", "cli/main_job", "cli/report"},
     "rich": {"terminal"},
 }
 OPTIONAL = {"tensorflow", "pandas", "polars", "scipy", "matplotlib"}

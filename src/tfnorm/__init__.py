@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from tfnorm.layer import Normalize as Normalize
     from tfnorm.layer import RunningNormalize as RunningNormalize
     from tfnorm.profile import Profile as Profile
+    from tfnorm.reporting import Report as Report
+    from tfnorm.reporting import report as report
     from tfnorm.running import Running as Running
     from tfnorm.techniques import TECHNIQUES as TECHNIQUES
     from tfnorm.techniques import asinh as asinh
@@ -71,6 +73,7 @@ _HOME = {
     "fitting": ("fit", "scan"),
     "profile": ("Profile",),
     "layer": ("Normalize", "RunningNormalize"),
+    "reporting": ("Report", "report"),
     "running": ("Running",),
     "techniques": (
         "TECHNIQUES",

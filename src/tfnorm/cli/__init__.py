@@ -16,6 +16,7 @@ import typer
 
 import tfnorm
 from tfnorm.cli import main_job as main_job  # the order in which they are listed
+from tfnorm.cli import report as report
 from tfnorm.cli.common import app
 from tfnorm.errors import TfnormError
 from tfnorm.terminal import fail, result

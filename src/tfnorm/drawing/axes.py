@@ -15,7 +15,7 @@ from tfnorm.drawing.scene import Anchor, Mark, Polyline, Text
 from tfnorm.summary import number
 
 Words = Callable[[float], str]
-LETTER = 6.4  # pixels that a letter of a label takes
+LETTER = 6.9  # pixels that a letter of a label takes
 
 
 @dataclass(frozen=True)

@@ -114,7 +114,7 @@ def describe(look: Look) -> str:
 
 def _panel(look: Look, caption: str, top: float, role: str, words: Words | None) -> list[Mark]:
     """One distribution from `top` down, as high as every other."""
-    marks: list[Mark] = [Text("label", MARGIN, top + 12, _cut(caption, 34))]
+    marks: list[Mark] = [Text("label", MARGIN, top + 12, _cut(caption, 30))]
     base = top + _TOP + BARS
     if look.curve is None:
         return marks + (_range(look, top, words) if look.maximum >= look.minimum else _lines(look.unknown, top + 34))
@@ -167,8 +167,12 @@ def _beyond(look: Look, axis: Axis) -> str:
     """What the bins leave out, in words."""
     low, high = look.minimum < axis.low, look.maximum > axis.high
     if low and high:
-        return f"reaches {look.minimum:.3g} to {look.maximum:.3g}"
-    return f"reaches {look.maximum if high else look.minimum:.3g}" if low or high else ""
+        return f"reaches {_short(look.minimum)} to {_short(look.maximum)}"
+    return f"reaches {_short(look.maximum if high else look.minimum)}" if low or high else ""
+
+
+def _short(value: float) -> str:
+    return number(float(f"{value:.3g}"))
 
 
 def _links(before: Look, after: Look, top: float, bottom: float) -> list[Mark]:
@@ -203,7 +207,7 @@ def _lines(text: str, y: float) -> list[Mark]:
     """Text in as many lines as it takes."""
     lines, line = [], ""
     for word in text.split():
-        if line and (len(line) + 1 + len(word)) * LETTER * 0.92 > WIDTH - 2 * MARGIN:
+        if line and (len(line) + 1 + len(word)) * LETTER * 0.9 > WIDTH - 2 * MARGIN:
             lines.append(line)
             line = word
         else:

@@ -101,9 +101,9 @@ STYLES: dict[str, Style] = {
     "axis": Style("", 0.45),
     "grid": Style("", 0.12),
     "link": Style("#5b6b80", 0.55),
-    "tick": Style("", 0.75, size=11.0),
-    "label": Style("", 1.0, size=12.0),
-    "note": Style("", 0.75, size=11.0),
+    "tick": Style("", 0.75, size=12.0),
+    "label": Style("", 1.0, size=13.0),
+    "note": Style("", 0.75, size=12.0),
     **{f"series{i}": Style(color, width=1.8) for i, color in enumerate(SERIES)},
     **{f"band{i}": Style(color, 0.18) for i, color in enumerate(SERIES)},
 }

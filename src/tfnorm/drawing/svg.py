@@ -43,18 +43,18 @@ def _mark(mark: Mark, colors: bool) -> str:
     if isinstance(mark, Polyline):
         look = _stroked(style) if colors else ""
         return f'<path {head}{look} fill="none" d="{_path(mark.x, mark.y)}"/>'
+    if isinstance(mark, Dots):  # lines of no length with round ends
+        look = f' stroke="{style.color or "currentColor"}"' + _opacity(style) if colors else ""
+        size = f"stroke-width:{_number(2 * mark.radius)};stroke-linecap:round"
+        points = "".join(f"M{_number(x)},{_number(y)}h0" for x, y in zip(mark.x, mark.y, strict=True))
+        return f'<path {head}{look} fill="none" style="{size}" d="{points}"/>'
     look = _filled(style) if colors else ""
     return f'<path {head}{look} d="{_outline(mark)}"/>'
 
 
-def _outline(mark: Rectangles | Band | Dots) -> str:
+def _outline(mark: Rectangles | Band) -> str:
     if isinstance(mark, Band):
         return _path(np.append(mark.x, mark.x[::-1]), np.append(mark.low, mark.high[::-1])) + "z"
-    if isinstance(mark, Dots):
-        r = _number(mark.radius)
-        arc = f"a{r},{r} 0 1,0 {_number(2 * mark.radius)},0a{r},{r} 0 1,0 {_number(-2 * mark.radius)},0"
-        places = zip(mark.x - mark.radius, mark.y, strict=True)
-        return "".join(f"M{_number(x)},{_number(y)}{arc}" for x, y in places)
     parts = []
     for x, y, width, height in zip(mark.x, mark.y, mark.width, mark.height, strict=True):
         w, h = _number(width), _number(height)
