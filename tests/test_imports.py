@@ -67,7 +67,7 @@ MAY: dict[str, set[str]] = {
     },
     "binning": {"quantiles"},
     "summary": {"sources", "statistics", "quantiles", "maps", "techniques", "profile", "fitted", "binning"},
-    "looks": {"statistics", "quantiles", "maps", "profile", "pushing", "summary"},
+    "looks": {"statistics", "quantiles", "maps", "profile", "pushing", "binning", "summary"},
     "drawing": {"errors", "sources", "binning", "summary", "looks"},
     "tables": {"sources", "maps", "profile", "fitted", "binning", "summary", "drawing"},
     "plots": {"sources", "profile", "fitted_column", "summary", "looks", "drawing"},

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from tfnorm.binning import view
 from tfnorm.maps import Fill, Map
 from tfnorm.profile import Profile
 from tfnorm.pushing import Curves, push
@@ -55,6 +56,11 @@ class Look:
         return low, middle, high
 
     @cached_property
+    def view(self) -> tuple[float, float] | None:
+        """From where to where it is drawn."""
+        return None if self.curve is None else view(self.curve)
+
+    @cached_property
     def fences(self) -> tuple[float, float]:
         """Beyond them lie the outliers; never beyond the smallest and the largest value."""
         low, _, high = self.quartiles
@@ -90,7 +96,8 @@ def after(profile: Profile, name: str, step: Map) -> Look:
     if not step.elementwise:
         return Look(None, "what becomes of a value depends on the whole sample it is in")
     known = _known(profile, name)
-    pushed = push(known, step, KINDS).statistics
+    with np.errstate(all="ignore"):  # far beyond what was seen, a map may overflow
+        pushed = push(known, step, KINDS).statistics
     count, quantiles = known.get(Count), known.get(Quantiles)
     if count is not None:
         pushed[Count] = _without_zeros(count, step)
@@ -124,6 +131,7 @@ def _look(known: dict[type[Statistic], Any], unknown: str) -> Look:
     if isinstance(count, Count):
         parts = {"values": count.rows, "missing": count.missing, "infinite": count.infinite, "zeros": count.zero}
         said |= {name: float(part.sum()) for name, part in parts.items()}
+        unknown = unknown if count.finite.any() else "there is no value"
     elif count is not None:
         said |= count
     curve = None
@@ -132,25 +140,38 @@ def _look(known: dict[type[Statistic], Any], unknown: str) -> Look:
         if isinstance(quantiles, Quantiles) and len(quantiles.keys) > MAX_POOLED_CELLS:
             unknown = f"its {quantiles.features:,} features have too many cells to be drawn as one"
         else:
-            one: Any = pooled(quantiles) if isinstance(quantiles, Quantiles) else _as_one(quantiles.curves)
-            curve = one.curve() if isinstance(one, Quantiles) else one
-            if extremes is not None and len(curve.count):
-                low, high = extremes.minimum.min(), extremes.maximum.max()
-                curve = Curve(np.clip(curve.low, low, high), np.clip(curve.high, low, high), curve.count)
+            curve = _together(quantiles, extremes)
             if len(curve.count):
                 said["minimum"], said["maximum"] = float(curve.low.min()), float(curve.high.max())
             else:
                 curve, unknown = None, "there is no value"
     if (extremes := known.get(Extremes)) is not None:
         low, high = float(extremes.minimum.min()), float(extremes.maximum.max())
-        if low <= high:
+        if low <= high and math.isfinite(low) and math.isfinite(high):
             said["minimum"], said["maximum"] = low, high
     if (moments := known.get(Moments)) is not None:
-        one = pooled(moments)
+        one: Any = pooled(moments)
         if one.weight[0]:
             said["mean"], said["std"] = float(one.mean[0]), float(one.std[0])
             said["skewness"], said["kurtosis"] = float(one.skewness[0]), float(one.kurtosis[0])
     return Look(curve, unknown, **said)
+
+
+def _together(quantiles: Quantiles | Curves, extremes: Extremes | None) -> Curve:
+    """The distribution of all features; without what has come out infinite."""
+    if not isinstance(quantiles, Quantiles):
+        return _as_one([_finite(curve) for curve in quantiles.curves])
+    one: Any = pooled(quantiles)
+    curve: Curve = one.curve()
+    if extremes is not None and len(curve.count):
+        low, high = extremes.minimum.min(), extremes.maximum.max()
+        curve = Curve(np.clip(curve.low, low, high), np.clip(curve.high, low, high), curve.count)
+    return curve
+
+
+def _finite(curve: Curve) -> Curve:
+    held = np.isfinite(curve.low) & np.isfinite(curve.high)
+    return curve if held.all() else Curve(curve.low[held], curve.high[held], curve.count[held])
 
 
 def _as_one(curves: Sequence[Curve]) -> Curve:

@@ -67,7 +67,7 @@ def labels(ticks: list[float], words: Words | None = None) -> list[str]:
     >>> labels([0.1, 0.2, 0.30000000000000004])
     ['0.1', '0.2', '0.3']
     """
-    for say in (words or number, number, lambda tick: f"{tick:.15g}"):
+    for say in (words or number, number, lambda tick: f"{tick:.12g}", repr):
         texts = [say(tick) for tick in ticks]
         if len(set(texts)) == len(texts):
             return texts

@@ -11,7 +11,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from tfnorm.binning import Bins, binned, common_view, view
+from tfnorm.binning import Bins, binned, common_view
 from tfnorm.drawing.axes import LETTER, Axis, Words, below
 from tfnorm.drawing.scene import Dots, Mark, Polyline, Rectangles, Scene, Text
 from tfnorm.looks import Look
@@ -64,7 +64,7 @@ def two(first: Look, second: Look, names: tuple[str, str], title: str, words: Wo
     marks += [Polyline("other", np.array([x, x + 20]), np.array([8.0, 8.0]))]
     if ends is None or first.curve is None or second.curve is None:
         why = first.unknown or second.unknown or "both have one value only, the same"
-        return Scene(WIDTH, 40, (*marks, *_lines(why, 28)), f"{title}: not drawn, as {why}")
+        return Scene(WIDTH, 20 + _lines_height(why), (*marks, *_lines(why, 32)), f"{title}: not drawn, as {why}")
     axis = Axis(*ends, MARGIN, WIDTH - MARGIN)
     bins = [binned(curve, *ends, BINS) for curve in held]
     tallest = max(float(one.shares.max()) for one in bins) or 1.0
@@ -88,11 +88,16 @@ _TOP = 20.0  # above the bars: the caption
 _BOX = 12.0  # below them: quartiles and outliers
 _HEIGHT = _TOP + BARS + _BOX + 22.0
 _LINKS = 22.0  # between the panels
+_LINE = 15.0  # of text
 
 
 def _height(look: Look) -> float:
     """Of a panel."""
-    return _HEIGHT if look.curve is not None or look.maximum >= look.minimum else _TOP + 20
+    if look.curve is not None:
+        return _HEIGHT
+    if look.maximum >= look.minimum:
+        return _TOP + 14 + 10 + 20 + _lines_height(_range_words(look))
+    return _TOP + _lines_height(look.unknown)
 
 
 def describe(look: Look) -> str:
@@ -107,7 +112,7 @@ def describe(look: Look) -> str:
         return look.unknown
     ends = f"from {number(look.minimum)} to {number(look.maximum)}"
     if look.curve is None:
-        return f"{ends}, mean {number(look.mean)}, deviation {number(look.std)}" if look.std == look.std else ends
+        return ends if math.isnan(look.std) else f"{ends}, mean {number(look.mean)}, deviation {number(look.std)}"
     low, middle, high = (number(value) for value in look.quartiles)
     return f"{ends}, median {middle}, half of the values between {low} and {high}"
 
@@ -117,7 +122,7 @@ def _panel(look: Look, caption: str, top: float, role: str, words: Words | None)
     marks: list[Mark] = [Text("label", MARGIN, top + 12, _cut(caption, 30))]
     base = top + _TOP + BARS
     if look.curve is None:
-        return marks + (_range(look, top, words) if look.maximum >= look.minimum else _lines(look.unknown, top + 34))
+        return marks + (_range(look, top, words) if look.maximum >= look.minimum else _lines(look.unknown, top + 32))
     axis = _axis_of(look)
     if axis.low == axis.high:  # one value
         x = float(axis(axis.low))
@@ -131,8 +136,7 @@ def _panel(look: Look, caption: str, top: float, role: str, words: Words | None)
 
 
 def _axis_of(look: Look) -> Axis:
-    ends = view(look.curve) if look.curve is not None else None
-    return Axis(*(ends or (look.minimum, look.maximum)), MARGIN, WIDTH - MARGIN)
+    return Axis(*(look.view or (look.minimum, look.maximum)), MARGIN, WIDTH - MARGIN)
 
 
 def _bars(bins: Bins, axis: Axis, base: float, height: float, role: str, tallest: float | None = None) -> Rectangles:
@@ -194,17 +198,29 @@ def _range(look: Look, top: float, words: Words | None) -> list[Mark]:
     y = top + _TOP + 14
     axis = Axis(look.minimum, look.maximum, MARGIN, WIDTH - MARGIN)
     marks: list[Mark] = [Polyline("axis", np.array([axis.start, axis.stop]), np.array([y, y]))]
-    if look.std == look.std and axis.low < axis.high:
+    if not math.isnan(look.std) and axis.low < axis.high:
         low, middle, high = (float(axis(look.mean + by * look.std)) for by in (-1, 0, 1))
         marks.append(Rectangles("box", *(np.array([v]) for v in (low, y - 6, max(high - low, 1.0), 12.0))))
         marks.append(Polyline("median", np.array([middle, middle]), np.array([y - 6, y + 6])))
     marks += below(axis, y + 10, TICKS, words)
-    mean = "range, and mean with one deviation to either side. " if look.std == look.std else "range. "
-    return marks + _lines(f"Drawn: {mean}{look.unknown[:1].upper()}{look.unknown[1:]}.", y + 44)
+    return marks + _lines(_range_words(look), y + 44)
+
+
+def _range_words(look: Look) -> str:
+    mean = "range. " if math.isnan(look.std) else "range, and mean with one deviation to either side. "
+    return f"Drawn: {mean}{look.unknown[:1].upper()}{look.unknown[1:]}."
 
 
 def _lines(text: str, y: float) -> list[Mark]:
     """Text in as many lines as it takes."""
+    return [Text("note", MARGIN, y + _LINE * i, line) for i, line in enumerate(_wrapped(text))]
+
+
+def _lines_height(text: str) -> float:
+    return _LINE * len(_wrapped(text)) + 4
+
+
+def _wrapped(text: str) -> list[str]:
     lines, line = [], ""
     for word in text.split():
         if line and (len(line) + 1 + len(word)) * LETTER * 0.9 > WIDTH - 2 * MARGIN:
@@ -212,7 +228,7 @@ def _lines(text: str, y: float) -> list[Mark]:
             line = word
         else:
             line = f"{line} {word}".strip()
-    return [Text("note", MARGIN, y + 15 * i, text) for i, text in enumerate([*lines, line])]
+    return [*lines, line]
 
 
 def _cut(text: str, letters: int) -> str:

@@ -26,7 +26,7 @@ def svg(scene: Scene, *, colors: bool = True, ground: str = "") -> str:
     size = f'viewBox="0 0 {_number(scene.width)} {_number(scene.height)}"'
     if colors:
         size += f' width="{_number(scene.width)}" height="{_number(scene.height)}" font-family="system-ui, sans-serif"'
-    title = html.escape(cell(scene.title, 200))
+    title = html.escape(cell(scene.title, 1000))
     behind = f'<rect width="100%" height="100%" fill="{html.escape(ground)}"/>' if ground else ""
     marks = "".join(_mark(mark, colors) for mark in scene.marks)
     return f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img" aria-label="{title}">{behind}{marks}</svg>'

@@ -152,7 +152,7 @@ def _entry_with(entry: Entry, moved: Any, advised: Any, value: Fitted | Profile 
         parts.append(part)
         flags += more
     if advised is not None:
-        chosen = value.choice.get(entry.name, "") if isinstance(value, Fitted) else ""
+        chosen = columns.technique_of(value, entry.name) if isinstance(value, Fitted) and entry.name in value else ""
         part, more = evidence.of_column_advice(advised, chosen)
         parts.append(part)
         flags += more

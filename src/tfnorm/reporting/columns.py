@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from tfnorm.binning import bins_of
+from tfnorm.binning import binned
 from tfnorm.drawing import Scene, Words, before_and_after, distribution, small
 from tfnorm.drawing.distribution import SMALL_BINS
 from tfnorm.fitted import Fitted
@@ -26,7 +26,7 @@ ORDERS = ("missing", "outliers")
 
 def of_fitted(fitted: Fitted, name: str) -> Entry:
     """A column of a fit."""
-    column, step, technique = fitted.profile[name].column, fitted.maps[name], fitted.choice[name]
+    column, step, technique = fitted.profile[name].column, fitted.maps[name], technique_of(fitted, name)
     looks = before(fitted.profile, name), after(fitted.profile, name, step)
     flags = [*of_data(looks[0]), *of_result(looks[1], technique)]
     fired = {policy: count for (one, policy), count in fitted.fired.items() if one == name and count}
@@ -39,8 +39,13 @@ def of_fitted(fitted: Fitted, name: str) -> Entry:
     drawn = Part("Distribution", drawings=(scene,))
     does = Part("What is done", tuple(_done(fitted, name, fired)))
     parts = (drawn, Part("Numbers", table=numbers(looks, ("before", "after"), column)), does)
-    mini = (_mini(looks[0], "before"), _mini(looks[1], "after"))
-    return Entry(name, technique, by_weight(tuple(flags)), mini, cells(looks[0], column), parts, orders(looks[0]))
+    minis = (mini(looks[0], "before"), mini(looks[1], "after"))
+    return Entry(name, technique, by_weight(tuple(flags)), minis, cells(looks[0], column), parts, orders(looks[0]))
+
+
+def technique_of(fitted: Fitted, name: str) -> str:
+    """As text; `fitted.choice` writes those of all columns at each call."""
+    return ", ".join(map(str, fitted.stages[name]))
 
 
 def of_profile(profile: Profile, name: str) -> Entry:
@@ -50,7 +55,7 @@ def of_profile(profile: Profile, name: str) -> Entry:
     drawn = Part("Distribution", drawings=(distribution(look, cell(name), _words(column, look)),))
     parts = (drawn, Part("Numbers", table=numbers((look,), ("",), column)))
     what = column.dtype + ("" if column.scalar else f" {list(column.shape)}".replace("None", "?"))
-    return Entry(name, what, flags, (_mini(look, "before"),), cells(look, column), parts, orders(look))
+    return Entry(name, what, flags, (mini(look, "before"),), cells(look, column), parts, orders(look))
 
 
 def cells(look: Look, column: Column) -> tuple[str, ...]:
@@ -107,7 +112,7 @@ def _done(fitted: Fitted, name: str, fired: dict[str, int]) -> Iterator[str]:
     """What the map does, what it takes, what is lost, and the policies around it."""
     column, step = fitted.profile[name].column, fitted.maps[name]
     several = f" ({column.features:,} features)" if column.features > 1 else ""
-    yield f"{fitted.choice[name]}: {map_words(step, fitted.stages[name], column.features)}{several}"
+    yield f"{technique_of(fitted, name)}: {map_words(step, fitted.stages[name], column.features)}{several}"
     if fitted[name].domain:
         yield f"Takes {fitted[name].domain}; others become missing."
     yield f"On the way back: {fitted[name].lost}." if fitted[name].lost else "Every value comes back."
@@ -121,8 +126,8 @@ def _done(fitted: Fitted, name: str, fired: dict[str, int]) -> Iterator[str]:
         yield f"Policy {policy} fired on {count:,} values of what was transformed."
 
 
-def _mini(look: Look, role: str) -> Scene:
-    return small(None if look.curve is None else bins_of(look.curve, SMALL_BINS), role)
+def mini(look: Look, role: str) -> Scene:
+    return small(None if look.curve is None or look.view is None else binned(look.curve, *look.view, SMALL_BINS), role)
 
 
 def _words(column: Column, look: Look) -> Words:

@@ -9,13 +9,11 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from tfnorm.binning import bins_of
-from tfnorm.drawing import small, two
-from tfnorm.drawing.distribution import SMALL_BINS
+from tfnorm.drawing import two
 from tfnorm.fitted import Fitted
 from tfnorm.looks import Look, before
 from tfnorm.profile import Profile
-from tfnorm.reporting.columns import numbers
+from tfnorm.reporting.columns import mini, numbers, technique_of
 from tfnorm.reporting.model import Entry, Flag, Part, Table
 from tfnorm.reporting.risks import by_weight
 from tfnorm.sources.columns import cell
@@ -51,17 +49,16 @@ def entry(first: Fitted | Profile, second: Fitted | Profile, labels: tuple[str, 
             looks[0], looks[1], labels, cell(name), lambda v: instant(v, column, looks[0].maximum - looks[0].minimum)
         )
         parts.insert(0, Part("Distribution", drawings=(scene,)))
-    rows = tuple((label, value.choice[name], _does(value, name)) for value, label in held if isinstance(value, Fitted))
+    rows = tuple(
+        (label, technique_of(value, name), _does(value, name)) for value, label in held if isinstance(value, Fitted)
+    )
     if rows:
         parts.append(Part("What is done", table=Table(("", "technique", "what it does"), rows), wide=True))
-    mini = tuple(
-        small(None if look.curve is None else bins_of(look.curve, SMALL_BINS), role)
-        for look, role in zip(looks, ("before", "after"), strict=False)
-    )
+    minis = tuple(mini(look, role) for look, role in zip(looks, ("before", "after"), strict=False))
     missing = [share(look.missing, look.values) for look in looks]
     said = (number(shift), missing[0], missing[1] if len(missing) > 1 else "-")
     what = " → ".join(dict.fromkeys(_technique(value, name) for value, _ in held))
-    return Entry(name, what, flags, mini, said, tuple(parts), {"moved": -1.0 if math.isnan(shift) else shift})
+    return Entry(name, what, flags, minis, said, tuple(parts), {"moved": -1.0 if math.isnan(shift) else shift})
 
 
 def shift_between(first: Look, second: Look) -> float:
@@ -95,7 +92,7 @@ def _flags(first: Any, second: Any, labels: tuple[str, str], name: str) -> Itera
 
 
 def _technique(value: Fitted | Profile, name: str) -> str:
-    return value.choice[name] if isinstance(value, Fitted) else value[name].column.dtype
+    return technique_of(value, name) if isinstance(value, Fitted) else value[name].column.dtype
 
 
 def _does(fitted: Fitted, name: str) -> str:
