@@ -93,6 +93,9 @@ class Profile(Mapping[str, "ColumnProfile"]):
             )
         return ColumnProfile(self, self._by_name[name])
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._by_name
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._by_name)
 
