@@ -16,6 +16,9 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from tfnorm.artefact import load as load
+    from tfnorm.drift import check as check
+    from tfnorm.drift import watch as watch
+    from tfnorm.drift_callback import DriftCallback as DriftCallback
     from tfnorm.errors import ArtefactError as ArtefactError
     from tfnorm.errors import ChoiceError as ChoiceError
     from tfnorm.errors import DataError as DataError
@@ -68,6 +71,8 @@ if TYPE_CHECKING:
 
 _HOME = {
     "artefact": ("load",),
+    "drift": ("check", "watch"),
+    "drift_callback": ("DriftCallback",),
     "errors": ("ArtefactError", "ChoiceError", "DataError", "NotInvertibleError", "TfnormError"),
     "fitted": ("Fitted",),
     "fitting": ("fit", "scan"),
@@ -122,7 +127,7 @@ def __getattr__(name: str) -> Any:
     """A word's module is loaded when the word is first used (PEP 562)."""
     if name not in _MODULE:
         raise AttributeError(f"module 'tfnorm' has no attribute {name!r}")
-    if name in ("Normalize", "RunningNormalize"):
+    if name in ("Normalize", "RunningNormalize", "DriftCallback"):
         from tfnorm.keras_part import keras_part
 
         keras_part()

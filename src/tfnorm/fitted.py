@@ -226,6 +226,15 @@ class Fitted:
         normalize = part.Normalize(inputs, **flags, fingerprint=self.fingerprint)
         return part.attach(normalize, model, column.layer(inverse=True), dtypes=dtypes)
 
+    def watch(self, **options: Any) -> Any:
+        """Checks batches that pass by against this fit; see `tfnorm.drift.Watch` for the options.
+
+        `watch = fitted.watch()`, then `model.fit(watch(dataset), callbacks=[tfnorm.DriftCallback(watch)])`.
+        """
+        from tfnorm.drift import watch
+
+        return watch(self, **options)
+
     def save(self, path: Any) -> None:
         """Write it as JSON: beside first, then in place, so that a full disk or a kill leaves an old file whole."""
         from tfnorm.artefact import save

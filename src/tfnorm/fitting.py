@@ -10,6 +10,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from tfnorm.chains import Place, first_places, next_places, solve, written
@@ -98,6 +99,7 @@ def fit(
     out_of_range: Any = "keep",
     share: Any = None,
     exact: bool = False,
+    full: bool = False,
     weight: Any = None,
     sparse: Unstored = "zero",
     mask: Any = None,
@@ -114,6 +116,7 @@ def fit(
     exact: whether to read the data again where the first pass tells what a stage needs only within the bounds of the sketch
         (`fitted["x"].uncertainty`): lambda of yeo_johnson and box_cox, and what follows a curve in a chain. Percentiles stay
         the sketch's. What it does not tell at all (after `whiten`, say) is read again in any case.
+    full: whether to gather all that `scan` does, in the same pass, for `tfnorm.check` and reports: distributions too.
 
     Policies, each one word for all columns or a mapping from columns to words:
     constant: of a column with one value: "zero" (0, or `low`, whatever comes), "keep" (as it is) or "error".
@@ -132,6 +135,8 @@ def fit(
     """
     if not isinstance(exact, bool):
         raise ChoiceError(f"exact must be True or False, got {exact!r}.")
+    if not isinstance(full, bool):
+        raise ChoiceError(f"full must be True or False, got {full!r}.")
     given = {"infinite": infinite, "constant": constant, "missing": missing, "out_of_range": out_of_range}
     if isinstance(source, Profile):
         if axis != -1 or unit is not None or weight is not None or sparse != "zero" or mask is not None:
@@ -140,6 +145,8 @@ def fit(
             )
         if exact:
             raise ChoiceError("exact=True reads the data again, and a profile has none. Fit from the data.")
+        if full and not set(EVERYTHING) <= {type(one.statistic) for one in source.gatherings}:
+            raise ChoiceError("full=True reads the data, and this profile does not hold all. Take that of tfnorm.scan.")
         stages = stages_of(choice, list(source), list(source))
         check_shapes([source[name].column for name in stages], stages)
         rules = _rules(stages, {name: source[name].column for name in stages}, given, share)
@@ -147,6 +154,7 @@ def fit(
         return solved(source, stages, rules)
     opened = open_source(source, weight=weight)
     opened, stages, chosen, wants = planned(opened, choice, axis, unit, sparse, mask)
+    wants = [_with_everything(want) for want in wants] if full else wants
     keys = check_keys(opened, stages)
     rules = _rules(stages, {column.name: column for column in chosen}, given, share)
     refused = frozenset(name for name in stages if rules.of(name).infinite == "error")
@@ -193,6 +201,12 @@ def planned(
 def wanted(columns: Sequence[Column], stages: Mapping[str, Stages]) -> list[Want]:
     """What one pass gathers so that these techniques can be solved."""
     return [_want(column, place) for column in columns for place in first_places(stages[column.name])]
+
+
+def _with_everything(want: Want) -> Want:
+    """Of the column as it is, all there is."""
+    plain = not want.via and not want.by
+    return replace(want, kinds=tuple(dict.fromkeys((*want.kinds, *EVERYTHING)))) if plain else want
 
 
 def _want(column: Column, place: Place) -> Want:

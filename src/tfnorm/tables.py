@@ -24,7 +24,7 @@ MAX_LINES = 40
 WIDEST = 160  # where nobody says how wide the terminal is (a pipe, a notebook)
 NAME_LENGTH = 24
 WORDS_LENGTH = 56
-LEFT = frozenset({"column", "type", "technique", "what it does", "distribution", "note"})
+LEFT = frozenset({"column", "type", "technique", "what it does", "distribution", "note", "drift", "findings"})
 DROPPED = ("type", "zeros", "25%", "75%", "std", "missing", "median", "mean", "max", "min", "distribution", "note")
 DROPPED_OF_A_FIT = ("25%", "75%", "std", "mean", "median", "distribution", "missing", "max", "min", "note")
 """In this order, where the terminal is narrow; a narrower one that still fits comes back."""
@@ -39,17 +39,17 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
     more: str  # what is not shown; empty for nothing
     dropped: tuple[str, ...]  # which columns go first where there is no room
-    bins: tuple[Bins | None, ...]  # of each row's distribution, where it is drawn instead of written
+    bins: tuple[Bins | None, ...] = ()  # of each row's distribution, where it is drawn instead of written
 
 
 def profile_text(profile: Profile, width: int | None = None) -> str:
     """A profile as plain text; `width` is the terminal's by default."""
-    return _text(_profile_table(profile), width)
+    return table_text(_profile_table(profile), width)
 
 
 def profile_html(profile: Profile) -> str:
     """A profile as a small HTML table with drawings, without scripts."""
-    return _html(_profile_table(profile))
+    return table_html(_profile_table(profile))
 
 
 def fitted_text(fitted: Fitted, width: int | None = None) -> str:
@@ -61,12 +61,12 @@ def fitted_text(fitted: Fitted, width: int | None = None) -> str:
     column  technique  what it does   missing  min  max
     age     minmax     (x - 22) / 16        0   22   38
     """
-    return _text(_fitted_table(fitted), width)
+    return table_text(_fitted_table(fitted), width)
 
 
 def fitted_html(fitted: Fitted) -> str:
     """A fit as a small HTML table with drawings, without scripts."""
-    return _html(_fitted_table(fitted))
+    return table_html(_fitted_table(fitted))
 
 
 def _profile_table(profile: Profile) -> Table:
@@ -159,7 +159,8 @@ def _type(column: Column) -> str:
     return column.dtype + shape
 
 
-def _text(table: Table, width: int | None) -> str:
+def table_text(table: Table, width: int | None) -> str:
+    """As plain text, as wide as the terminal or `width`."""
     width = width or shutil.get_terminal_size((WIDEST, 24)).columns
     keys = list(table.header)
     cut = {"what it does": WORDS_LENGTH, "technique": 30, "note": 40, "type": 24}
@@ -214,12 +215,16 @@ def _shortened(text: str, width: int) -> str:
     return kept.rstrip() + "..."
 
 
-def _html(table: Table) -> str:
+def table_html(table: Table) -> str:
+    """As HTML, without scripts."""
+
     def row(tag: str, cells: Sequence[str], bins: Bins | None = None) -> str:
         texts = (_html_cell(tag, key, text, bins) for key, text in zip(table.header, cells, strict=True))
         return f"<tr>{''.join(texts)}</tr>"
 
-    body = "".join(row("td", cells, bins) for cells, bins in zip(table.rows, table.bins, strict=True))
+    body = "".join(
+        row("td", cells, bins) for cells, bins in zip(table.rows, table.bins or (None,) * len(table.rows), strict=True)
+    )
     more = f"<div>{html.escape(table.more)}</div>" if table.more else ""
     return (
         f'<div style="overflow-x:auto"><div>{html.escape(table.title)}</div>'

@@ -15,8 +15,13 @@ from typing import Annotated, Any
 import typer
 
 import tfnorm
+
+# ruff: isort: off
 from tfnorm.cli import main_job as main_job  # the order in which they are listed
+from tfnorm.cli import check as check
 from tfnorm.cli import report as report
+
+# ruff: isort: on
 from tfnorm.cli.common import app
 from tfnorm.errors import TfnormError
 from tfnorm.terminal import fail, result

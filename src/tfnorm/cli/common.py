@@ -38,6 +38,7 @@ Policy = Annotated[
 ]
 Share = Annotated[list[str] | None, typer.Option("--share", metavar="A,B,C", help="These get one set of numbers.")]
 Exact = Annotated[bool, typer.Option("--exact", help="Read again where one pass gives bounds only.")]
+Full = Annotated[bool, typer.Option("--full", help="Gather all that scan does, for check and report.")]
 Output = Annotated[str | None, typer.Option("-o", "--output", metavar="FILE", help="Write it here; - for stdout.")]
 Artefact = Annotated[str, typer.Argument(metavar="NORM.JSON", help="What fit or scan wrote; - for stdin.")]
 Target = Annotated[str, typer.Option("-o", "--output", metavar="PATH", help="A file, or a folder for several.")]

@@ -19,6 +19,7 @@ from tfnorm.cli.common import (
     Delimiter,
     Exact,
     Force,
+    Full,
     Json,
     NoColor,
     Only,
@@ -59,6 +60,7 @@ def fit(
     policy: Policy = None,
     share: Share = None,
     exact: Exact = False,
+    full: Full = False,
     axis: Axis = "last",
     unit: Unit = None,
     weight: Weight = None,
@@ -95,7 +97,7 @@ def fit(
     options |= policies_of(policy)
     options["share"] = [group.split(",") for group in share] if share else None
     with terminal.bar("fitting") as progress:
-        fitted = tfnorm.fit(source, choice, exact=exact, progress=progress, **options)
+        fitted = tfnorm.fit(source, choice, exact=exact, full=full, progress=progress, **options)
     finish(fitted, output, as_json, terminal)
     if output not in (None, "-"):
         terminal.next(
