@@ -16,6 +16,8 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from tfnorm.artefact import load as load
+    from tfnorm.comparing import Comparison as Comparison
+    from tfnorm.comparing import compare as compare
     from tfnorm.drift import check as check
     from tfnorm.drift import watch as watch
     from tfnorm.drift_callback import DriftCallback as DriftCallback
@@ -71,6 +73,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "artefact": ("load",),
+    "comparing": ("Comparison", "compare"),
     "drift": ("check", "watch"),
     "drift_callback": ("DriftCallback",),
     "errors": ("ArtefactError", "ChoiceError", "DataError", "NotInvertibleError", "TfnormError"),

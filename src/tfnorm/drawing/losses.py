@@ -15,7 +15,10 @@ from tfnorm.drawing.scene import SERIES, Band, Mark, Polyline, Scene, Text
 
 WIDTH, HEIGHT = 600.0, 300.0
 LEFT, RIGHT, TOP, BOTTOM = 56.0, 12.0, 12.0, 36.0
-REACH = 4.0  # the picture ends at so many times the loss at the start, and what is above is drawn at its edge
+REACH = (
+    3.0  # the picture ends at so many times the lowest loss at the start (raw features may begin in the millions), and
+)
+# what is above is drawn at its edge
 
 
 def loss_curves(marks: np.ndarray, losses: Mapping[str, np.ndarray], metric: str = "loss") -> Scene:
@@ -30,8 +33,9 @@ def loss_curves(marks: np.ndarray, losses: Mapping[str, np.ndarray], metric: str
     if not len(known) or len(steps) < 2:
         nothing = Text("note", LEFT, HEIGHT / 2, "no losses to draw")
         return Scene(WIDTH, 60, (Text("note", LEFT, 30, nothing.text),), nothing.text)
-    first = [float(curve[np.isfinite(curve[:, 0]), 0].max(initial=0.0)) for curve in curves.values()]
-    low, high = float(known.min()), float(min(known.max(), REACH * max(float(np.median(first)), known.min())))
+    first = [float(np.median(start)) for curve in curves.values() if len(start := curve[np.isfinite(curve[:, 0]), 0])]
+    low = float(known.min())
+    high = float(min(known.max(), max(REACH * min(first, default=low), 2 * low)))
     if not low < high:
         low, high = low - 0.5 * (abs(low) or 1), high + 0.5 * (abs(high) or 1)
     spread = low > 0 and high / low > 20
