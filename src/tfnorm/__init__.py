@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from tfnorm.advice import Advice as Advice
+    from tfnorm.advice import advise as advise
     from tfnorm.artefact import load as load
     from tfnorm.errors import ArtefactError as ArtefactError
     from tfnorm.errors import ChoiceError as ChoiceError
@@ -52,6 +54,7 @@ if TYPE_CHECKING:
     from tfnorm.techniques import patches as patches
     from tfnorm.techniques import power as power
     from tfnorm.techniques import quantile as quantile
+    from tfnorm.techniques import rescale as rescale
     from tfnorm.techniques import robust as robust
     from tfnorm.techniques import sigmoid as sigmoid
     from tfnorm.techniques import signed_log as signed_log
@@ -65,6 +68,7 @@ if TYPE_CHECKING:
     from tfnorm.techniques import yeo_johnson as yeo_johnson
 
 _HOME = {
+    "advice": ("Advice", "advise"),
     "artefact": ("load",),
     "errors": ("ArtefactError", "ChoiceError", "DataError", "NotInvertibleError", "TfnormError"),
     "fitted": ("Fitted",),
@@ -97,6 +101,7 @@ _HOME = {
         "patches",
         "power",
         "quantile",
+        "rescale",
         "robust",
         "sigmoid",
         "signed_log",
