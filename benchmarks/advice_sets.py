@@ -177,9 +177,13 @@ JUDGE: dict[str, Callable[[], DataSet]] = {
     "wine": lambda: _sklearn("load_wine", "wine", classes=True),
     "flights": _flights,
     "diamonds": lambda: _table("diamonds", _rdata("ggplot2", "diamonds"), "price"),
-    "movies": lambda: _table("movies", _rdata("ggplot2movies", "movies"), "rating", drop=tuple(f"r{i}" for i in range(1, 11))),
+    "movies": lambda: _table(
+        "movies", _rdata("ggplot2movies", "movies"), "rating", drop=tuple(f"r{i}" for i in range(1, 11))
+    ),
     "Ames": lambda: _table("Ames", _rdata("openintro", "ames"), "price", drop=("Order", "PID")),
-    "bike share": lambda: _table("bike share", _csv("ISLP", "data/Bikeshare.csv"), "bikers", drop=("casual", "registered", "Unnamed: 0")),
+    "bike share": lambda: _table(
+        "bike share", _csv("ISLP", "data/Bikeshare.csv"), "bikers", drop=("casual", "registered", "Unnamed: 0")
+    ),
     "births": lambda: _table("births", _rdata("mosaicData", "Birthdays"), "births"),
     "spam": lambda: _table("spam", _rdata("DAAG", "spam7"), "yesno", classes=True),
     "credit cards": lambda: _table("credit cards", _rdata("causaldata", "credit_cards"), "LateSept", classes=True),

@@ -8,8 +8,8 @@ All techniques of a seed are trained at once, as one network with an axis for th
 
 from __future__ import annotations
 
+import itertools
 import json
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -53,7 +53,9 @@ def normalized(train: DataSet, valid: DataSet, choice: Choice) -> tuple[np.ndarr
             parts = [fitted.transform(part.columns) for part in (train, valid)]
     except tfnorm.TfnormError:
         return None
-    x, v = (np.concatenate([np.asarray(a, np.float64).reshape(len(a), -1) for a in part.values()], axis=1) for part in parts)
+    x, v = (
+        np.concatenate([np.asarray(a, np.float64).reshape(len(a), -1) for a in part.values()], axis=1) for part in parts
+    )
     if not np.isfinite(x).all():
         return None
     return x.astype(np.float32), np.nan_to_num(v, posinf=1e30, neginf=-1e30).astype(np.float32)
@@ -69,10 +71,10 @@ class _Adam:
     def apply(self, gradients: list[np.ndarray]) -> None:
         self.step += 1
         rate = RATE * np.sqrt(1 - 0.999**self.step) / (1 - 0.9**self.step)
-        for w, g, m, v in zip(self.weights, gradients, self.first, self.second, strict=True):
-            m += np.float32(0.1) * (g - m)
-            v += np.float32(0.001) * (g * g - v)
-            w -= np.float32(rate) * m / (np.sqrt(v) + np.float32(1e-7))
+        for i, gradient in enumerate(gradients):
+            self.first[i] += np.float32(0.1) * (gradient - self.first[i])
+            self.second[i] += np.float32(0.001) * (gradient * gradient - self.second[i])
+            self.weights[i] -= np.float32(rate) * self.first[i] / (np.sqrt(self.second[i]) + np.float32(1e-7))
 
 
 def train(
@@ -83,7 +85,7 @@ def train(
     many, n, d = x.shape
     sizes = [d, *MODELS[model], max(1, classes)]
     weights: list[np.ndarray] = []
-    for a, b in zip(sizes[:-1], sizes[1:], strict=True):  # Glorot and Bengio's, as Keras has by default
+    for a, b in itertools.pairwise(sizes):  # Glorot and Bengio's, as Keras has by default
         limit = np.sqrt(6.0 / (a + b))
         weights.append(np.repeat(generator.uniform(-limit, limit, (1, a, b)).astype(np.float32), many, axis=0))
         weights.append(np.zeros((many, 1, b), np.float32))
@@ -150,7 +152,7 @@ class Cache:
     def save(self) -> None:
         beside = self.path.with_suffix(".part")
         beside.write_text(json.dumps(self.found))
-        os.replace(beside, self.path)
+        beside.replace(self.path)
 
 
 def run(
@@ -197,7 +199,9 @@ def run(
     marks = STEPS // EVERY
     return {
         model: {
-            name: np.array([[np.nan] * marks if line is None else [np.inf if v is None else v for v in line] for line in lines])
+            name: np.array(
+                [[np.nan] * marks if line is None else [np.inf if v is None else v for v in line] for line in lines]
+            )
             for name, lines in contenders.items()
         }
         for model, contenders in found.items()

@@ -39,7 +39,13 @@ def main() -> None:
         for model, contenders in found.items():
             best = {text: losses.min(axis=1).mean() for text, losses in contenders.items()}
             line = sorted(best.items(), key=lambda pair: pair[1])
-            print("   ", model, ", ".join(f"{text}: {loss:.3f}" for text, loss in line[:4]), f"| standard {best['standard']:.3f} minmax {best['minmax']:.3f}", flush=True)
+            print(
+                "   ",
+                model,
+                ", ".join(f"{text}: {loss:.3f}" for text, loss in line[:4]),
+                f"| standard {best['standard']:.3f} minmax {best['minmax']:.3f}",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

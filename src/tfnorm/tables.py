@@ -22,7 +22,9 @@ MAX_LINES = 40
 WIDEST = 160  # where nobody says how wide the terminal is (a pipe, a notebook)
 NAME_LENGTH = 24
 WORDS_LENGTH = 56
-LEFT = frozenset({"column", "type", "technique", "what it does", "distribution", "note"})
+LEFT = frozenset(
+    {"column", "type", "technique", "what it does", "distribution", "note", "why", "runner-up", "warnings"}
+)
 DROPPED = ("type", "zeros", "25%", "75%", "std", "missing", "median", "mean", "max", "min", "distribution", "note")
 DROPPED_OF_A_FIT = ("25%", "75%", "std", "mean", "median", "distribution", "missing", "max", "min", "note")
 """In this order, where the terminal is narrow; a narrower one that still fits comes back."""
@@ -41,12 +43,12 @@ class Table:
 
 def profile_text(profile: Profile, width: int | None = None) -> str:
     """A profile as plain text; `width` is the terminal's by default."""
-    return _text(_profile_table(profile), width)
+    return as_text(_profile_table(profile), width)
 
 
 def profile_html(profile: Profile) -> str:
     """A profile as a small HTML table, without scripts or colors."""
-    return _html(_profile_table(profile))
+    return as_html(_profile_table(profile))
 
 
 def fitted_text(fitted: Fitted, width: int | None = None) -> str:
@@ -58,12 +60,12 @@ def fitted_text(fitted: Fitted, width: int | None = None) -> str:
     column  technique  what it does   missing  min  max
     age     minmax     (x - 22) / 16        0   22   38
     """
-    return _text(_fitted_table(fitted), width)
+    return as_text(_fitted_table(fitted), width)
 
 
 def fitted_html(fitted: Fitted) -> str:
     """A fit as a small HTML table, without scripts or colors."""
-    return _html(_fitted_table(fitted))
+    return as_html(_fitted_table(fitted))
 
 
 def _profile_table(profile: Profile) -> Table:
@@ -109,7 +111,7 @@ def _table(title: str, profile: Profile, names: Sequence[str], fitted: Fitted | 
 def _line(profile: Profile, name: str, fitted: Fitted | None, feature: int | None) -> dict[str, str]:
     column = profile[name].column
     said = facts(profile, name, feature if column.features > 1 else 0)
-    line = {"column": _shown_name(name) + (f"[{feature}]" if feature is not None else "")}
+    line = {"column": shown_name(name) + (f"[{feature}]" if feature is not None else "")}
     if fitted is None:
         line["type"] = _type(column)
     else:
@@ -144,7 +146,8 @@ def _dropped(step: Map) -> str:
     return "; ".join(one.limited for one in step.steps() if isinstance(one, Matrix) and one.limited)
 
 
-def _shown_name(name: str) -> str:
+def shown_name(name: str) -> str:
+    """A column's name as a cell of a table."""
     return cell(name, NAME_LENGTH) if name.strip() else f'"{cell(name, NAME_LENGTH)}"'
 
 
@@ -153,10 +156,12 @@ def _type(column: Column) -> str:
     return column.dtype + shape
 
 
-def _text(table: Table, width: int | None) -> str:
+def as_text(table: Table, width: int | None) -> str:
+    """A table as plain text; `width` is the terminal's by default."""
     width = width or shutil.get_terminal_size((WIDEST, 24)).columns
     keys = list(table.header)
-    cut = {"what it does": WORDS_LENGTH, "technique": 30, "note": 40, "type": 24}
+    cut = {"what it does": WORDS_LENGTH, "technique": 34, "note": 40, "type": 24}
+    cut |= {"why": 80, "runner-up": 34, "warnings": 70}
     cells: dict[str, list[str]] = {}
     for i, key in enumerate(keys):
         cells[key] = [_shortened(row[i], cut.get(key, 1000)) for row in table.rows]
@@ -208,13 +213,15 @@ def _shortened(text: str, width: int) -> str:
     return kept.rstrip() + "..."
 
 
-def _html(table: Table) -> str:
+def as_html(table: Table, remarks: Sequence[str] = ()) -> str:
+    """A table as HTML, with remarks below it."""
+
     def row(tag: str, cells: Sequence[str]) -> str:
         texts = (_html_cell(tag, key, text) for key, text in zip(table.header, cells, strict=True))
         return f"<tr>{''.join(texts)}</tr>"
 
     body = "".join(row("td", cells) for cells in table.rows)
-    more = f"<div>{html.escape(table.more)}</div>" if table.more else ""
+    more = "".join(f"<div>{html.escape(text)}</div>" for text in (table.more, *remarks) if text)
     return (
         f'<div style="overflow-x:auto"><div>{html.escape(table.title)}</div>'
         f'<table style="font-variant-numeric:tabular-nums"><thead>{row("th", table.header)}</thead>'

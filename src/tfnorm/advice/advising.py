@@ -19,7 +19,7 @@ from tfnorm.advice.looks import LEAKS, Look, look, told_of, whole_rows
 from tfnorm.advice.measures import measured
 from tfnorm.advice.values import Advice, Candidate, ColumnAdvice
 from tfnorm.advice.warnings import warnings_of
-from tfnorm.advice.weights import MODELS, weights_for
+from tfnorm.advice.weights import weights_for
 from tfnorm.advice.words import evidence, would_change
 from tfnorm.chains import written
 from tfnorm.choosing import Unit, chosen_columns, numeric_columns
@@ -83,16 +83,20 @@ def advise(
         names = [name for name in profile if name != target]
         if target is not None:
             if target not in profile:
-                raise ChoiceError(f"target: column {quoted([target])}: not in the profile.{did_you_mean(target, profile)}")
+                raise ChoiceError(
+                    f"target: column {quoted([target])}: not in the profile.{did_you_mean(target, profile)}"
+                )
             findings.append(
-                f"{quoted([target])} is the target, and left out. Whether a column tells it, a profile does not say; advise from the data."
+                f"{quoted([target])} is the target, and left out. Whether a column tells it, a profile does not say: "
+                "advise from the data."
             )
     else:
         opened = open_source(source, weight=weight)
         columns = {column.name: column for column in opened.columns}
         if target is not None and target not in columns:
             raise ChoiceError(
-                f"target: column {quoted([target])}: not in {opened.name}, which has {quoted(columns)}.{did_you_mean(target, columns)}"
+                f"target: column {quoted([target])}: not in {opened.name}, which has {quoted(columns)}."
+                f"{did_you_mean(target, columns)}"
             )
         numeric = numeric_columns(opened, unit) if not opened.bare else list(columns)
         names = [name for name in numeric if name != target]
@@ -113,7 +117,9 @@ def advise(
     advised = {name: _advised(profile[name], model, weights, found, target) for name in names}
     leaking = [name for name, one in advised.items() if any("target" in words for words in one.warnings)]
     if leaking:
-        findings.append(f"nearly exactly the target: {quoted(leaking)}. What is not known when predicting must not be an input.")
+        findings.append(
+            f"nearly exactly the target: {quoted(leaking)}. What is not known when predicting must not be an input."
+        )
     if model == "trees":
         findings.append("trees split by order, which no scale changes: none is needed.")
     return Advice(advised, model, activation, tuple(findings))
@@ -130,11 +136,16 @@ def _advised(
     if target is not None and target in found.rows and name in found.rows and found.rows[name].ndim == 1:
         told = told_of(found.rows[target], found.rows[name])
         if told > LEAKS:
-            warnings = (f"leaks the target? It tells {share(told, 1)} of {quoted([target])} by its order alone", *warnings)
+            warnings = (
+                f"leaks the target? It tells {share(told, 1)} of {quoted([target])} by its order alone",
+                *warnings,
+            )
     if not ranked:  # nothing can be said of no values
         return ColumnAdvice(name, (Candidate("identity", 0.0, {}),), (), "", warnings)
     elsewhere = _elsewhere(distribution, d, ranked, model, weights)
-    return ColumnAdvice(name, ranked, evidence(d, ranked, weights), would_change(ranked[0].technique, elsewhere), warnings)
+    return ColumnAdvice(
+        name, ranked, evidence(d, ranked, weights), would_change(ranked[0].technique, elsewhere), warnings
+    )
 
 
 def ranking(

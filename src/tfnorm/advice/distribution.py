@@ -97,7 +97,9 @@ def _fewer(x: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     first = np.flatnonzero(new)
     total = np.add.reduceat(weight, first)
     origin = x[first]
-    away = x - np.repeat(origin, np.diff(first, append=len(x)))  # first subtracted: the mean of large numbers keeps its digits
+    away = x - np.repeat(
+        origin, np.diff(first, append=len(x))
+    )  # first subtracted: the mean of large numbers keeps its digits
     return origin + np.add.reduceat(away * weight, first) / total, total
 
 

@@ -42,7 +42,11 @@ def look(source: Source, names: list[str]) -> Look:
         if batch is None or any(isinstance(batch[name], Stored) for name in names):
             continue
         number = len(batch[names[0]])
-        rows = np.unique(np.linspace(0, number - 1, min(each, number)).astype(np.int64)) if number else np.empty(0, np.int64)
+        rows = (
+            np.unique(np.linspace(0, number - 1, min(each, number)).astype(np.int64))
+            if number
+            else np.empty(0, np.int64)
+        )
         for name in names:
             parts[name].append(_plain(batch[name][rows]))
     try:
@@ -94,7 +98,9 @@ def told_of(target: np.ndarray, values: np.ndarray) -> float:
     first = np.full(len(different), groups)
     np.minimum.at(first, inverse, place)
     place = first[inverse]
-    different_targets, codes = np.unique(target if target.dtype.kind in "biuf" else target.astype(str), return_inverse=True)
+    different_targets, codes = np.unique(
+        target if target.dtype.kind in "biuf" else target.astype(str), return_inverse=True
+    )
     if target.dtype.kind not in "biuf" or len(different_targets) <= FEW_CLASSES:
         y = np.eye(len(different_targets))[codes] if len(different_targets) <= 200 else _ranks(codes)[:, None]
     else:

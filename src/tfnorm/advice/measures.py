@@ -29,7 +29,9 @@ class Mapped:
     result: np.ndarray  # (n, features) after
     zeros: np.ndarray  # (features,) the share of zeros
     at_zero: np.ndarray  # (features,) what becomes of zero
-    at_bounds: np.ndarray  # (k, features) what becomes of the ends of what can come at all; the extremes where that is not known
+    at_bounds: (
+        np.ndarray
+    )  # (k, features) what becomes of the ends of what can come at all; the extremes where that is not known
     step: Map
     forgotten: float = 0.0  # the share of the variation that what comes out cannot tell
 

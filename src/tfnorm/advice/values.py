@@ -1,6 +1,7 @@
 """What advice is: for each column, techniques from best to worst, and why.
 
-The one law: advice says what `fit` takes. `fit(source, advice.choice)` is `fit(source, "auto")`, and a plan read back is the choice.
+The one law: advice says what `fit` takes. `fit(source, advise(source).choice)` is `fit(source, "auto")`, and a plan read back
+is the choice.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ class ColumnAdvice:
         return self.ranked[0].technique
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Advice:
     """What is advised for all columns. Made by `tfnorm.advise`."""
 
@@ -54,8 +55,22 @@ class Advice:
 
     def to_dict(self) -> dict[str, Any]:
         """All of it as plain data, ready for JSON."""
-        return {}
+        from tfnorm.advice.showing import advice_dict
+
+        return advice_dict(self)
 
     def plan(self) -> str:
-        """An editable plan as TOML text, which `tfnorm fit --plan` takes."""
-        return ""
+        """An editable plan as TOML text, which `tfnorm fit --plan` takes: a line a column, comments with the reasons."""
+        from tfnorm.advice.plan import plan_text
+
+        return plan_text(self)
+
+    def __repr__(self) -> str:
+        from tfnorm.advice.showing import advice_text
+
+        return advice_text(self)
+
+    def _repr_html_(self) -> str:
+        from tfnorm.advice.showing import advice_html
+
+        return advice_html(self)

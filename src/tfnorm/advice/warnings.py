@@ -57,7 +57,7 @@ def _timestamp(d: Described) -> str:
     for unit, factor in UNITS.items():
         if EPOCH[0] * factor <= d.low and d.high <= EPOCH[1] * factor:
             return f"looks like a timestamp in {unit} since 1970: take the hour, the weekday or the time since an event"
-    if 19_000_101 <= d.low and d.high <= 21_001_231 and _dates(d.low) and _dates(d.high):
+    if d.low >= 19_000_101 and d.high <= 21_001_231 and _dates(d.low) and _dates(d.high):
         return "looks like dates written as numbers (yyyymmdd): differences between them mean nothing; take them apart"
     return ""
 
@@ -74,14 +74,18 @@ def _identifier(d: Described) -> str:
     different = d.distinct is not None and d.distinct >= 0.99 * values
     room = d.distinct is None and d.high - d.low + 1 >= 0.95 * values and d.heaviest < 10 / values
     return (
-        "looks like an identifier (whole numbers, each there once, evenly spread): leave it out" if different or room else ""
+        "looks like an identifier (whole numbers, each there once, evenly spread): leave it out"
+        if different or room
+        else ""
     )
 
 
 def _category(d: Described) -> str:
     if d.vector or not d.whole or d.distinct is None or not 2 < d.distinct <= FEW_VALUES or d.rows < 10 * d.distinct:
         return ""
-    return f"only {d.distinct} different whole numbers: where they name something and count nothing, encode them instead"
+    return (
+        f"only {d.distinct} different whole numbers: where they name something and count nothing, encode them instead"
+    )
 
 
 def _normalized(d: Described) -> str:
@@ -95,7 +99,7 @@ def _normalized(d: Described) -> str:
 
 
 def _zeros(d: Described) -> str:
-    if d.zeros < MANY_ZEROS or d.constant or d.whole and d.distinct == 2:
+    if d.zeros < MANY_ZEROS or d.constant or (d.whole and d.distinct == 2):
         return ""
     return f"{share(d.zeros, 1)} zeros: where 0 means nothing, choose what keeps it (maxabs, signed_log)"
 

@@ -5,47 +5,67 @@ The one law: the words come from the measures that made the difference. They nam
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 
 from tfnorm.advice.described import Described
+from tfnorm.advice.measures import USUAL
 from tfnorm.advice.values import Candidate
 from tfnorm.summary import number, share
 
-USUAL = ("standard", "minmax", "identity")  # what people would have taken: the first of them that is not the best is the measuring rod
+RODS = (
+    "standard",
+    "minmax",
+    "identity",
+)  # what people would have taken: the first of them that is not the best is the measuring rod
 REASONS = 3
 ENOUGH = 0.12  # of the difference, which a measure must make to be a reason
-
-
-def _times(power: float) -> str:
-    return number(round(2.0**power, 2 if power < 4 else 0))
 
 
 def _small(value: float) -> str:
     return number(float(f"{value:.2g}"))
 
 
-def _exp(measure: float) -> float:
-    return float(f"{2.718281828459045**measure - 1:.2g}")
+def _ratio(measure: float) -> str:
+    return _small(math.expm1(measure))
 
 
-WORDS: Mapping[str, Callable[[float, float, str], str]] = {
-    "offset": lambda best, other, by: f"mean^2 / variance {_small(_exp(best))} ({_small(_exp(other))} by {by})",
-    "narrow": lambda best, other, by: f"deviation {_small(2.0**-best)} ({_small(2.0**-other)} by {by})",
-    "wide": lambda best, other, by: f"deviation {_small(2.0**best)} ({_small(2.0**other)} by {by})",
-    "skewed": lambda best, other, by: f"skewness {_small(_exp(best))} ({_small(_exp(other))} by {by})",
-    "tailed": lambda best, other, by: f"excess kurtosis {_small(_exp(best))} ({_small(_exp(other))} by {by})",
-    "far": lambda best, other, by: f"99.8 % within {_small(4 * 2.0**best)} ({_small(4 * 2.0**other)} by {by})",
-    "farthest": lambda best, other, by: f"all within {_small(4 * 2.0**best)} ({_small(4 * 2.0**other)} by {by})",
-    "squeezed": lambda best, other, by: (
-        f"outliers narrow the inner 90 % {_small(2.0**best)} times ({_small(2.0**other)} times by {by})"
-    ),
-    "tied": lambda best, other, by: f"{share(best, 1)} of pairs come out nearly equal ({share(other, 1)} by {by})",
-    "moved_zero": lambda best, other, by: f"zero {'stays' if best == 0 else 'moves less'} (it moves by {by})",
-    "forgotten": lambda best, other, by: f"{share(best, 1)} of the variation is lost ({share(other, 1)} by {by})",
-    "bent": lambda best, other, by: f"{share(1 - best, 1)} stays straight ({share(1 - other, 1)} by {by})",
-    "complexity": lambda best, other, by: f"simpler than {by}",
+def _power(measure: float) -> str:
+    return _small(2.0**measure)
+
+
+def _part(measure: float) -> str:
+    return _small(2.0**-measure)
+
+
+def _usual(measure: float) -> str:
+    return _small(USUAL * 2.0**measure)
+
+
+def _share(measure: float) -> str:
+    return share(measure, 1)
+
+
+def _kept(measure: float) -> str:
+    return share(1 - measure, 1)
+
+
+WORDS: Mapping[str, tuple[str, Callable[[float], str]]] = {
+    "offset": ("mean^2 / variance {best} ({other} by {by})", _ratio),
+    "narrow": ("deviation {best} ({other} by {by})", _part),
+    "wide": ("deviation {best} ({other} by {by})", _power),
+    "skewed": ("skewness {best} ({other} by {by})", _ratio),
+    "tailed": ("excess kurtosis {best} ({other} by {by})", _ratio),
+    "far": ("99.8% within {best} ({other} by {by})", _usual),
+    "farthest": ("all within {best} ({other} by {by})", _usual),
+    "squeezed": ("inner 90% narrowed {best} times by outer values ({other} times by {by})", _power),
+    "tied": ("{best} of pairs nearly equal ({other} by {by})", _share),
+    "moved_zero": ("zero stays nearer to 0 than by {by}", _share),
+    "forgotten": ("{best} of the variation lost ({other} by {by})", _share),
+    "bent": ("{best} of the variation on a straight line ({other} by {by})", _kept),
+    "complexity": ("simpler than {by}", _small),
 }
-"""Measure -> words for (its value by the best, by another technique, that one's name)."""
+"""Measure -> words for (what the best gives, what another technique gives, that one's name), and a measure's natural unit."""
 
 
 def evidence(d: Described, ranked: Sequence[Candidate], weights: Mapping[str, float]) -> tuple[str, ...]:
@@ -53,7 +73,7 @@ def evidence(d: Described, ranked: Sequence[Candidate], weights: Mapping[str, fl
     best = ranked[0]
     found = [one for one in (_like(d),) if one]
     by_name = {one.technique: one for one in ranked}
-    other = next((by_name[name] for name in USUAL if name in by_name and name != best.technique), None)
+    other = next((by_name[name] for name in RODS if name in by_name and name != best.technique), None)
     other = other or (ranked[1] if len(ranked) > 1 else None)
     if other is None:
         return tuple(found)
@@ -61,11 +81,15 @@ def evidence(d: Described, ranked: Sequence[Candidate], weights: Mapping[str, fl
     whole = sum(value for value in gain.values() if value > 0)
     reasons = sorted((name for name in gain if gain[name] > ENOUGH * whole), key=lambda name: -gain[name])
     reasons = [name for name in reasons if gain[name] > 1e-6]
-    found += [
-        WORDS[name](best.measures[name], other.measures[name], other.technique) if name in WORDS else name
-        for name in reasons[: REASONS - len(found)]
-    ]
+    found += [_difference(name, best, other) for name in reasons[: REASONS - len(found)]]
     return tuple(found)
+
+
+def _difference(name: str, best: Candidate, other: Candidate) -> str:
+    if name not in WORDS:
+        return f"{name} {_small(best.measures[name])} ({_small(other.measures[name])} by {other.technique})"
+    words, unit = WORDS[name]
+    return words.format(best=unit(best.measures[name]), other=unit(other.measures[name]), by=other.technique)
 
 
 def _like(d: Described) -> str:
@@ -77,7 +101,7 @@ def _like(d: Described) -> str:
     if d.zeros >= 0.5:
         return f"{share(d.zeros, 1)} zeros"
     if d.robust_z > 25:
-        return f"its farthest value is {number(round(d.robust_z))} deviations from the median, as the quartiles tell them"
+        return f"farthest value {number(round(d.robust_z))} deviations from the median"
     if abs(d.skewness) >= 1:
         return f"skewness {d.skewness:.1f}"
     if d.offset >= 3:

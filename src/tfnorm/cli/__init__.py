@@ -15,7 +15,12 @@ from typing import Annotated, Any
 import typer
 
 import tfnorm
+
+# ruff: isort: off
 from tfnorm.cli import main_job as main_job  # the order in which they are listed
+from tfnorm.cli import advise as advise
+
+# ruff: isort: on
 from tfnorm.cli.common import app
 from tfnorm.errors import TfnormError
 from tfnorm.terminal import fail, result
