@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tfnorm.advice.advising import advise
+from tfnorm.chains import first_places
 from tfnorm.choosing import numeric_columns
 from tfnorm.errors import ChoiceError
 from tfnorm.fitting import scan
@@ -16,6 +17,7 @@ from tfnorm.profile import Profile
 from tfnorm.sources import open_source
 from tfnorm.sources.columns import did_you_mean, quoted
 from tfnorm.sources.masks import names_of
+from tfnorm.techniques import parse
 
 
 def resolved(
@@ -45,7 +47,14 @@ def resolved(
     within = {name: value for name, value in how.items() if name != "weight"}
     profile = scan(opened, columns=auto, workers=workers, progress=progress, **within)
     made = _advised(profile, choice)
-    return (opened, made, False) if others or exact else (profile, made, True)
+    if opened.repeatable and (others or exact or _needs_more(made)):
+        return opened, made, False
+    return profile, made, True
+
+
+def _needs_more(choice: Mapping[str, Any]) -> bool:
+    """Whether a pass for this choice would gather what a scan does not: behind a curve, say."""
+    return any(place.via for one in choice.values() for place in first_places(parse(one)))
 
 
 def _of_columns(profile: Profile, names: list[str]) -> Profile:

@@ -125,7 +125,7 @@ def _points_mapped(distribution: Distribution, step: Map, bounds: Bounds) -> Map
         result = np.asarray(step.forward(np.where(held, points, ends[0]), np))
         at_zero = np.asarray(step.forward(np.zeros((1, distribution.features)), np))[0]
         at_bounds = np.asarray(step.forward(ends, np))
-    if not np.isfinite(result[held]).all():
+    if not np.isfinite(result[held]).all() or not np.isfinite(at_bounds[:2]).all():
         return None
     zeros = count.zero / np.maximum(count.finite, 1)
     at_bounds = np.where(np.isfinite(at_bounds), at_bounds, 0.0)

@@ -115,8 +115,8 @@ def _mean(values: np.ndarray) -> float:
 
 
 def _whole(curve: Curve) -> bool:
-    single = curve.low == curve.high
-    return bool(single.any()) and bool((curve.low[single] == np.floor(curve.low[single])).all())
+    """Whether every cell holds a whole number: one by itself, or one between its ends."""
+    return bool((np.ceil(curve.low) <= np.floor(curve.high)).all())
 
 
 def _distinct(curves: list[Curve]) -> int | None:

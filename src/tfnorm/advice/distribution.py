@@ -1,7 +1,7 @@
 """A column as weighted points: what is pushed through the candidates.
 
-The one law: the points stand for the sketch. A value that is heavy is a point of its own, a cell that is wide has the nodes
-by which an integral over it is taken, and the smallest and the largest values are always among them.
+The one law: the points stand for the sketch. A value that is heavy is a point of its own, and a cell that is wide has the
+nodes by which an integral over it is taken.
 """
 
 from __future__ import annotations
@@ -84,7 +84,6 @@ def points_of(curve: Curve) -> tuple[np.ndarray, np.ndarray]:
     weight = np.concatenate([mass[~wide], (mass[wide][:, None] * _WEIGHTS).reshape(-1)])
     order = np.argsort(x, kind="stable")
     x, weight = x[order], weight[order] / weight.sum()
-    x[0], x[-1] = curve.low.min(), curve.high.max()
     return _fewer(x, weight) if len(x) > MOST_POINTS else (x, weight)
 
 
