@@ -91,6 +91,21 @@ MAY: dict[str, set[str]] = {
         *("pushing", "fitting", "summary", "tables"),
     },
     "drift_callback": {"errors", "profile", "fitted", "drift"},
+    "advice": {
+        *(
+            "errors",
+            "sources",
+            "statistics",
+            "quantiles",
+            "maps",
+            "techniques",
+            "profile",
+            "gather",
+            "choosing",
+            "pushing",
+        ),
+        *("chains", "fitting", "summary", "tables"),
+    },
     "comparing": {
         *(
             "errors",
@@ -123,7 +138,7 @@ MAY: dict[str, set[str]] = {
             "terminal",
             "demo",
         ),
-        *("reporting", "drift", "comparing"),
+        *("advice", "reporting", "drift", "comparing"),
     },
     "__main__": {"cli"},
     "__init__": set(),
@@ -134,6 +149,7 @@ LATE = {
     ("profile", "artefact"),
     ("profile", "tables"),
     ("fitted", "fitting"),
+    ("fitting", "advice"),
     ("fitted", "artefact"),
     ("fitted", "tables"),
     ("fitted", "drift"),
@@ -158,7 +174,7 @@ LIBRARIES = {
     "scipy": {"sources/scipy"},
     "matplotlib": {"demo_model", "drawing/png", "comparing/drawing"},
     "jinja2": {"reporting/rendering"},
-    "typer": {"cli/__init__", "cli/check", "cli/common", "cli/compare", "cli/main_job", "cli/report"},
+    "typer": {"cli/__init__", "cli/advise", "cli/check", "cli/common", "cli/compare", "cli/main_job", "cli/report"},
     "rich": {"terminal"},
 }
 OPTIONAL = {"tensorflow", "pandas", "polars", "scipy", "matplotlib"}

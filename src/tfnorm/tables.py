@@ -24,7 +24,9 @@ MAX_LINES = 40
 WIDEST = 160  # where nobody says how wide the terminal is (a pipe, a notebook)
 NAME_LENGTH = 24
 WORDS_LENGTH = 56
-LEFT = frozenset({"column", "type", "technique", "what it does", "distribution", "note", "drift", "findings"})
+LEFT = frozenset(
+    {"column", "type", "technique", "what it does", "distribution", "note", "drift", "findings"}
+) | frozenset({"why", "runner-up", "warnings"})
 DROPPED = ("type", "zeros", "25%", "75%", "std", "missing", "median", "mean", "max", "min", "distribution", "note")
 DROPPED_OF_A_FIT = ("25%", "75%", "std", "mean", "median", "distribution", "missing", "max", "min", "note")
 """In this order, where the terminal is narrow; a narrower one that still fits comes back."""
@@ -115,7 +117,7 @@ def _line(
 ) -> tuple[dict[str, str], Bins | None]:
     column = profile[name].column
     said = facts(profile, name, feature if column.features > 1 else 0)
-    line = {"column": _shown_name(name) + (f"[{feature}]" if feature is not None else "")}
+    line = {"column": shown_name(name) + (f"[{feature}]" if feature is not None else "")}
     if fitted is None:
         line["type"] = _type(column)
     else:
@@ -150,7 +152,8 @@ def _dropped(step: Map) -> str:
     return "; ".join(one.limited for one in step.steps() if isinstance(one, Matrix) and one.limited)
 
 
-def _shown_name(name: str) -> str:
+def shown_name(name: str) -> str:
+    """A column's name as a cell of a table."""
     return cell(name, NAME_LENGTH) if name.strip() else f'"{cell(name, NAME_LENGTH)}"'
 
 
@@ -163,7 +166,8 @@ def table_text(table: Table, width: int | None) -> str:
     """As plain text, as wide as the terminal or `width`."""
     width = width or shutil.get_terminal_size((WIDEST, 24)).columns
     keys = list(table.header)
-    cut = {"what it does": WORDS_LENGTH, "technique": 30, "note": 40, "type": 24}
+    cut = {"what it does": WORDS_LENGTH, "technique": 34, "note": 40, "type": 24}
+    cut |= {"why": 80, "runner-up": 34, "warnings": 70}
     cells: dict[str, list[str]] = {}
     for i, key in enumerate(keys):
         cells[key] = [_shortened(row[i], cut.get(key, 1000)) for row in table.rows]
@@ -215,8 +219,8 @@ def _shortened(text: str, width: int) -> str:
     return kept.rstrip() + "..."
 
 
-def table_html(table: Table) -> str:
-    """As HTML, without scripts."""
+def table_html(table: Table, remarks: Sequence[str] = ()) -> str:
+    """As HTML with remarks below it, without scripts."""
 
     def row(tag: str, cells: Sequence[str], bins: Bins | None = None) -> str:
         texts = (_html_cell(tag, key, text, bins) for key, text in zip(table.header, cells, strict=True))
@@ -225,7 +229,7 @@ def table_html(table: Table) -> str:
     body = "".join(
         row("td", cells, bins) for cells, bins in zip(table.rows, table.bins or (None,) * len(table.rows), strict=True)
     )
-    more = f"<div>{html.escape(table.more)}</div>" if table.more else ""
+    more = "".join(f"<div>{html.escape(text)}</div>" for text in (table.more, *remarks) if text)
     return (
         f'<div style="overflow-x:auto"><div>{html.escape(table.title)}</div>'
         f'<table style="font-variant-numeric:tabular-nums"><thead>{row("th", table.header)}</thead>'
