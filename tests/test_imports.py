@@ -138,7 +138,7 @@ MAY: dict[str, set[str]] = {
             "terminal",
             "demo",
         ),
-        *("advice", "reporting", "drift", "comparing"),
+        *("advice", "looks", "reporting", "drift", "comparing"),
     },
     "__main__": {"cli"},
     "__init__": set(),

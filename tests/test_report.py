@@ -17,6 +17,7 @@ import pytest
 import tfnorm
 from tfnorm.cli import main
 from tfnorm.errors import ChoiceError
+from tfnorm.looks import NO_SKETCH
 from tfnorm.profile import ColumnProfile
 from tfnorm.reporting.building import page_of
 from tfnorm.reporting.model import Entry
@@ -221,8 +222,8 @@ def test_what_does_not_come_back_is_told() -> None:
 
 def test_a_fit_without_a_sketch_says_so() -> None:
     page = tfnorm.report(tfnorm.fit(DATA, "standard")).html
-    assert "tfnorm scan" in page
-    assert "gathers everything" in page
+    assert NO_SKETCH in page
+    assert NO_SKETCH not in tfnorm.report(FITTED).html
 
 
 @pytest.mark.parametrize("as_text", [False, True])

@@ -24,7 +24,7 @@ from tfnorm.summary import MAX_POOLED_CELLS, pooled
 
 KINDS: tuple[type[Statistic], ...] = (Count, Extremes, Moments, Quantiles)
 FENCE = 1.5  # interquartile ranges beyond the quartiles, from where on a value is an outlier (Tukey, 1977)
-NO_SKETCH = "the fit gathered no distribution, as its technique needs none; tfnorm scan gathers everything"
+NO_SKETCH = "the fit gathered no distribution, as its technique needs none; full=True (--full) gathers it, as scan does"
 NAN = float("nan")
 MOST_EDGES = 2048  # at which the distributions of several features are added up
 POINTS = 5  # that stand for a piece of a distribution where a map need not keep the order

@@ -33,6 +33,7 @@ def report(files: Files, output: Out = None, force: Force = False, quiet: Quiet 
     Two fits are shown side by side. The page is one file that loads nothing: send it, keep it, print it. Without -o it is
     report.html.
     """
+    from tfnorm.looks import NO_SKETCH
     from tfnorm.reporting import report as made
 
     terminal = begin(quiet, False)
@@ -49,6 +50,10 @@ def report(files: Files, output: Out = None, force: Force = False, quiet: Quiet 
         result(page.html)
         return
     page.save(target)
+    if NO_SKETCH in page.html:
+        terminal.say(
+            "note: some columns have no distribution to draw, as the fit gathered none: tfnorm fit --full does"
+        )
     terminal.say(f"wrote {target}: {page.title}, {len(page.html.encode()) / 1e6:.2f} MB. Open it in a browser.")
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from tfnorm.drawing.axes import LETTER, Axis, below, labels
 from tfnorm.drawing.scene import SERIES, Band, Mark, Polyline, Scene, Text
 
-WIDTH, HEIGHT = 600.0, 300.0
+WIDTH, HEIGHT = 480.0, 270.0
 LEFT, RIGHT, TOP, BOTTOM = 56.0, 12.0, 12.0, 36.0
 REACH = (
     3.0  # the picture ends at so many times the lowest loss at the start (raw features may begin in the millions), and
@@ -74,7 +74,7 @@ def _legend(names: list[str]) -> tuple[list[Mark], float]:
     marks: list[Mark] = []
     x, y = LEFT, HEIGHT + 14
     for i, name in enumerate(names):
-        text = name if len(name) <= 40 else name[:39] + "…"
+        text = name if len(name) <= 34 else name[:33] + "…"
         wide = 28 + len(text) * LETTER + 16
         if x + wide > WIDTH and x > LEFT:
             x, y = LEFT, y + 18

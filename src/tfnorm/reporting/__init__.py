@@ -44,8 +44,7 @@ def report(value: Any, path: Any = None, *, names: Sequence[str] = ()) -> Report
     path: where it is saved, too.
     names: what two fits are called.
 
-    A fit that gathers only what its technique needs has no distributions to draw; one from a profile has:
-    `tfnorm.fit(tfnorm.scan(data), choice)`.
+    A fit that gathers only what its technique needs has no distributions to draw; `tfnorm.fit(data, choice, full=True)` has.
 
     >>> import tfnorm
     >>> fitted = tfnorm.fit(tfnorm.scan({"age": [22.0, 38.0, 26.0]}), "minmax")

@@ -12,7 +12,7 @@ from typing import Any
 import tfnorm
 from tfnorm.errors import ChoiceError
 from tfnorm.fitted import Fitted
-from tfnorm.looks import before
+from tfnorm.looks import NO_SKETCH, before
 from tfnorm.profile import ColumnProfile, Profile
 from tfnorm.reporting import columns, difference, evidence
 from tfnorm.reporting.model import Entry, Flag, Page, Part
@@ -59,9 +59,12 @@ def _of_one(value: Fitted | Profile) -> Page:
         for name in value
     )
     title = f"{'Fit' if fitted else 'Profile'} of {_counted(len(entries), 'column')}"
-    return Page(
-        title, f"on {_counted(profile.num_rows, 'row')}", tuple(read), (), columns.HEADER, entries, columns.ORDERS
-    )
+    bare = sum(before(profile, name).unknown == NO_SKETCH for name in value)
+    which = "All" if bare == len(entries) else f"{bare:,} of {len(entries):,}"
+    said = f"{which} columns are drawn without their distribution: {NO_SKETCH}."
+    parts = (Part("What is not drawn", (said,)),) * bool(bare)
+    subject = f"on {_counted(profile.num_rows, 'row')}"
+    return Page(title, subject, tuple(read), parts, columns.HEADER, entries, columns.ORDERS)
 
 
 def _of_two(first: Fitted | Profile, second: Fitted | Profile, labels: tuple[str, ...]) -> Page:

@@ -19,7 +19,7 @@ from tfnorm.reporting.risks import by_weight
 from tfnorm.sources.columns import cell
 from tfnorm.summary import instant, map_words, number, share
 
-HEADER = ("moved", "missing", "missing then")
+HEADER = ("moved", "missing")
 MOVED, MOVED_FAR = 0.1, 0.5  # deviations of the first
 MISSING = 0.02
 
@@ -56,7 +56,7 @@ def entry(first: Fitted | Profile, second: Fitted | Profile, labels: tuple[str, 
         parts.append(Part("What is done", table=Table(("", "technique", "what it does"), rows), wide=True))
     minis = tuple(mini(look, role) for look, role in zip(looks, ("before", "after"), strict=False))
     missing = [share(look.missing, look.values) for look in looks]
-    said = (number(shift), missing[0], missing[1] if len(missing) > 1 else "-")
+    said = (number(shift), " → ".join(dict.fromkeys(missing)))
     what = " → ".join(dict.fromkeys(_technique(value, name) for value, _ in held))
     return Entry(name, what, flags, minis, said, tuple(parts), {"moved": -1.0 if math.isnan(shift) else shift})
 
@@ -85,7 +85,7 @@ def _flags(first: Any, second: Any, labels: tuple[str, str], name: str) -> Itera
         yield Flag("technique", 2, f"{cell(before_it)} became {cell(then)}")
     shift = shift_between(a, b)
     if shift > MOVED:
-        yield Flag("moved", 3 if shift > MOVED_FAR else 2, f"moved by {number(shift)} deviations of {labels[0]}")
+        yield Flag("moved", 3 if shift > MOVED_FAR else 2, f"by {shift:.2g} deviations of {labels[0]}")
     missing = [look.missing / look.values if look.values else 0.0 for look in (a, b)]
     if abs(missing[1] - missing[0]) > MISSING:
         yield Flag("missing", 2, f"missing went from {share(missing[0], 1)} to {share(missing[1], 1)}")

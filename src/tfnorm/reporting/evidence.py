@@ -38,12 +38,18 @@ def of_comparison(found: Any) -> Part:
     seeds, held = len(get(found, "seeds", default=())), as_number(get(found, "validation_rows"))
     about += (
         f": {seeds} seeds" * bool(seeds)
-        + f", {number(held)} rows held out" * (not math.isnan(held))
+        + f", {held:,.0f} rows held out" * (not math.isnan(held))
         + f". Loss: {metric}."
     )
-    lines = (*texts(found, "verdict"), about, *texts(found, "notes"))
     drawings: tuple[Scene, ...] = (loss_curves(marks, losses, metric),) if losses else ()
-    return Part("Compared by training", lines, drawings, Table(header, rows), wide=True)
+    return Part(
+        "Compared by training",
+        texts(found, "verdict"),
+        drawings,
+        Table(header, rows),
+        (about, *texts(found, "notes")),
+        wide=True,
+    )
 
 
 def _contender(one: Any) -> tuple[str, ...]:
@@ -93,7 +99,7 @@ def of_drift(found: Any) -> Part:
     rows, fitted = as_number(get(found, "rows")), as_number(get(found, "rows_of_fit"))
     columns = by_name(get(found, "columns"))
     bad = [name for name, one in columns.items() if get(one, "severity", default="none") != "none"]
-    about = f"{number(rows)} rows of {_said(found, 'source')} beside {number(fitted)} rows of the fit: "
+    about = f"{_many(rows)} rows of {_said(found, 'source')} beside {_many(fitted)} rows of the fit: "
     about += f"{len(bad):,} of {len(columns):,} columns have drifted." if bad else "no column has drifted."
     return Part("Checked against new data", (about, *texts(found, "findings")))
 
@@ -103,7 +109,7 @@ def of_column_drift(found: Any, look: Look | None) -> tuple[Part, tuple[Flag, ..
     said = texts(found, "findings")
     severity = str(get(found, "severity", default="none"))
     measured = {name: value for name, value in numbers(found, "numbers").items() if math.isfinite(value)}
-    table = Table(("measure", ""), tuple((cell(name), f"{value:.4g}") for name, value in measured.items()))
+    table = Table(("measure", ""), tuple((cell(name), number(value)) for name, value in measured.items()))
     new = get(found, "profile")
     drawings: tuple[Scene, ...] = ()
     name = str(get(found, "name", "column", default=""))
@@ -112,13 +118,17 @@ def of_column_drift(found: Any, look: Look | None) -> tuple[Part, tuple[Flag, ..
     level = LEVELS.get(severity)
     flags = (Flag("drift", level, said[0] if said else f"{severity} drift"),) if level else ()
     lines = (f"Drift: {severity}.", *said)
-    return Part("New data", lines, drawings, table if measured else None), flags
+    return Part("New data", lines, drawings, table if measured else None, wide=bool(drawings)), flags
 
 
 def shift_of(found: Any) -> float:
     """By which columns are sorted: how far it moved, in units of the fitted scale; -1 where that is not known."""
     shift = abs(numbers(found, "numbers").get("shift", -1.0)) if found is not None else -1.0
     return shift if math.isfinite(shift) else -1.0
+
+
+def _many(value: float) -> str:
+    return "?" if math.isnan(value) else f"{value:,.0f}"
 
 
 def _said(found: Any, name: str) -> str:

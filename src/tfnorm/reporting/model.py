@@ -39,6 +39,7 @@ class Part:
     lines: tuple[str, ...] = ()
     drawings: tuple[Scene, ...] = ()
     table: Table | None = None
+    notes: tuple[str, ...] = ()  # lines below, in small
     wide: bool = False  # whether it takes the whole width
 
 
