@@ -122,6 +122,11 @@ def test_a_phone_has_no_horizontal_scroll(driver: Any, pages: dict[str, Path], n
         "return [document.documentElement.scrollWidth, document.documentElement.clientWidth]"
     )
     assert wide <= view <= 390
+    cut = (
+        "return [...document.querySelectorAll('.part, figure, .body p, .found li, .name, .flag, .cells span')]"
+        ".filter((one) => one.getBoundingClientRect().right > innerWidth).length"
+    )
+    assert driver.execute_script(cut) == 0
 
 
 def test_columns_at_risk_come_first_and_can_be_sorted(driver: Any, pages: dict[str, Path]) -> None:
