@@ -123,7 +123,7 @@ def test_a_phone_has_no_horizontal_scroll(driver: Any, pages: dict[str, Path], n
     )
     assert wide <= view <= 390
     cut = (
-        "return [...document.querySelectorAll('.part, figure, .body p, .found li, .name, .flag, .cells span')]"
+        "return [...document.querySelectorAll('.entry[open] :is(.part, figure, p, li, .name, .flag, .cells span)')]"
         ".filter((one) => one.getBoundingClientRect().right > innerWidth).length"
     )
     assert driver.execute_script(cut) == 0
