@@ -193,7 +193,7 @@ def test_a_column_says_what_is_done_and_why() -> None:
     assert "1 of 2,000 values is 900" in why.lines
     assert "What would change it: without it, minmax" in why.lines
     assert why.table is not None
-    assert why.table.rows[0] == ("robust", "0.2", "0.1", "2")
+    assert why.table.rows[0] == ("robust", "0.200", "0.100", "2.000")
     assert {"advice", "other advice"} <= keys(entry([FITTED, advice()], "glitch"))
 
 

@@ -85,7 +85,7 @@ def _flags(first: Any, second: Any, labels: tuple[str, str], name: str) -> Itera
         yield Flag("technique", 2, f"{cell(before_it)} became {cell(then)}")
     shift = shift_between(a, b)
     if shift > MOVED:
-        yield Flag("moved", 3 if shift > MOVED_FAR else 2, f"by {shift:.2g} deviations of {labels[0]}")
+        yield Flag("moved", 3 if shift > MOVED_FAR else 2, f"{shift:.2g} deviations of {labels[0]} away")
     missing = [look.missing / look.values if look.values else 0.0 for look in (a, b)]
     if abs(missing[1] - missing[0]) > MISSING:
         yield Flag("missing", 2, f"missing went from {share(missing[0], 1)} to {share(missing[1], 1)}")

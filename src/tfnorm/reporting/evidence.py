@@ -21,6 +21,7 @@ from tfnorm.summary import number
 
 LEVELS: dict[str, Level] = {"moderate": 2, "severe": 3}
 SHOWN = 12  # candidates of an advice
+BESIDE = ("low", "high", "noise", "expected", "of_fit")  # what names of numbers end in that belong to another
 
 
 def of_comparison(found: Any) -> Part:
@@ -81,12 +82,12 @@ def of_column_advice(found: Any, technique: str = "") -> tuple[Part, tuple[Flag,
     lines += texts(found, "evidence")
     lines += [f"What would change it: {words}" for words in texts(found, "would_change")]
     lines += [f"Look at this first: {words}" for words in texts(found, "warnings")]
-    measures = list(dict.fromkeys(key for one in ranked for key in numbers(one, "measures")))
+    measures = list(dict.fromkeys(key for one in ranked for key, value in numbers(one, "measures").items() if value))
     rows = []
     for one in ranked[:SHOWN]:
         measured = numbers(one, "measures")
-        said = (f"{measured[key]:.3g}" if key in measured else "-" for key in measures)
-        rows.append((cell(get(one, "technique", default="?")), f"{as_number(get(one, 'score')):.3g}", *said))
+        said = (f"{measured[key]:.3f}" if key in measured else "-" for key in measures)
+        rows.append((cell(get(one, "technique", default="?")), f"{as_number(get(one, 'score')):.3f}", *said))
     table = Table(("technique", "score", *map(cell, measures)), tuple(rows)) if rows else None
     flags = [Flag("advice", 1, words) for words in texts(found, "warnings")]
     if ranked and technique and (best := str(get(ranked[0], "technique"))) != technique:
@@ -109,7 +110,7 @@ def of_column_drift(found: Any, look: Look | None) -> tuple[Part, tuple[Flag, ..
     said = texts(found, "findings")
     severity = str(get(found, "severity", default="none"))
     measured = {name: value for name, value in numbers(found, "numbers").items() if math.isfinite(value)}
-    table = Table(("measure", ""), tuple((cell(name), number(value)) for name, value in measured.items()))
+    table = _measures(measured)
     new = get(found, "profile")
     drawings: tuple[Scene, ...] = ()
     name = str(get(found, "name", "column", default=""))
@@ -119,6 +120,26 @@ def of_column_drift(found: Any, look: Look | None) -> tuple[Part, tuple[Flag, ..
     flags = (Flag("drift", level, said[0] if said else f"{severity} drift"),) if level else ()
     lines = (f"Drift: {severity}.", *said)
     return Part("New data", lines, drawings, table if measured else None, wide=bool(drawings)), flags
+
+
+def _measures(measured: dict[str, float]) -> Table:
+    """Numbers by name, a row for each; beside it what belongs to it: `psi_low` to `psi`, and so on."""
+
+    def said(name: str) -> str:
+        value = measured.get(name)
+        return "" if value is None else number(value if value == int(value) else float(f"{value:.4g}"))
+
+    rows = []
+    for name in measured:
+        stem, _, kind = name.partition("_")
+        if stem in measured and kind in BESIDE:
+            continue
+        low, high = said(f"{name}_low"), said(f"{name}_high")
+        between = low if low == high else f"{low} to {high}"
+        rows.append((cell(name), said(name), said(f"{name}_of_fit"), between, said(f"{name}_noise")))
+    header = ("", "new data", "of the fit", "surely between", "by chance below")
+    kept = [i for i in range(len(header)) if i < 2 or any(row[i] for row in rows)]
+    return Table(tuple(header[i] for i in kept), tuple(tuple(row[i] for i in kept) for row in rows))
 
 
 def shift_of(found: Any) -> float:
