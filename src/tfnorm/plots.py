@@ -32,4 +32,4 @@ def of_fitted_column(column: FittedColumn, path: Any = None) -> Picture:
     first = before(column.fitted.profile, column.name)
     second = after(column.fitted.profile, column.name, column.map)
     words = words_of(column.column, first)
-    return shown_or_saved(before_and_after(first, second, cell(column.name), column.technique, words), path)
+    return shown_or_saved(before_and_after(first, second, cell(column.name), column.technique, words, named=True), path)

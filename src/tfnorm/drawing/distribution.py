@@ -41,9 +41,11 @@ def distribution(look: Look, title: str, words: Words | None = None) -> Scene:
     return Scene(WIDTH, _height(look), tuple(marks), f"{title}: {describe(look)}")
 
 
-def before_and_after(before: Look, after: Look, title: str, technique: str, words: Words | None = None) -> Scene:
-    """A column as it was and as it comes out of its map, one above the other."""
-    marks = _panel(before, "before", 0.0, "before", words)
+def before_and_after(
+    before: Look, after: Look, title: str, technique: str, words: Words | None = None, *, named: bool = False
+) -> Scene:
+    """A column as it was and as it comes out of its map, one above the other; with its name, where that stands nowhere else."""
+    marks = _panel(before, f"{title}, before" if named else "before", 0.0, "before", words)
     top = _height(before)
     if before.curve is not None and after.curve is not None:
         marks += _links(before, after, top, top + _LINKS)
