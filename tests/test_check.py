@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import warnings
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import tfnorm
 from tfnorm.drift import ColumnDrift, Drift, Thresholds
@@ -384,3 +387,27 @@ def test_values_have_no_numbers_to_lose() -> None:
     assert drift.to_dict()["columns"][0]["numbers"] == {"psi": None}
     assert repr(drift["x"]) == "x: moderate: a"
     assert repr(ColumnDrift("y", "none", (), {}, None)) == "y: none: as in the fit"
+
+
+odd = st.lists(
+    st.floats(allow_nan=True, allow_infinity=True)
+    | st.sampled_from([0.0, -0.0, 5e-324, -5e-324, 1.7e308, -1.7e308, 1e-300])
+    | st.integers(-3, 3).map(float),
+    min_size=1,
+    max_size=40,
+)
+
+
+@settings(max_examples=80, deadline=None)
+@given(odd, odd, st.booleans())
+def test_any_numbers_can_be_compared(one: list[float], two: list[float], normalized: bool) -> None:
+    if not np.isfinite(one).any():
+        one = [*one, 1.0]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fitted = tfnorm.fit({"x": np.array(one)}, "standard", infinite="missing", full=True)
+        drift = tfnorm.check(fitted, {"x": np.array(two)}, normalized=normalized)
+        assert repr(drift)
+        json.loads(drift.to_json())
+        same = tfnorm.check(fitted, {"x": np.array(one)})
+    assert not same.drifted

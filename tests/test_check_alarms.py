@@ -57,3 +57,22 @@ def test_without_effect_or_without_evidence_there_is_no_alarm() -> None:
     assert large_and_uncertain.numbers["ks"] > 0.1
     assert large_and_uncertain.numbers["ks"] < large_and_uncertain.numbers["ks_noise"]
     assert large_and_uncertain.severity == "none"
+
+
+@pytest.mark.parametrize("power", [1.5, 3.0])
+@pytest.mark.parametrize("full", [True, False])
+def test_a_few_heavy_rows_are_few_rows(power: float, full: bool) -> None:
+    rng = np.random.default_rng(7)
+
+    def weighted(rows: int) -> dict[str, np.ndarray]:
+        return {"x": rng.normal(size=rows), "k": rng.integers(0, 2, rows), "w": rng.pareto(power, rows) + 0.1}
+
+    for rows in (200, 1000, 5000):
+        for _ in range(5):
+            fitted = tfnorm.fit(weighted(2000), {"x": "standard", "k": "standard"}, weight="w", full=full)
+            data = weighted(rows)
+            drift = tfnorm.check(fitted, data, weight="w", workers=1)
+            assert not drift.drifted
+            worth = data["w"].sum() ** 2 / (data["w"] ** 2).sum()
+            assert drift["x"].numbers["rows"] <= worth * (1 + 1e-9)
+            assert drift["k"].numbers["rows"] == drift["x"].numbers["rows"]

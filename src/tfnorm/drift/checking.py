@@ -8,13 +8,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from tfnorm.drift.judging import TESTS, Judged, Thresholds, checked_probability, judge
 from tfnorm.drift.reading import Arrived, expected_columns, read
-from tfnorm.drift.sides import ROUNDING, Known, Side, as_rounded, known_of, pushed, rest_of, sides, via_of
+from tfnorm.drift.sides import (
+    ROUNDING,
+    Known,
+    Side,
+    as_rounded,
+    evenness,
+    known_of,
+    pushed,
+    rest_of,
+    sides,
+    via_of,
+)
 from tfnorm.drift.values import SEVERITIES, ColumnDrift, Drift
 from tfnorm.errors import ChoiceError
 from tfnorm.fitted import Fitted
@@ -131,7 +143,7 @@ class Reference:
         self, name: str, arrived: Arrived, thresholds: Thresholds, level: float
     ) -> tuple[tuple[int, float], ColumnDrift]:
         assert arrived.profile is not None
-        fit, new = self._sides(name, arrived.profile)
+        fit, new = self._sides(name, arrived)
         column = arrived.profile[name].column
         if fit is None:
             note = f"what {self.choice[name]} gives cannot be told from the fit's statistics: only missing values were compared"
@@ -152,7 +164,7 @@ class Reference:
         alarmed = sum(one.severity != "none" for one in each)
         if alarmed and len(each) > 1:
             findings[0] = f"{alarmed:,} of {len(each):,} features, the worst is {at}: {findings[0]}"
-        if worst.severity != "none" and fit and (alike := self._alike(name, arrived.profile, thresholds, level, each)):
+        if worst.severity != "none" and fit and (alike := self._alike(name, arrived, thresholds, level, each)):
             findings.insert(0, alike)
         if name in arrived.notes:
             findings.append(arrived.notes[name])
@@ -161,9 +173,14 @@ class Reference:
             numbers |= {"feature": at, "features_drifted": alarmed}
         return worst.rank, ColumnDrift(name, worst.severity, tuple(findings), numbers, arrived.profile[name])
 
-    def _sides(self, name: str, new: Profile, times: int | None = None) -> tuple[list[Side] | None, list[Side]]:
+    @cached_property
+    def _evenness(self) -> float | None:
+        return evenness(self.profile)
+
+    def _sides(self, name: str, arrived: Arrived, times: int | None = None) -> tuple[list[Side] | None, list[Side]]:
         """Each feature of the fit, sent `times` through its map, and of the new data."""
-        times = int(self.normalized) if times is None else times
+        assert arrived.profile is not None
+        new, times = arrived.profile, int(self.normalized) if times is None else times
         known, came = known_of(self.profile, name), known_of(new, name)
         if Moments not in known and Quantiles not in known and (via := via_of(self.profile, name)):
             known, came, times = self._after(via, name, known, came, times)
@@ -172,7 +189,9 @@ class Reference:
             if mapped is None:
                 return None, []
             known = mapped
-        fit, others = sides(known, self.profile.num_rows), sides(came, new.num_rows)
+        even, even_new = self._evenness, arrived.evenness  # of the one, if the other does not tell
+        fit = sides(known, self.profile.num_rows, even or even_new or 1.0)
+        others = sides(came, new.num_rows, even_new or even or 1.0)
         if len(fit) != len(others):
             return None, []
         relative = self._rounding(name, new)
@@ -199,13 +218,13 @@ class Reference:
             return ROUNDING.get(now, ROUNDING["float64"])
         return max((ROUNDING[one] for one in (was, now) if one in ROUNDING), default=0.0) if was != now else 0.0
 
-    def _alike(self, name: str, new: Profile, thresholds: Thresholds, level: float, found: list[Judged]) -> str:
+    def _alike(self, name: str, arrived: Arrived, thresholds: Thresholds, level: float, found: list[Judged]) -> str:
         """Whether data that are not as expected are what the fit makes of its own once less, or once more."""
         if name not in self.maps:
             return ""
         usual = int(self.normalized)
         for times, words in _TAKEN_FOR[usual]:
-            fit, others = self._sides(name, new, times)
+            fit, others = self._sides(name, arrived, times)
             if fit is None or len(fit) != len(found):
                 continue
             each = [judge(a, as_rounded(b, a, 2.0**-20), thresholds, level) for a, b in zip(fit, others, strict=True)]

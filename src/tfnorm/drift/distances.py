@@ -42,7 +42,8 @@ class Ranks:
     @classmethod
     def of(cls, curve: Curve, numbers: np.ndarray) -> Ranks:
         low, high = (_summed(ends, curve.count, numbers) / curve.total for ends in (curve.high, curve.low))
-        return cls(np.clip(curve.cumulative(numbers), low, high), low, high)
+        with np.errstate(over="ignore", invalid="ignore"):  # of numbers far outside, which are held to an end
+            return cls(np.clip(curve.cumulative(numbers), low, high), low, high)
 
 
 def _summed(ends: np.ndarray, count: np.ndarray, numbers: np.ndarray) -> np.ndarray:
@@ -50,6 +51,12 @@ def _summed(ends: np.ndarray, count: np.ndarray, numbers: np.ndarray) -> np.ndar
     order = np.argsort(ends, kind="stable")
     sums = np.concatenate([[0.0], np.cumsum(count[order])])
     return sums[np.searchsorted(ends[order], numbers, side="right")]
+
+
+def just_below(numbers: np.ndarray) -> np.ndarray:
+    """The next numbers below."""
+    with np.errstate(over="ignore", under="ignore"):
+        return np.nextafter(numbers, -np.inf)
 
 
 def kolmogorov_smirnov(a: Curve, b: Curve) -> Distance:
@@ -62,7 +69,7 @@ def kolmogorov_smirnov(a: Curve, b: Curve) -> Distance:
     """
     ends = np.unique(np.concatenate([a.low, a.high, b.low, b.high]))
     # between two ends both estimates are straight lines, which may jump at an end: the largest difference is at or just below one
-    numbers = np.concatenate([ends, np.nextafter(ends, -np.inf)])
+    numbers = np.concatenate([ends, just_below(ends)])
     one, two = Ranks.of(a, numbers), Ranks.of(b, numbers)
     return Distance(
         float(np.abs(one.value - two.value).max()),
@@ -82,7 +89,7 @@ def bin_edges(curve: Curve, least_share: float) -> np.ndarray:
     atoms, rest = low[heavy], np.cumsum(np.where(heavy, 0.0, mass))
     steps = rest[-1] * np.arange(1, BINS) / BINS
     cuts = high[np.minimum(np.searchsorted(rest, steps), len(high) - 1)] if rest[-1] > 0 else np.empty(0)
-    edges = np.unique(np.concatenate([cuts, atoms, np.nextafter(atoms, -np.inf)]))
+    edges = np.unique(np.concatenate([cuts, atoms, just_below(atoms)]))
     upto, kept, before = Ranks.of(curve, edges).value, [], 0.0
     for edge, share in zip(edges, upto, strict=True):
         # beyond an end that is such a value lies nothing of the fit, and all the more of what drifts

@@ -20,6 +20,7 @@ from tfnorm.drift.distances import (
     Shares,
     bin_edges,
     jensen_shannon,
+    just_below,
     kolmogorov_smirnov,
     stability_index,
 )
@@ -30,9 +31,8 @@ from tfnorm.quantiles import Curve
 from tfnorm.sources.columns import did_you_mean
 from tfnorm.summary import number, share
 
-TESTS = (
-    6  # a feature: KS and PSI (or mean and spread), missing, infinite, above and below; each gets its part of the level
-)
+# a feature's tests, each of which gets its part of the level: KS and PSI (or mean and spread), missing, infinite, above, below
+TESTS = 6
 LEVELS = np.arange(1, 20) / 20  # the quantiles whose mean shift is told
 FEW_MAKE_IT = 30.0  # values on which a deviation rests; of fewer nothing is said
 WIDER = 1.25  # a spread that is worth a word
@@ -182,7 +182,7 @@ def _judge_outside(
     sure = above / new.number, below / new.number
     estimate = sure
     if new.curve is not None:
-        ranks = Ranks.of(new.curve, np.array([high, np.nextafter(low, -np.inf)]))
+        ranks = Ranks.of(new.curve, np.array([high, just_below(np.array(low))]))
         estimate = (1.0 - float(ranks.value[0])) * above, float(ranks.value[1]) * below
         sure = max(sure[0], 1.0 - float(ranks.high[0])), max(sure[1], float(ranks.low[1]))
         estimate = max(estimate[0], sure[0]), max(estimate[1], sure[1])

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
+from tfnorm.drift.sides import evenness
 from tfnorm.errors import DataError
 from tfnorm.fitting import EVERYTHING
 from tfnorm.gather import Progress, Want, gather, threads
@@ -29,6 +31,11 @@ class Arrived:
     problems: Mapping[str, str]  # column -> why it cannot be compared
     notes: Mapping[str, str]  # column -> what is other, and yet can be
     new: tuple[str, ...]  # columns of numbers that the fit does not have
+
+    @cached_property
+    def evenness(self) -> float | None:
+        """As `sides.evenness` has it."""
+        return None if self.profile is None else evenness(self.profile)
 
 
 def expected_columns(profile: Profile, widths: Mapping[str, int]) -> dict[str, Column]:

@@ -67,8 +67,13 @@ def pushed(known: Statistics, step: Map) -> Known | None:
     wanted = [kind for kind in (Extremes, Moments, Quantiles) if kind in known]
     if step.keyed() or step.marks:
         return None
-    found = push(known, step, wanted).statistics
-    if not found:
+    with np.errstate(over="ignore", invalid="ignore"):
+        found = push(known, step, wanted).statistics
+    extremes = found.get(Extremes)
+    if extremes is None:
+        return None
+    held = np.isfinite(extremes.minimum) & np.isfinite(extremes.maximum)
+    if (~held & (extremes.minimum <= extremes.maximum)).any():  # a range that float64 does not hold
         return None
     count = known[Count]
     steps = step.maps if isinstance(step, Chain) else (step,)
@@ -98,7 +103,29 @@ def rest_of(step: Map, before: Map) -> Map | None:
     return chain(*steps[len(first) :]) if same else None
 
 
-def sides(known: Statistics, num_rows: int) -> list[Side]:
+def evenness(profile: Profile) -> float | None:
+    """How many rows of one weight tell as much as one of these does, at least: (sum w)^2 / (n sum w^2), as Kish has it; 1 without
+    weights, None where nothing tells.
+
+    Nobody has kept the weights. But a sketch's cell holds the weight of a row or of several, so its cells' squares sum to no
+    less than theirs; and as all columns have the same rows, the column that tells most tells it of all.
+    """
+    found = []
+    for name in profile:
+        known = known_of(profile, name)
+        count, moments, quantiles = (known.get(kind) for kind in (Count, Moments, Quantiles))
+        if count is None or not count.finite.any():
+            continue
+        if moments is not None and (moments.weight == count.finite).all():
+            return 1.0
+        if quantiles is not None:
+            total, squares = quantiles.total, dataclasses.replace(quantiles, counts=quantiles.counts**2).total
+            there = squares > 0
+            found.append(float((total[there] ** 2 / squares[there] / count.finite[there]).max(initial=0.0)))
+    return min(1.0, max(found)) if found else None
+
+
+def sides(known: Statistics, num_rows: int, evenness: float = 1.0) -> list[Side]:
     """Each feature's own."""
     count: Count = known[Count]
     extremes, moments, quantiles = (known.get(kind) for kind in (Extremes, Moments, Quantiles))
@@ -112,7 +139,7 @@ def sides(known: Statistics, num_rows: int) -> list[Side]:
         found.append(
             Side(
                 float(min(count.rows[j], num_rows)),
-                float(min(count.finite[j], num_rows)),
+                float(min(count.finite[j], num_rows)) * evenness,
                 float(missing[j]),
                 float(infinite[j]),
                 (float(extremes.minimum[j]), float(extremes.maximum[j])) if some and extremes else None,
