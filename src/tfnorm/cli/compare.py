@@ -85,7 +85,9 @@ def compare(
     ] = None,
     seeds: Annotated[int, typer.Option("--seeds", min=1, help="Runs of each technique.")] = 5,
     steps: Annotated[int | None, typer.Option("--steps", min=1, metavar="N", help="Of each run; 2,000.")] = None,
-    budget: Annotated[str | None, typer.Option("--budget", metavar="60s|2m", help="Time for all; sets steps.")] = None,
+    budget: Annotated[
+        str | None, typer.Option("--budget", metavar="60s|2m", help="Time to train in; sets steps.")
+    ] = None,
     rows: Annotated[int | None, typer.Option("--rows", min=4, metavar="N", help="At most; 100,000.")] = None,
     validation: Annotated[float, typer.Option("--validation", metavar="SHARE", help="Of the rows held out.")] = 0.2,
     picture: Annotated[

@@ -69,7 +69,7 @@ def compare(
     steps: of each run; 2,000 by default, or as many as the budget pays for.
     budget: seconds for everything. A few steps are timed, then steps are chosen, then seeds are given up where it must be,
         for all contenders alike. How many steps there are then depends on the machine: `steps` gives the same numbers again.
-    validation: the share of rows held out, drawn by `split_seed`.
+    validation: the share of rows held out, at most 10,000 rows, drawn by `split_seed`.
     weight: a column's name or an array: how much each row counts in fits, training and validation.
     rows: at most so many, drawn evenly from the source; 100,000 by default, fewer where rows are long.
     batch, activation, optimizer, learning_rate: of the training; Keras's own defaults for Adam.
@@ -102,12 +102,16 @@ def compare(
     name = target if isinstance(target, str) else TARGET
     if isinstance(target, str):
         target_column(opened, target)
-    features = chosen_features(opened, name, columns, model, model_fn is not None)
+    features = chosen_features(
+        opened, target if isinstance(target, str) else None, columns, model, model_fn is not None
+    )
     notes += features.notes
-    choices = named_choices(techniques, features.columns)
+    choices = named_choices(techniques, features.columns, [column.name for column in opened.columns])
     keys = keys_needed(choices)
     if wrong := [key for key in keys if key not in {column.name for column in opened.columns}]:
         raise ChoiceError(f"key column {quoted(wrong)}: not in {opened.name}.")
+    if isinstance(target, str) and target in keys:
+        raise ChoiceError(f"key column {quoted([target])}: is the target, which nobody knows when predicting.")
     most = _most_rows(rows, features.width * len(choices))
     names = list(dict.fromkeys([*features.names, *keys, *([target] if isinstance(target, str) else [])]))
     sample, places, total = draw(opened, names, most, split_seed)
@@ -124,6 +128,8 @@ def compare(
     build = users_network(model_fn) if model_fn is not None else network(features.model, activation)
     made = Trainers(build, goal, batch, optimizer, learning_rate)
     runs, conditions = ready(made, entrants, parts, features.shaped)
+    if len(made.made) > 1:
+        notes.append("Techniques that give another number of features than others have initial weights of their own.")
     planned, chosen_seeds = plan(now, runs, steps, chosen_seeds, batch, notes)
     marks = marks_of(planned)
     losses, accuracy = train(now, runs, chosen_seeds, marks, batch, progress, notes)
@@ -227,5 +233,17 @@ def _entrants(
         try:
             found.append(entrant(name, choice, names, parts.train.features, weights))
         except (ChoiceError, DataError) as error:
-            failed[name] = str(error)
+            failed[name] = _reason(error, choice, parts, weights)
     return found, failed
+
+
+def _reason(error: Exception, choice: Mapping[str, Any], parts: Split, weights: np.ndarray | None) -> str:
+    """What a fit said, with the columns that it is about: those that cannot be fitted alone, either."""
+    wrong = []
+    for column, stages in choice.items():
+        try:
+            entrant(column, {column: stages}, [column], parts.train.features, weights)
+        except (ChoiceError, DataError):
+            wrong.append(column)
+    said = str(error)
+    return said if not wrong or said.startswith("column") else f"column {quoted(wrong)}: {said}"

@@ -21,6 +21,7 @@ COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#3a9bd1", "#c98500", "#a0
 """Near Okabe and Ito's, which people of any color vision tell apart, and two of Tol's; dark enough for text."""
 STYLES = ("-", "--", "-.", ":")
 ENDS = (".png", ".svg")
+FAR = 6.0  # times a constant guess: beyond it a curve is not worth the room that it would take from the others
 
 
 def draw(found: Comparison, path: Any = None) -> Any:
@@ -55,7 +56,7 @@ def draw(found: Comparison, path: Any = None) -> Any:
         axes.fill_between(marks, bottom, np.minimum(top, 10 * high), color=color, alpha=0.1, linewidth=0)
         axes.plot(marks, middle, style, color=color, linewidth=width, zorder=3 + (place == 0), solid_capstyle="round")
         known = middle[np.isfinite(middle)]
-        ends.append((float(np.clip(known[-1], low, high)) if len(known) else high, _label(one), color))
+        ends.append((float(np.clip(known[-1], low, high)) if len(known) else high, _label(one, one.loss > high), color))
     axes.axhline(found.baseline, color="#999999", linewidth=0.9, linestyle=(0, (1, 2)), zorder=1)
     ends.append((float(np.clip(found.baseline, low, high)), f"a constant guess  {short(found.baseline)}", "#777777"))
     axes.set(xscale="log", yscale="log", xlim=(marks[0], marks[-1]), ylim=(low, high))
@@ -93,22 +94,23 @@ def draw(found: Comparison, path: Any = None) -> Any:
     return figure
 
 
-def _label(one: Contender) -> str:
+def _label(one: Contender, beyond: bool) -> str:
     name = "none (raw features)" if one.technique == NONE else cell(one.technique, 30)
-    return f"{name}  {'diverged' if one.diverged.any() else short(one.loss)}"
+    return f"{name}  {'diverged' if one.diverged.any() else short(one.loss)}{' ↑' if beyond else ''}"
 
 
 def _limits(found: Comparison) -> tuple[float, float]:
-    """From below the lowest loss to above a constant guess and where each ends: raw features may begin in the millions."""
+    """From below the lowest loss to above a constant guess and where most end: raw features may begin in the millions, and
+    what ends far above is told at the upper edge."""
     every = np.concatenate([one.losses[:, 1:].ravel() for one in found.contenders])
     every = every[np.isfinite(every) & (every > 0)]
     if not len(every):
         return 0.1, 10.0
     low = float(min(every.min(), found.baseline))
-    ends = [one.loss for one in found.contenders if np.isfinite(one.loss)]
+    ends = [one.loss for one in found.contenders if one.loss < FAR * found.baseline]
     begins = [one.curve[1] for one in found.contenders if np.isfinite(one.curve[1]) and one.technique != NONE]
     high = max([found.baseline, *ends, *(min(begin, 3 * found.baseline) for begin in begins)])
-    return low / 1.12, min(high, 100 * max(found.baseline, low)) * 1.4
+    return low / 1.12, 1.4 * high
 
 
 def _ticks(low: float, high: float) -> Any:
@@ -136,7 +138,7 @@ def _apart(ends: list[float], low: float, high: float) -> list[float]:
             if missing > 0:
                 placed[i] -= missing / 2
                 placed[i + 1] += missing / 2
-        placed += max(0.0, 0.01 - placed[0])
+        placed[0] = max(placed[0], 0.01)
     found = np.empty(len(placed))
     found[order] = placed
     return found.tolist()

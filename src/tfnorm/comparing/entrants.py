@@ -19,6 +19,7 @@ from tfnorm.fitted import Fitted
 from tfnorm.fitting import fit
 from tfnorm.maps import mark_name
 from tfnorm.sources import Column
+from tfnorm.sources.columns import did_you_mean, quoted
 from tfnorm.techniques import Stages, Technique, TechniqueKind, parse
 
 DEFAULT = ("minmax", "standard", "robust", "maxabs", "yeo_johnson, standard", "quantile(output='normal')")
@@ -27,10 +28,11 @@ MOST_PRODUCTS = 2e10  # of the condition number: more rows than these allow tell
 Choice = dict[str, Stages]
 
 
-def named_choices(techniques: Any, columns: Sequence[Column]) -> dict[str, Choice]:
+def named_choices(techniques: Any, columns: Sequence[Column], others: Sequence[str] = ()) -> dict[str, Choice]:
     """Name -> {column: techniques}, in the order given; raw features first.
 
     techniques: one, a sequence of them, or a mapping from names to techniques or whole choices.
+    others: columns that are no features: what a whole choice says of them (of the target, say) has no place here.
     """
     names = [column.name for column in columns]
     if techniques is None:
@@ -48,7 +50,7 @@ def named_choices(techniques: Any, columns: Sequence[Column]) -> dict[str, Choic
     found: dict[str, Choice] = {NONE: {}}
     for name, one in techniques.items():
         if name != NONE:
-            found[str(name)] = _choice(one, names)
+            found[str(name)] = _choice(one, names, others)
     if len(found) == 1:
         raise ChoiceError("techniques: expected one at least, got none.")
     return found
@@ -64,9 +66,15 @@ def _default(columns: Sequence[Column]) -> dict[str, Any]:
     return found
 
 
-def _choice(one: Any, names: Sequence[str]) -> Choice:
+def _choice(one: Any, names: Sequence[str], others: Sequence[str]) -> Choice:
     if isinstance(one, Mapping):
-        return {str(name): parse(stages) for name, stages in one.items() if str(name) in names}
+        if unknown := [str(name) for name in one if str(name) not in {*names, *others}]:
+            hint = did_you_mean(unknown[0], names)
+            raise ChoiceError(f"column {quoted(unknown)}: not among the features, which are {quoted(names)}.{hint}")
+        found = {str(name): parse(stages) for name, stages in one.items() if str(name) in names}
+        if not found:
+            raise ChoiceError(f"a choice names none of the features {quoted(names)}, which would be none at all.")
+        return found
     stages = parse(one)
     keys = {name for by in keys_of(stages) for name in by}
     return {name: stages for name in names if name not in keys}

@@ -36,9 +36,10 @@ class Features:
         return sum(math.prod(int(length or 1) for length in column.shape) for column in self.columns)
 
 
-def chosen_features(source: Source, target: str, columns: Any, model: str | None, own: bool) -> Features:
+def chosen_features(source: Source, target: str | None, columns: Any, model: str | None, own: bool) -> Features:
     """All numeric columns of a known shape but target and weight, or those of them that were asked for.
 
+    target: the column to predict, which is no feature; None where it came beside the source.
     own: whether the network is the user's.
     """
     if model is not None and (model not in MODELS or own):
@@ -60,7 +61,9 @@ def chosen_features(source: Source, target: str, columns: Any, model: str | None
         else:
             found.append(column)
     if not found:
-        raise ChoiceError(f"there is no column of numbers among {quoted(known)} to predict {quoted([target])} from.")
+        raise ChoiceError(
+            f"there is no column of numbers among {quoted(known)} to predict {quoted([target or 'target'])} from."
+        )
     deep = [column for column in found if len(column.shape) > 1]
     if model is None and not own:
         model = "mlp" if not deep else "cnn" if len(deep[0].shape) == 3 else "rnn"

@@ -91,27 +91,28 @@ def plan(
 
 
 def _timed(run: Run, seed: int, batch: int, most: float) -> tuple[float, float]:
-    """Seconds of a step, and of a run besides its steps; in about `most` seconds."""
-    trainer = run.trainer
+    """Seconds of a step, and of a run besides its steps; in about `most` seconds where the network is not slow."""
     order = orders(
         seed, run.rows, clock.MOST_STEPS, min(batch, run.rows)
     )  # as long as any, so that it compiles but once
 
-    def timed(steps: int) -> float:
+    def timed(*marks: int) -> float:
         began = time.monotonic()
-        trainer.train(run.data, seed, order, _padded(marks_of(steps)))
+        run.trainer.train(run.data, seed, order, _padded(np.array(marks), run))
         return time.monotonic() - began
 
-    timed(1)  # compiled now
-    rest, some = timed(1), 8
-    while (took := timed(some)) < most and some < clock.STEPS:
+    timed(0, 1)  # compiled now
+    short = timed(0, 1)
+    some = 8
+    while (took := timed(0, some)) < most and some < clock.STEPS:
         some *= 4
-    return max(0.0, took - rest) / some, rest
+    rest = short if run.trainer.compiled else short + clock.MOST_MARKS * max(0.0, timed(0, 0, 0, 0, 1) - short) / 3
+    return max(0.0, took - short) / some, rest
 
 
-def _padded(marks: np.ndarray) -> np.ndarray:
-    """As long for any number of steps: the last mark again, which costs a look at the loss."""
-    return np.pad(marks, (0, clock.MOST_MARKS - len(marks)), mode="edge")
+def _padded(marks: np.ndarray, run: Run) -> np.ndarray:
+    """As long for any number of steps, for a compiled network: the last mark again, which costs a look at the loss."""
+    return np.pad(marks, (0, clock.MOST_MARKS - len(marks)), mode="edge") if run.trainer.compiled else marks
 
 
 def marks_of(steps: int) -> np.ndarray:
@@ -136,7 +137,6 @@ def train(
     steps = int(marks[-1])
     total = steps * len(runs) * len(seeds)
     capacity = max(steps, clock.MOST_STEPS) if now.budget is not None else steps  # what was compiled for timing serves
-    padded = _padded(marks)
     slowest = 0.0
     for seed in seeds:
         if losses and now.left < slowest:
@@ -146,7 +146,7 @@ def train(
         order = orders(seed, runs[0].rows, capacity, min(batch, runs[0].rows))
         found = []
         for run in runs:
-            found.append(run.trainer.train(run.data, seed, order, padded))
+            found.append(run.trainer.train(run.data, seed, order, _padded(marks, run)))
             if progress is not None:
                 progress(steps, total)
         losses.append([loss[: len(marks)] for loss, _ in found])

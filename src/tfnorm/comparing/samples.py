@@ -17,6 +17,7 @@ from tfnorm.sources import Column, Source
 from tfnorm.sources.columns import describe, did_you_mean, quoted
 
 FEW_VALUES = 20  # whole numbers with no more different values are taken for classes
+MOST_HELD_OUT = 10_000  # rows: more tell the loss no better, and it is measured often
 TARGET = "target"
 """What a target is called that came as an array beside the source."""
 
@@ -169,7 +170,7 @@ def split(
 ) -> Split:
     """Two parts of the rows whose target is known."""
     rows = np.flatnonzero(target.known)
-    held_out = round(share * len(rows))
+    held_out = min(MOST_HELD_OUT, round(share * len(rows)))
     if not 1 <= held_out <= len(rows) - 2:
         raise DataError(
             f"validation={share:g} of {len(rows):,} rows with a known target leaves too few on one side. "

@@ -132,6 +132,11 @@ def placed(*arrays: np.ndarray) -> Data:
     return tuple(tf.constant(array) for array in arrays)
 
 
+def _values(part: Any) -> list[np.ndarray]:
+    """Copies of the variables of a model or an optimizer."""
+    return [np.array(variable.numpy()) for variable in part.variables]
+
+
 class Trainer:
     """A network for one shape of features."""
 
@@ -154,7 +159,7 @@ class Trainer:
         if learning_rate is not None:
             self.optimizer.learning_rate = learning_rate
         self.optimizer.build(self.model.trainable_variables)
-        self._fresh = [np.array(variable) for variable in self.optimizer.variables]
+        self._fresh = _values(self.optimizer)
         model, apply = self.model, self.optimizer.apply_gradients
 
         def losses(outputs: Any, goal: Any) -> Any:
@@ -227,7 +232,7 @@ class Trainer:
         if seed not in self._started:
             with seeded(seed):
                 built = self._build(self._shape, self._outputs)
-            self._started[seed] = [np.array(variable) for variable in built.variables]
+            self._started[seed] = _values(built)
         for variable, value in zip(self.model.variables, self._started[seed], strict=True):
             variable.assign(value)
         for variable, value in zip(self.optimizer.variables, self._fresh, strict=True):

@@ -124,7 +124,7 @@ def _overfit(contenders: Sequence[Contender], marks: np.ndarray) -> str:
 
 def _speed(best: Contender, raw: Contender | None, steps: int) -> str:
     """How much sooner than raw features: only where no seed says otherwise."""
-    if raw is None or best.technique == NONE:
+    if raw is None or best.technique == NONE or len(best.final) < 2:
         return ""
     slow = np.where(np.isnan(raw.steps_to), np.inf, raw.steps_to)
     fast = np.where(np.isnan(best.steps_to), np.inf, best.steps_to)
