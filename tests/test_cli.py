@@ -21,7 +21,7 @@ import tfnorm
 from tfnorm import cli
 from tfnorm.sources import csv_copy, parquet_copy
 
-COMMANDS = ("fit", "scan", "show", "transform", "inverse", "techniques", "demo")
+COMMANDS = ("fit", "scan", "show", "transform", "inverse", "techniques", "demo", "advise")
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ ENOUGH = 0.12  # of the difference, which a measure must make to be a reason
 
 
 def _small(value: float) -> str:
-    return number(float(f"{value:.2g}"))
+    return "0" if abs(value) < 1e-3 else number(float(f"{value:.2g}"))
 
 
 def _ratio(measure: float) -> str:
