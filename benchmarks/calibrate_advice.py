@@ -41,8 +41,9 @@ MIXTURES = 8
 KNOWN_AS = {"linear": "linear", "mlp": "mlp", "mlp, tanh": "saturating"}  # as weights.FITTED calls them
 
 WORST = 1.0  # a regret beyond which a choice is merely bad
-SOFTEN = 0.15  # good choices count more: the weight of one is 1 / (SOFTEN + regret)
+SOFTEN = 0.05  # good choices count more: the weight of one is 1 / (SOFTEN + regret)
 PULL = 0.02  # to the prior, as a share of the data
+FLOOR = 0.2  # of the prior, which a measure weighs in any case: what these data sets do not show may be elsewhere
 PRIOR = {
     **{"offset": 0.02, "narrow": 0.03, "wide": 0.1, "skewed": 0.03, "tailed": 0.01, "far": 0.03, "farthest": 0.01},
     **{"squeezed": 0.02, "tied": 0.05, "moved_zero": 0.02, "forgotten": 0.3, "bent": 0.02, "complexity": 0.02},
@@ -109,8 +110,10 @@ def fitted(tables: list[tuple[Mapping[str, np.ndarray], Mapping[str, float]]]) -
     size = np.sqrt((x**2).mean(axis=0)) + 1e-9
     pull = np.sqrt(PULL * len(y))
     prior = np.array([PRIOR.get(name, 0.0) for name in MEASURES])
-    found, _ = nnls(np.vstack([x / size, pull * np.eye(len(size))]), np.concatenate([y, pull * prior * size]))
-    return np.asarray(found / size)
+    floor = FLOOR * prior
+    aim = np.concatenate([y - x @ floor, pull * (prior - floor) * size])
+    found, _ = nnls(np.vstack([x / size, pull * np.eye(len(size))]), aim)
+    return np.asarray(floor + found / size)
 
 
 def best_of(measures: Mapping[str, np.ndarray], weights: np.ndarray, names: list[str]) -> str:

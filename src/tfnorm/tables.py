@@ -167,7 +167,7 @@ def table_text(table: Table, width: int | None) -> str:
     width = width or shutil.get_terminal_size((WIDEST, 24)).columns
     keys = list(table.header)
     cut = {"what it does": WORDS_LENGTH, "technique": 34, "note": 40, "type": 24}
-    cut |= {"why": 80, "runner-up": 34, "warnings": 70}
+    cut |= {"why": 64, "runner-up": 34, "warnings": 48}
     cells: dict[str, list[str]] = {}
     for i, key in enumerate(keys):
         cells[key] = [_shortened(row[i], cut.get(key, 1000)) for row in table.rows]

@@ -20,7 +20,7 @@ from tfnorm.advice.measures import measured
 from tfnorm.advice.values import Advice, Candidate, ColumnAdvice
 from tfnorm.advice.warnings import warnings_of
 from tfnorm.advice.weights import weights_for
-from tfnorm.advice.words import evidence, would_change
+from tfnorm.advice.words import RODS, evidence, would_change
 from tfnorm.chains import written
 from tfnorm.choosing import Unit, chosen_columns, numeric_columns
 from tfnorm.errors import ChoiceError
@@ -32,11 +32,12 @@ from tfnorm.sources import open_source
 from tfnorm.sources.columns import did_you_mean, quoted
 from tfnorm.statistics import Count, Extremes, Moments
 from tfnorm.summary import share
-from tfnorm.techniques import Stages
+from tfnorm.techniques import Stages, parse
 
 OUTERMOST = 0.001  # of the values on either side, without which the advice is looked at again
 FAR_OUT = 8.0  # deviations from which on that is worth a look
-OTHER_MODELS = ("mlp", "linear", "knn", "trees")
+OTHER_MODELS = ("mlp", "linear", "knn")
+AGAIN = 12  # of the best, which are tried again without the outermost values
 
 
 def advise(
@@ -175,7 +176,8 @@ def _elsewhere(
     found = []
     if d.robust_z > FAR_OUT or d.kurtosis > FAR_OUT:
         inner = _inner(distribution)
-        candidates = list(candidates_for(d.column, d.bounds))
+        candidates = [parse(one.technique) for one in ranked[:AGAIN]]
+        candidates += [parse(name) for name in RODS if all(name != one.technique for one in ranked[:AGAIN])]
         if inner is not None and (again := ranking(inner, candidates, d.bounds, weights)):
             found.append((f"without the outermost {2 * OUTERMOST:.1%} of the values", again[0].technique))
     for other in OTHER_MODELS:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import typing
 from collections.abc import Iterator
+from functools import lru_cache
 
 import numpy as np
 
@@ -37,17 +38,23 @@ def candidates_for(column: Column, bounds: Bounds) -> Iterator[Stages]:
     >>> [text in texts for text in ("standard", "log1p, standard", "quantile(output='normal')", "l2")]
     [True, True, True, False]
     """
-    behind = parse(BEHIND)
-    for kind in TECHNIQUES.values():
-        for stage in _variants(kind):
-            if _takes(stage, column):
-                yield (stage,)
-                if not _scales_only(stage):
-                    yield (stage, *behind)
-    for text in MORE:
-        yield parse(text)
+    yield from _of_registry(column.shape, column.features, tuple(TECHNIQUES))
     if bounds is not None:
         yield parse(f"rescale({bounds[0]:g}, {bounds[1]:g})")
+
+
+@lru_cache(maxsize=64)
+def _of_registry(shape: tuple[int | None, ...], features: int, _names: tuple[str, ...]) -> tuple[Stages, ...]:
+    """Once for all columns of a shape; `_names`: of the registry, which may grow."""
+    behind = parse(BEHIND)
+    found = [behind]  # of equals the first is taken: what people know
+    for kind in TECHNIQUES.values():
+        for stage in _variants(kind):
+            if _takes(stage, shape, features):
+                found.append((stage,))
+                if not _scales_only(stage):
+                    found.append((stage, *behind))
+    return (*dict.fromkeys(found), *(parse(text) for text in MORE))
 
 
 def _variants(kind: TechniqueKind) -> Iterator[Technique]:
@@ -62,17 +69,17 @@ def _variants(kind: TechniqueKind) -> Iterator[Technique]:
                     yield kind(**{name: word})
 
 
-def _takes(stage: Technique, column: Column) -> bool:
+def _takes(stage: Technique, shape: tuple[int | None, ...], features: int) -> bool:
     """Whether it takes rows like these and gives as many numbers."""
     if not set(stage.needs) <= set(KINDS):
         return False
-    dry = stage.solve({kind: kind.nothing(column.features) for kind in stage.needs})
-    if dry.fills or dry.marks or dry.width(column.features) != column.features:
+    dry = stage.solve({kind: kind.nothing(features) for kind in stage.needs})
+    if dry.fills or dry.marks or dry.width(features) != features:
         return False
     if dry.elementwise:
         return True
     try:
-        return len(column.shape) == 1 and dry.shape((None, *column.shape)) == (None, *column.shape)
+        return len(shape) == 1 and dry.shape((None, *shape)) == (None, *shape)
     except DataError:
         return False
 

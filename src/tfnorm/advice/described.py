@@ -116,7 +116,10 @@ def _mean(values: np.ndarray) -> float:
 
 def _whole(curve: Curve) -> bool:
     """Whether every cell holds a whole number: one by itself, or one between its ends."""
-    return bool((np.ceil(curve.low) <= np.floor(curve.high)).all())
+    largest = max(abs(float(curve.low.min())), abs(float(curve.high.max())))
+    return largest < 1 << 53 and bool(
+        (np.ceil(curve.low) <= np.floor(curve.high)).all()
+    )  # beyond, every float64 is whole
 
 
 def _distinct(curves: list[Curve]) -> int | None:

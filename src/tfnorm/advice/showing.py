@@ -12,7 +12,7 @@ from typing import Any
 from tfnorm.advice.values import Advice
 from tfnorm.tables import MAX_LINES, Table, shown_name, table_html, table_text
 
-DROPPED = ("runner-up", "why", "warnings")
+DROPPED = ("runner-up", "warnings", "why")
 SHOWN_WARNINGS = 1
 
 

@@ -23,7 +23,7 @@ ENOUGH = 0.12  # of the difference, which a measure must make to be a reason
 
 
 def _small(value: float) -> str:
-    return number(float(f"{value:.2g}"))
+    return "0" if abs(value) < 1e-3 else number(float(f"{value:.2g}"))
 
 
 def _ratio(measure: float) -> str:
@@ -60,7 +60,7 @@ WORDS: Mapping[str, tuple[str, Callable[[float], str]]] = {
     "farthest": ("all within {best} ({other} by {by})", _usual),
     "squeezed": ("inner 90% narrowed {best} times by outer values ({other} times by {by})", _power),
     "tied": ("{best} of pairs nearly equal ({other} by {by})", _share),
-    "moved_zero": ("zero stays nearer to 0 than by {by}", _share),
+    "moved_zero": ("zero stays nearer to 0 than by {by}", _small),
     "forgotten": ("{best} of the variation lost ({other} by {by})", _share),
     "bent": ("{best} of the variation on a straight line ({other} by {by})", _kept),
     "complexity": ("simpler than {by}", _small),
@@ -81,15 +81,15 @@ def evidence(d: Described, ranked: Sequence[Candidate], weights: Mapping[str, fl
     whole = sum(value for value in gain.values() if value > 0)
     reasons = sorted((name for name in gain if gain[name] > ENOUGH * whole), key=lambda name: -gain[name])
     reasons = [name for name in reasons if gain[name] > 1e-6]
-    found += [_difference(name, best, other) for name in reasons[: REASONS - len(found)]]
-    return tuple(found)
+    differences = [words for name in reasons if (words := _difference(name, best, other))]
+    return (*found, *differences[: REASONS - len(found)])
 
 
 def _difference(name: str, best: Candidate, other: Candidate) -> str:
-    if name not in WORDS:
-        return f"{name} {_small(best.measures[name])} ({_small(other.measures[name])} by {other.technique})"
-    words, unit = WORDS[name]
-    return words.format(best=unit(best.measures[name]), other=unit(other.measures[name]), by=other.technique)
+    """What differs, in words; empty where the numbers as they are said do not."""
+    words, unit = WORDS.get(name, (f"{name} {{best}} ({{other}} by {{by}})", _small))
+    ours, theirs = unit(best.measures[name]), unit(other.measures[name])
+    return "" if ours == theirs else words.format(best=ours, other=theirs, by=other.technique)
 
 
 def _like(d: Described) -> str:

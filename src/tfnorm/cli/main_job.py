@@ -76,10 +76,8 @@ def fit(
     """Fit techniques in one pass over the training data.
 
     \b
-    tfnorm fit 'train/*.parquet' -o norm.json
     tfnorm fit train.csv -t standard --set fare='log1p, standard' -o norm.json
-    tfnorm fit train/ --set age=robust --set 'share=minmax(-1, 1)' -o norm.json
-    tfnorm fit train/ --plan plan.toml -o norm.json    (tfnorm advise writes the plan)
+    tfnorm fit 'train/*.parquet' --plan plan.toml -o norm.json
 
     A technique is a name, or several in turn: see tfnorm techniques. Policies: constant=zero|keep|error,
     missing=keep|error|NUMBER, infinite=error|missing, out_of_range=keep|clip|missing.
