@@ -8,7 +8,7 @@ from scipy import stats
 
 import tfnorm
 from tfnorm.binning import binned, bins_of, common_view, view
-from tfnorm.looks import after, before
+from tfnorm.looks import after, after_each, before, before_each
 
 RNG = np.random.default_rng(5)
 DATA = {
@@ -63,6 +63,23 @@ def test_several_features_are_seen_together() -> None:
     y = fitted["v"].transform(data)
     np.testing.assert_allclose(look.quartiles, np.quantile(y, [0.25, 0.5, 0.75]), atol=0.02)
     np.testing.assert_allclose(before(fitted.profile, "v").quartiles, np.quantile(data, [0.25, 0.5, 0.75]), rtol=0.02)
+
+
+@pytest.mark.parametrize("technique", ["standard", "quantile", "power(2)"])
+def test_each_feature_by_itself_is_as_a_column_of_its_own(technique: str) -> None:
+    data = np.abs(RNG.normal(size=(800, 3))) * [1, 5, 9]
+    data[::7, 1] = np.nan
+    joint = tfnorm.fit(tfnorm.scan({"v": data}), technique)
+    looks = before_each(joint.profile, "v"), after_each(joint.profile, "v", joint.maps["v"])
+    for j in range(3):
+        alone = tfnorm.fit(tfnorm.scan({"x": data[:, j]}), technique)
+        for look, own in zip(
+            looks, (before(alone.profile, "x"), after(alone.profile, "x", alone.maps["x"])), strict=True
+        ):
+            np.testing.assert_allclose(look[j].quartiles, own.quartiles)
+            assert (look[j].values, look[j].missing, look[j].minimum) == pytest.approx(
+                (own.values, own.missing, own.minimum)
+            )
 
 
 @pytest.mark.parametrize(

@@ -442,4 +442,15 @@ def test_vectors_times_and_arrays_are_reported() -> None:
     page = tfnorm.report(tfnorm.fit(tfnorm.scan(data, unit="s"), "standard")).html
     assert "2013-10-" in page
     assert "(4 features)" in page
-    assert "Fit of 1 column" in tfnorm.report(tfnorm.fit(tfnorm.scan(RNG.normal(size=(50, 3))), "standard")).html
+
+
+def test_an_array_is_shown_feature_by_feature() -> None:
+    values = RNG.normal(size=(500, 3)) * [1, 10, 100]
+    fitted = tfnorm.fit(tfnorm.scan(values), "minmax")
+    page = page_of([fitted])
+    assert page.title == "Fit of 3 features"
+    assert [one.name for one in page.entries] == ["x[0]", "x[1]", "x[2]"]
+    assert [one.parts[2].lines[0].split()[-1] for one in page.entries] == [
+        f"{np.ptp(values[:, j]):.5g}" for j in range(3)
+    ]
+    assert page_of([fitted.profile]).title == "Profile of 3 features"

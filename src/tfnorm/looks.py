@@ -25,6 +25,7 @@ from tfnorm.summary import MAX_POOLED_CELLS, pooled
 KINDS: tuple[type[Statistic], ...] = (Count, Extremes, Moments, Quantiles)
 FENCE = 1.5  # interquartile ranges beyond the quartiles, from where on a value is an outlier (Tukey, 1977)
 NO_SKETCH = "the fit gathered no distribution, as its technique needs none; full=True (--full) gathers it, as scan does"
+UNMAPPED = "what the fit gathered does not tell what becomes of it"
 NAN = float("nan")
 MOST_EDGES = 2048  # at which the distributions of several features are added up
 POINTS = 5  # that stand for a piece of a distribution where a map need not keep the order
@@ -86,15 +87,34 @@ class Look:
 
 def before(profile: Profile, name: str) -> Look:
     """A column as the fit saw it."""
-    return _look(_known(profile, name), "" if profile.statistic(Quantiles, name) is not None else _why(profile, name))
+    return _look(*_as_it_was(profile, name))
 
 
 def after(profile: Profile, name: str, step: Map) -> Look:
-    """A column as it comes out of the map."""
+    """A column as it comes out of its map."""
+    return _look(*_as_it_came_out(profile, name, step))
+
+
+def before_each(profile: Profile, name: str) -> list[Look]:
+    """Each feature of a column by itself, as the fit saw it."""
+    return _looks(*_as_it_was(profile, name), profile[name].column.features)
+
+
+def after_each(profile: Profile, name: str, step: Map) -> list[Look]:
+    """Each feature of a column by itself, as it comes out of the map."""
+    return _looks(*_as_it_came_out(profile, name, step), profile[name].column.features)
+
+
+def _as_it_was(profile: Profile, name: str) -> tuple[dict[type[Statistic], Any], str]:
+    """What is known, and why the distribution is not where it is not."""
+    return _known(profile, name), why_unknown(profile, name)
+
+
+def _as_it_came_out(profile: Profile, name: str, step: Map) -> tuple[dict[type[Statistic], Any], str]:
     if step.keyed():
-        return Look(None, "each key has numbers of its own, so what comes out depends on a row's key")
+        return {}, "each key has numbers of its own, so what comes out depends on a row's key"
     if not step.elementwise:
-        return Look(None, "what becomes of a value depends on the whole sample it is in")
+        return {}, "what becomes of a value depends on the whole sample it is in"
     known = _known(profile, name)
     with np.errstate(all="ignore"):  # far beyond what was seen, a map may overflow
         pushed = push(known, step, KINDS).statistics
@@ -105,10 +125,25 @@ def after(profile: Profile, name: str, step: Map) -> Look:
         curves = [quantiles.curve(j, known.get(Extremes)) for j in range(quantiles.features)]
         pushed = {Count: pushed[Count]} if count is not None else {}
         pushed[Quantiles] = Curves(tuple(_mapped(curve, step, j, len(curves)) for j, curve in enumerate(curves)))
-    return _look(pushed, "" if Quantiles in pushed else _why(profile, name))
+    return pushed, "" if Quantiles in pushed else why_unknown(profile, name) or UNMAPPED
 
 
-def _why(profile: Profile, name: str) -> str:
+def _looks(known: dict[type[Statistic], Any], unknown: str, features: int) -> list[Look]:
+    return [_look({kind: _of_feature(one, j) for kind, one in known.items()}, unknown) for j in range(features)]
+
+
+def _of_feature(statistic: Any, feature: int) -> Any:
+    if isinstance(statistic, dict):
+        return {name: part[feature : feature + 1] for name, part in statistic.items()}
+    if isinstance(statistic, Curves):
+        return Curves(statistic.curves[feature : feature + 1])
+    return statistic.take(feature, feature + 1)
+
+
+def why_unknown(profile: Profile, name: str) -> str:
+    """Why a column has no distribution, in words; empty where it has one."""
+    if profile.statistic(Quantiles, name) is not None:
+        return ""
     keyed = any(part.column == name for one in profile.keyed for parts in one.parts for part in parts)
     return "the fit gathered what it needs key by key, and no distribution of all rows" if keyed else NO_SKETCH
 
@@ -121,8 +156,8 @@ def _known(profile: Profile, name: str) -> dict[type[Statistic], Any]:
 def _without_zeros(count: Count, step: Map) -> Any:
     """How many values come out; which of them are 0 is not counted."""
     fills = any(isinstance(one, Fill) for one in step.steps())
-    missing = 0 if fills else int((count.missing + count.infinite).sum())
-    return {"values": int(count.rows.sum()), "missing": missing, "infinite": 0}
+    missing = count.missing * 0 if fills else count.missing + count.infinite
+    return {"values": count.rows, "missing": missing, "infinite": count.infinite * 0}
 
 
 def _look(known: dict[type[Statistic], Any], unknown: str) -> Look:
@@ -133,7 +168,7 @@ def _look(known: dict[type[Statistic], Any], unknown: str) -> Look:
         said |= {name: float(part.sum()) for name, part in parts.items()}
         unknown = unknown if count.finite.any() else "there is no value"
     elif count is not None:
-        said |= count
+        said |= {name: float(part.sum()) for name, part in count.items()}
     curve = None
     if (quantiles := known.get(Quantiles)) is not None:
         extremes = known.get(Extremes)

@@ -12,7 +12,7 @@ from typing import Any
 import tfnorm
 from tfnorm.errors import ChoiceError
 from tfnorm.fitted import Fitted
-from tfnorm.looks import NO_SKETCH, before
+from tfnorm.looks import NO_SKETCH, before, why_unknown
 from tfnorm.profile import ColumnProfile, Profile
 from tfnorm.reporting import columns, difference, evidence
 from tfnorm.reporting.model import Entry, Flag, Page, Part
@@ -55,12 +55,14 @@ def _of_one(value: Fitted | Profile) -> Page:
     profile = value.profile if isinstance(value, Fitted) else value
     read = [*_read(profile), *([("fingerprint of the fit", value.fingerprint)] if isinstance(value, Fitted) else [])]
     entries = tuple(
-        columns.of_fitted(value, name) if isinstance(value, Fitted) else columns.of_profile(value, name)
+        entry
         for name in value
+        for entry in (columns.of_fitted(value, name) if isinstance(value, Fitted) else columns.of_profile(value, name))
     )
-    title = f"{'Fit' if fitted else 'Profile'} of {_counted(len(entries), 'column')}"
-    bare = sum(before(profile, name).unknown == NO_SKETCH for name in value)
-    which = "All" if bare == len(entries) else f"{bare:,} of {len(entries):,}"
+    what = "column" if len(entries) == len(profile) or not profile.bare else "feature"
+    title = f"{'Fit' if fitted else 'Profile'} of {_counted(len(entries), what)}"
+    bare = sum(why_unknown(profile, name) == NO_SKETCH for name in value)
+    which = "All" if bare == len(list(value)) else f"{bare:,} of {len(list(value)):,}"
     said = f"{which} columns are drawn without their distribution: {NO_SKETCH}."
     parts = (Part("What is not drawn", (said,)),) * bool(bare)
     subject = f"on {_counted(profile.num_rows, 'row')}"
@@ -140,7 +142,8 @@ def _bare(name: str, moved: Any, page: Page) -> Entry:
     """A column of which only the evidence knows."""
     new = get(moved, "profile") if moved is not None else None
     if isinstance(new, ColumnProfile) and page.header in ((), columns.HEADER):
-        return dataclasses.replace(columns.of_profile(new.profile, new.column.name), name=name, flags=())
+        found = columns.of_profile(new.profile, new.column.name)
+        return dataclasses.replace(found[0], name=name, flags=())
     return Entry(name, "", (), (), ("-",) * len(page.header), ())
 
 

@@ -12,7 +12,7 @@ from tfnorm.binning import binned
 from tfnorm.drawing import Scene, Words, before_and_after, distribution, small
 from tfnorm.drawing.distribution import SMALL_BINS
 from tfnorm.fitted import Fitted
-from tfnorm.looks import Look, after, before
+from tfnorm.looks import Look, after, after_each, before, before_each
 from tfnorm.profile import Column, Profile
 from tfnorm.reporting.model import Entry, Flag, Part, Table
 from tfnorm.reporting.risks import by_weight, of_data, of_result
@@ -22,40 +22,65 @@ from tfnorm.summary import instant, map_words, number, share
 
 HEADER = ("missing", "from", "to", "outliers")
 ORDERS = ("missing", "outliers")
+MOST_FEATURES = 2000  # of an array, that are shown one by one
 
 
-def of_fitted(fitted: Fitted, name: str) -> Entry:
-    """A column of a fit."""
+def of_fitted(fitted: Fitted, name: str) -> list[Entry]:
+    """A column of a fit, or each feature of the one array that was fitted."""
+    profile, step = fitted.profile, fitted.maps[name]
+    if not _apart(profile, name):
+        return [_fitted(fitted, name, before(profile, name), after(profile, name, step))]
+    pairs = zip(before_each(profile, name), after_each(profile, name, step), strict=True)
+    return [_fitted(fitted, name, first, then, j) for j, (first, then) in enumerate(pairs)]
+
+
+def of_profile(profile: Profile, name: str) -> list[Entry]:
+    """A column that was only looked at, or each feature of the one array that was."""
+    if not _apart(profile, name):
+        return [_profiled(profile, name, before(profile, name))]
+    return [_profiled(profile, name, look, j) for j, look in enumerate(before_each(profile, name))]
+
+
+def _apart(profile: Profile, name: str) -> bool:
+    """Whether features are shown one by one, as the table in the terminal does: those of an array without names."""
+    return profile.bare and 1 < profile[name].column.features <= MOST_FEATURES
+
+
+def _fitted(fitted: Fitted, name: str, first: Look, then: Look, feature: int | None = None) -> Entry:
     column, step, technique = fitted.profile[name].column, fitted.maps[name], technique_of(fitted, name)
-    looks = before(fitted.profile, name), after(fitted.profile, name, step)
-    flags = [*of_data(looks[0]), *of_result(looks[1], technique)]
+    flags = [*of_data(first), *of_result(then, technique)]
     fired = {policy: count for (one, policy), count in fitted.fired.items() if one == name and count}
     if fired:
         flags.append(Flag("policy", 1, f"policies fired on {sum(fired.values()):,} values"))
     if step.lost:
         flags.append(Flag("one way", 1, f"not invertible: {step.lost}"))
-    words = _words(column, looks[0])
-    scene = before_and_after(*looks, cell(name), technique, words)
-    drawn = Part("Distribution", drawings=(scene,))
-    does = Part("What is done", tuple(_done(fitted, name, fired)))
-    parts = (drawn, Part("Numbers", table=numbers(looks, ("before", "after"), column)), does)
-    minis = (mini(looks[0], "before"), mini(looks[1], "after"))
-    return Entry(name, technique, by_weight(tuple(flags)), minis, cells(looks[0], column), parts, orders(looks[0]))
+    title = _title(name, feature)
+    scene = before_and_after(first, then, cell(title), technique, _words(column, first))
+    parts = (
+        Part("Distribution", drawings=(scene,)),
+        Part("Numbers", table=numbers((first, then), ("before", "after"), column)),
+        Part("What is done", tuple(_done(fitted, name, fired, feature))),
+    )
+    minis = (mini(first, "before"), mini(then, "after"))
+    return Entry(title, technique, by_weight(tuple(flags)), minis, cells(first, column), parts, orders(first))
+
+
+def _profiled(profile: Profile, name: str, look: Look, feature: int | None = None) -> Entry:
+    column, title = profile[name].column, _title(name, feature)
+    drawn = Part("Distribution", drawings=(distribution(look, cell(title), _words(column, look)),))
+    parts = (drawn, Part("Numbers", table=numbers((look,), ("",), column)))
+    shape = "" if column.scalar or feature is not None else f" {list(column.shape)}".replace("None", "?")
+    minis = (mini(look, "before"),)
+    return Entry(title, column.dtype + shape, by_weight(of_data(look)), minis, cells(look, column), parts, orders(look))
+
+
+def _title(name: str, feature: int | None) -> str:
+    return name if feature is None else f"{name}[{feature}]"
 
 
 def technique_of(fitted: Fitted, name: str) -> str:
     """As text; `fitted.choice` writes those of all columns at each call."""
     return ", ".join(map(str, fitted.stages[name]))
-
-
-def of_profile(profile: Profile, name: str) -> Entry:
-    """A column that was only looked at."""
-    column, look = profile[name].column, before(profile, name)
-    flags = by_weight(of_data(look))
-    drawn = Part("Distribution", drawings=(distribution(look, cell(name), _words(column, look)),))
-    parts = (drawn, Part("Numbers", table=numbers((look,), ("",), column)))
-    what = column.dtype + ("" if column.scalar else f" {list(column.shape)}".replace("None", "?"))
-    return Entry(name, what, flags, (mini(look, "before"),), cells(look, column), parts, orders(look))
 
 
 def cells(look: Look, column: Column) -> tuple[str, ...]:
@@ -108,11 +133,11 @@ def _share(part: float) -> str:
     return share(part, 1.0) if math.isfinite(part) else "-"
 
 
-def _done(fitted: Fitted, name: str, fired: dict[str, int]) -> Iterator[str]:
+def _done(fitted: Fitted, name: str, fired: dict[str, int], feature: int | None = None) -> Iterator[str]:
     """What the map does, what it takes, what is lost, and the policies around it."""
     column, step = fitted.profile[name].column, fitted.maps[name]
-    several = f" ({column.features:,} features)" if column.features > 1 else ""
-    yield f"{technique_of(fitted, name)}: {map_words(step, fitted.stages[name], column.features)}{several}"
+    several = f" ({column.features:,} features)" if column.features > 1 and feature is None else ""
+    yield f"{technique_of(fitted, name)}: {map_words(step, fitted.stages[name], column.features, feature)}{several}"
     if fitted[name].domain:
         yield f"Takes {fitted[name].domain}; others become missing."
     yield f"On the way back: {fitted[name].lost}." if fitted[name].lost else "Every value comes back."
