@@ -32,6 +32,7 @@ TITLES = {  # file of src/tfnorm/techniques -> what its techniques are called; b
 }
 REFUSED = {  # what of a technique is refused, by way of example: a choice, or data where that is the matter
     "minmax": "minmax(1, 0)",
+    "rescale": "rescale(1, 0)",
     "robust": "robust(75, 25)",
     "asinh": "asinh(scale=0)",
     "power": "power(0)",

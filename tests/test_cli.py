@@ -21,7 +21,10 @@ import tfnorm
 from tfnorm import cli
 from tfnorm.sources import csv_copy, parquet_copy
 
-COMMANDS = ("fit", "scan", "show", "transform", "inverse", "techniques", "demo", "check")
+COMMANDS = (
+    *("fit", "scan", "show", "transform", "inverse", "techniques", "demo"),
+    *("advise", "check", "report"),
+)
 
 
 @pytest.fixture

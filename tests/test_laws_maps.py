@@ -192,6 +192,7 @@ def test_a_wrong_map_fails() -> None:
 VARIANTS: dict[str, list[str]] = {
     "minmax": ["minmax(-1, 1)", "minmax(low=2, high=5, clip=True)"],
     "standard": ["standard(center=False)", "standard(scale=False)"],
+    "rescale": ["rescale(-1, 1)"],
     "robust": ["robust(5, 95)", "robust(0, 100)"],
     "l2": ["l2(axis=None)"],
 }

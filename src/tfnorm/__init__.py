@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from tfnorm.advice import Advice as Advice
+    from tfnorm.advice import advise as advise
     from tfnorm.artefact import load as load
     from tfnorm.comparing import Comparison as Comparison
     from tfnorm.comparing import compare as compare
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
     from tfnorm.layer import Normalize as Normalize
     from tfnorm.layer import RunningNormalize as RunningNormalize
     from tfnorm.profile import Profile as Profile
+    from tfnorm.reporting import Report as Report
+    from tfnorm.reporting import report as report
     from tfnorm.running import Running as Running
     from tfnorm.techniques import TECHNIQUES as TECHNIQUES
     from tfnorm.techniques import asinh as asinh
@@ -57,6 +61,7 @@ if TYPE_CHECKING:
     from tfnorm.techniques import patches as patches
     from tfnorm.techniques import power as power
     from tfnorm.techniques import quantile as quantile
+    from tfnorm.techniques import rescale as rescale
     from tfnorm.techniques import robust as robust
     from tfnorm.techniques import sigmoid as sigmoid
     from tfnorm.techniques import signed_log as signed_log
@@ -70,15 +75,17 @@ if TYPE_CHECKING:
     from tfnorm.techniques import yeo_johnson as yeo_johnson
 
 _HOME = {
+    "advice": ("Advice", "advise"),
     "artefact": ("load",),
+    "comparing": ("Comparison", "compare"),
     "drift": ("check", "watch"),
     "drift_callback": ("DriftCallback",),
-    "comparing": ("Comparison", "compare"),
     "errors": ("ArtefactError", "ChoiceError", "DataError", "NotInvertibleError", "TfnormError"),
     "fitted": ("Fitted",),
     "fitting": ("fit", "scan"),
     "profile": ("Profile",),
     "layer": ("Normalize", "RunningNormalize"),
+    "reporting": ("Report", "report"),
     "running": ("Running",),
     "techniques": (
         "TECHNIQUES",
@@ -105,6 +112,7 @@ _HOME = {
         "patches",
         "power",
         "quantile",
+        "rescale",
         "robust",
         "sigmoid",
         "signed_log",

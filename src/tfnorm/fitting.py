@@ -123,7 +123,8 @@ def fit(
 
     source: as for `scan`, or a Profile, which is not read again.
     choice: one technique for all numeric columns ("standard", "minmax(-1, 1)", `tfnorm.robust(low=5, high=95)`), or a
-        mapping from columns to them; a list is a chain, applied in turn. Columns not named are passed through.
+        mapping from columns to them; a list is a chain, applied in turn. Columns not named are passed through. "auto" is
+        what `tfnorm.advise` says, for all columns or for one; `fitted.choice` tells which technique that was.
     share: columns that are to have one set of numbers, solved from all their values: ["open", "high", "low", "close"], or
         several such lists.
     exact: whether to read the data again where the first pass tells what a stage needs only within the bounds of the sketch
@@ -151,6 +152,13 @@ def fit(
     if not isinstance(full, bool):
         raise ChoiceError(f"full must be True or False, got {full!r}.")
     given = {"infinite": infinite, "constant": constant, "missing": missing, "out_of_range": out_of_range}
+    if _is_auto(choice):
+        from tfnorm.advice import resolved
+
+        how = {"axis": axis, "unit": unit, "weight": weight, "sparse": sparse, "mask": mask}
+        source, choice, settled = resolved(source, choice, exact=exact, workers=workers, progress=progress, **how)
+        if settled:  # when the profile was made
+            axis, unit, weight, sparse, mask = -1, None, None, "zero", None
     if isinstance(source, Profile):
         if axis != -1 or unit is not None or weight is not None or sparse != "zero" or mask is not None:
             raise ChoiceError(
@@ -196,6 +204,12 @@ def fit(
             )
         profile = profile.with_pass(read(again))
     return solved(profile, stages, rules)
+
+
+def _is_auto(choice: Any) -> bool:
+    """Whether a technique is to be advised for any column."""
+    each = choice.values() if isinstance(choice, Mapping) else (choice,)
+    return any(isinstance(one, str) and one.strip() == "auto" for one in each)
 
 
 def planned(

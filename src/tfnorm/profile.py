@@ -102,6 +102,9 @@ class Profile(Mapping[str, "ColumnProfile"]):
             )
         return ColumnProfile(self, self._by_name[name])
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._by_name
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._by_name)
 
@@ -398,6 +401,15 @@ class ColumnProfile:
             numbers["median"] = quantiles.at(0.5, extremes)
         shape = (len(keys),) if self.column.features == 1 else (len(keys), self.column.features)
         return table | {name: array.reshape(-1, len(keys)).T.reshape(shape) for name, array in numbers.items()}
+
+    def plot(self, path: Any = None) -> Any:
+        """Its distribution with quartiles and outliers, as a picture that notebooks show.
+
+        path: where it is saved, too, as SVG or PNG by the end of the name; PNG needs `pip install 'tfnorm[plot]'`.
+        """
+        from tfnorm.plots import of_column_profile
+
+        return of_column_profile(self, path)
 
     def _plain(self, values: np.ndarray) -> Any:
         return float(values[0]) if self.column.scalar else values

@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from tfnorm.binning import Bins, bins_of
 from tfnorm.fitted import Fitted
 from tfnorm.maps import Affine, Chain, Clip, Fill, FillAndMark, Identity, Limit, Log1p, Map
 from tfnorm.profile import Column, Profile
-from tfnorm.quantiles import Curve, Quantiles
+from tfnorm.quantiles import Quantiles
 from tfnorm.sources.columns import cell
 from tfnorm.statistics import Count, Extremes, Moments, Statistic
 from tfnorm.techniques import Stages, Technique
@@ -102,32 +103,18 @@ def facts(profile: Profile, name: str, feature: int | None = None) -> dict[str, 
     if Quantiles in found:
         curve = found[Quantiles].curve(0, extremes)
         said.update(zip(QUARTILES, curve.quantiles(np.array(list(QUARTILES.values()))), strict=True))
-        said["histogram"] = histogram(curve)
+        said["bins"] = bins_of(curve, BINS)
     return said
 
 
-def histogram(curve: Curve, bins: int = BINS) -> str:
-    """Equal bins in block characters; an empty one is blank.
-
-    They reach from the smallest value to the largest, or from 1,000 values on from the 1 % to the 99 % quantile, unless
-    these coincide.
+def histogram(bins: Bins | None) -> str:
+    """Bins in block characters; an empty one is blank.
 
     >>> import tfnorm
-    >>> histogram(tfnorm.scan([0.0, 1.0, 1.0, 2.0, 2.0, 2.0, 3.0])["x"].curve(), 4)
+    >>> histogram(bins_of(tfnorm.scan([0.0, 1.0, 1.0, 2.0, 2.0, 2.0, 3.0])["x"].curve(), 4))
     '▃▅█▃'
     """
-    if not len(curve.count):
-        return ""
-    low, high = curve.quantiles(np.array([0.01, 0.99]))
-    if curve.total < 1000 or not low < high:
-        low, high = float(curve.low.min()), float(curve.high.max())
-    if not low < high:
-        return ""
-    part = np.arange(bins + 1) / bins
-    edges = low * (1 - part) + high * part
-    edges[0], edges[-1] = np.nextafter(low, -np.inf), high
-    shares = np.maximum(np.diff(curve.cumulative(edges)), 0.0)
-    return bars(shares)
+    return "" if bins is None else bars(bins.shares)
 
 
 def bars(heights: np.ndarray) -> str:

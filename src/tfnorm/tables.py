@@ -14,17 +14,21 @@ from typing import Any
 
 import numpy as np
 
+from tfnorm.binning import Bins
+from tfnorm.drawing import small, svg
 from tfnorm.fitted import Fitted
 from tfnorm.maps import Map, Matrix
 from tfnorm.profile import Column, ColumnProfile, Profile
 from tfnorm.sources.columns import cell
-from tfnorm.summary import facts, instant, map_words, notes, number, share
+from tfnorm.summary import facts, histogram, instant, map_words, notes, number, share
 
 MAX_LINES = 40
 WIDEST = 160  # where nobody says how wide the terminal is (a pipe, a notebook)
 NAME_LENGTH = 24
 WORDS_LENGTH = 56
-LEFT = frozenset({"column", "type", "technique", "what it does", "distribution", "note", "drift", "findings"})
+LEFT = frozenset(
+    {"column", "type", "technique", "what it does", "distribution", "note", "drift", "findings"}
+) | frozenset({"why", "runner-up", "warnings"})
 DROPPED = ("type", "zeros", "25%", "75%", "std", "missing", "median", "mean", "max", "min", "distribution", "note")
 DROPPED_OF_A_FIT = ("25%", "75%", "std", "mean", "median", "distribution", "missing", "max", "min", "note")
 """In this order, where the terminal is narrow; a narrower one that still fits comes back."""
@@ -39,6 +43,7 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
     more: str  # lines below: what is not shown, and policies; empty for nothing
     dropped: tuple[str, ...]  # which columns go first where there is no room
+    bins: tuple[Bins | None, ...] = ()  # of each row's distribution, where it is drawn instead of written
 
 
 def profile_text(profile: Profile, width: int | None = None) -> str:
@@ -47,7 +52,7 @@ def profile_text(profile: Profile, width: int | None = None) -> str:
 
 
 def profile_html(profile: Profile) -> str:
-    """A profile as a small HTML table, without scripts or colors."""
+    """A profile as a small HTML table with drawings, without scripts."""
     return table_html(_profile_table(profile))
 
 
@@ -64,7 +69,7 @@ def fitted_text(fitted: Fitted, width: int | None = None) -> str:
 
 
 def fitted_html(fitted: Fitted) -> str:
-    """A fit as a small HTML table, without scripts or colors."""
+    """A fit as a small HTML table with drawings, without scripts."""
     return table_html(_fitted_table(fitted))
 
 
@@ -93,7 +98,7 @@ def _subject(profile: Profile, columns: int) -> str:
 
 
 def _table(title: str, profile: Profile, names: Sequence[str], fitted: Fitted | None) -> Table:
-    lines: list[dict[str, str]] = []
+    lines: list[tuple[dict[str, str], Bins | None]] = []
     if profile.bare and len(names) == 1 and profile[names[0]].column.features > 1:  # an array: a line a feature
         features = profile[names[0]].column.features
         lines = [_line(profile, names[0], fitted, j) for j in range(min(features, MAX_LINES))]
@@ -102,19 +107,22 @@ def _table(title: str, profile: Profile, names: Sequence[str], fitted: Fitted | 
         lines = [_line(profile, name, fitted, None) for name in names[:MAX_LINES]]
         more, what = len(names) - len(lines), "columns"
     keys = ["column", "type", "technique", "what it does", "missing", "zeros", "min", "25%", "median", "75%", "max"]
-    keys = [key for key in [*keys, "mean", "std", "distribution", "note"] if any(line.get(key) for line in lines)]
-    rows = tuple(tuple(line.get(key, "") for key in keys) for line in lines)
+    keys = [key for key in [*keys, "mean", "std", "distribution", "note"] if any(line.get(key) for line, _ in lines)]
+    rows = tuple(tuple(line.get(key, "") for key in keys) for line, _ in lines)
     rest = "\n".join(
         ([f"... and {more:,} more {what}"] if more > 0 else [])
         + [cell(words, 10 * NAME_LENGTH) for words in (fitted.rules.words() if fitted else ())]
     )
-    return Table(title, tuple(keys), rows, rest, DROPPED if fitted is None else DROPPED_OF_A_FIT)
+    dropped = DROPPED if fitted is None else DROPPED_OF_A_FIT
+    return Table(title, tuple(keys), rows, rest, dropped, tuple(bins for _, bins in lines))
 
 
-def _line(profile: Profile, name: str, fitted: Fitted | None, feature: int | None) -> dict[str, str]:
+def _line(
+    profile: Profile, name: str, fitted: Fitted | None, feature: int | None
+) -> tuple[dict[str, str], Bins | None]:
     column = profile[name].column
     said = facts(profile, name, feature if column.features > 1 else 0)
-    line = {"column": _shown_name(name) + (f"[{feature}]" if feature is not None else "")}
+    line = {"column": shown_name(name) + (f"[{feature}]" if feature is not None else "")}
     if fitted is None:
         line["type"] = _type(column)
     else:
@@ -133,7 +141,7 @@ def _line(profile: Profile, name: str, fitted: Fitted | None, feature: int | Non
     line |= {title: instant(said[key], column, span) for key, title in shown.items() if key in said}
     if "std" in said:
         line["std"] = number(said["std"]) + (f" {column.unit}" if column.unit and said["std"] == said["std"] else "")
-    line["distribution"] = said.get("histogram", "")
+    line["distribution"] = histogram(said.get("bins"))
     line["note"] = notes(profile, name, said, feature)
     if fitted is not None:
         if line["what it does"].startswith("becomes"):
@@ -141,7 +149,7 @@ def _line(profile: Profile, name: str, fitted: Fitted | None, feature: int | Non
         step = fitted.maps[name]
         lost = "not invertible" if step.lost else _dropped(step) if feature is None else ""
         line["note"] = "; ".join(filter(None, [line["note"], lost]))
-    return line
+    return line, said.get("bins")
 
 
 def _dropped(step: Map) -> str:
@@ -149,7 +157,8 @@ def _dropped(step: Map) -> str:
     return "; ".join(one.limited for one in step.steps() if isinstance(one, Matrix) and one.limited)
 
 
-def _shown_name(name: str) -> str:
+def shown_name(name: str) -> str:
+    """A column's name as a cell of a table."""
     return cell(name, NAME_LENGTH) if name.strip() else f'"{cell(name, NAME_LENGTH)}"'
 
 
@@ -162,7 +171,8 @@ def table_text(table: Table, width: int | None) -> str:
     """As plain text, as wide as the terminal or `width`."""
     width = width or shutil.get_terminal_size((WIDEST, 24)).columns
     keys = list(table.header)
-    cut = {"what it does": WORDS_LENGTH, "technique": 30, "note": 40, "type": 24}
+    cut = {"what it does": WORDS_LENGTH, "technique": 34, "note": 40, "type": 24}
+    cut |= {"why": 64, "runner-up": 34, "warnings": 48}
     cells: dict[str, list[str]] = {}
     for i, key in enumerate(keys):
         cells[key] = [_shortened(row[i], cut.get(key, 1000)) for row in table.rows]
@@ -214,15 +224,17 @@ def _shortened(text: str, width: int) -> str:
     return kept.rstrip() + "..."
 
 
-def table_html(table: Table) -> str:
-    """As HTML, without scripts or colors."""
+def table_html(table: Table, remarks: Sequence[str] = ()) -> str:
+    """As HTML with remarks below it, without scripts."""
 
-    def row(tag: str, cells: Sequence[str]) -> str:
-        texts = (_html_cell(tag, key, text) for key, text in zip(table.header, cells, strict=True))
+    def row(tag: str, cells: Sequence[str], bins: Bins | None = None) -> str:
+        texts = (_html_cell(tag, key, text, bins) for key, text in zip(table.header, cells, strict=True))
         return f"<tr>{''.join(texts)}</tr>"
 
-    body = "".join(row("td", cells) for cells in table.rows)
-    more = "".join(f"<div>{html.escape(line)}</div>" for line in table.more.split("\n") if line)
+    body = "".join(
+        row("td", cells, bins) for cells, bins in zip(table.rows, table.bins or (None,) * len(table.rows), strict=True)
+    )
+    more = "".join(f"<div>{html.escape(text)}</div>" for text in (*table.more.split("\n"), *remarks) if text)
     return (
         f'<div style="overflow-x:auto"><div>{html.escape(table.title)}</div>'
         f'<table style="font-variant-numeric:tabular-nums"><thead>{row("th", table.header)}</thead>'
@@ -230,17 +242,16 @@ def table_html(table: Table) -> str:
     )
 
 
-def _html_cell(tag: str, key: str, text: str) -> str:
+def _html_cell(tag: str, key: str, text: str, bins: Bins | None) -> str:
     style = "text-align:left" if key in LEFT else "text-align:right"
-    if key == "distribution":
-        style += ";white-space:pre;font-family:monospace"
-    return f'<{tag} style="{style}">{html.escape(text)}</{tag}>'
+    inside = svg(small(bins)) if key == "distribution" and bins is not None else html.escape(text)
+    return f'<{tag} style="{style}">{inside}</{tag}>'
 
 
 def keys_text(profile: ColumnProfile, keys: tuple[str, ...], width: int | None = None) -> str:
     """The numbers of one column by key, a line a key."""
     found = profile.by(*keys)
-    title = f"{_shown_name(profile.column.name)} by {len(found[keys[0]]):,} keys of {', '.join(map(_shown_name, keys))}"
+    title = f"{shown_name(profile.column.name)} by {len(found[keys[0]]):,} keys of {', '.join(map(shown_name, keys))}"
     rows = tuple(
         tuple(
             cell("null" if one is None else str(one), NAME_LENGTH) if name in keys else _cell_of(one)

@@ -18,8 +18,10 @@ import tfnorm
 
 # ruff: isort: off
 from tfnorm.cli import main_job as main_job  # the order in which they are listed
+from tfnorm.cli import advise as advise
 from tfnorm.cli import compare as compare
 from tfnorm.cli import check as check
+from tfnorm.cli import report as report
 
 # ruff: isort: on
 from tfnorm.cli.common import app

@@ -32,7 +32,9 @@ app = typer.Typer(
 )
 
 Paths = Annotated[list[str], typer.Argument(metavar="PATH...", help="Parquet and CSV files, globs, folders.")]
-Technique = Annotated[str | None, typer.Option("-t", "--technique", metavar="NAME", help="For all numeric columns.")]
+Technique = Annotated[
+    str | None, typer.Option("-t", "--technique", metavar="NAME", help="For all numeric columns; auto advises.")
+]
 Chosen = Annotated[list[str] | None, typer.Option("--set", metavar="COL=NAME", help="For one; without -t, only these.")]
 Policy = Annotated[
     list[str] | None, typer.Option("--policy", metavar="[COL:]WHAT=DO", help="As fare:missing=0; see above.")
@@ -40,6 +42,7 @@ Policy = Annotated[
 Share = Annotated[list[str] | None, typer.Option("--share", metavar="A,B,C", help="These get one set of numbers.")]
 Exact = Annotated[bool, typer.Option("--exact", help="Read again where one pass gives bounds only.")]
 Full = Annotated[bool, typer.Option("--full", help="Gather all that scan does, for check and report.")]
+PlanFile = Annotated[str | None, typer.Option("--plan", metavar="PLAN.TOML", help="What advise wrote, edited or not.")]
 Output = Annotated[str | None, typer.Option("-o", "--output", metavar="FILE", help="Write it here; - for stdout.")]
 Artefact = Annotated[str, typer.Argument(metavar="NORM.JSON", help="What fit or scan wrote; - for stdin.")]
 Target = Annotated[str, typer.Option("-o", "--output", metavar="PATH", help="A file, or a folder for several.")]
@@ -142,6 +145,8 @@ def column_and_technique(text: str) -> tuple[str, str]:
     if not places:
         raise typer.BadParameter(f'expected COLUMN=TECHNIQUE, got "{text}"', param_hint="--set")
     for place in reversed(places):
+        if text[place + 1 :].strip() == "auto":
+            return text[:place], "auto"
         try:
             parse(text[place + 1 :])
         except ChoiceError as error:
@@ -149,6 +154,16 @@ def column_and_technique(text: str) -> tuple[str, str]:
             continue
         return text[:place], text[place + 1 :]
     raise typer.BadParameter(str(reason), param_hint="--set")
+
+
+def plan_of(path: str, technique: str | None, chosen: Sequence[str] | None) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A plan's choice and its options; what stands in it is not said again beside it."""
+    from tfnorm.advice.plan import load_plan
+
+    if technique is not None or chosen:
+        raise typer.BadParameter("a plan says it all: edit it instead of giving -t or --set, too", param_hint="--plan")
+    plan = load_plan(path)
+    return dict(plan.choice), dict(plan.options)
 
 
 def open_files(

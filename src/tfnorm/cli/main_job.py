@@ -27,6 +27,7 @@ from tfnorm.cli.common import (
     Only,
     Output,
     Paths,
+    PlanFile,
     Policy,
     Quiet,
     Share,
@@ -45,6 +46,7 @@ from tfnorm.cli.common import (
     load,
     open_files,
     pairs_of,
+    plan_of,
     policies_of,
     show_keys,
     show_value,
@@ -59,6 +61,7 @@ def fit(
     paths: Paths,
     technique: Technique = None,
     chosen: Chosen = None,
+    plan: PlanFile = None,
     output: Output = None,
     force: Force = False,
     policy: Policy = None,
@@ -79,9 +82,9 @@ def fit(
     """Fit techniques in one pass over the training data.
 
     \b
-    tfnorm fit 'train/*.parquet' -o norm.json
     tfnorm fit train.csv -t standard --set fare='log1p, standard' -o norm.json
     tfnorm fit train/ --set age=robust --set "price=standard.by('store')"
+    tfnorm fit 'train/*.parquet' --plan plan.toml -o norm.json
 
     A technique is a name, or several in turn: see tfnorm techniques. Policies: constant=zero|keep|error,
     missing=keep|error|NUMBER, infinite=error|missing, out_of_range=keep|clip|missing.
@@ -101,8 +104,12 @@ def fit(
         counted = times if isinstance(units, str) else list(units or ())
         numeric = [c.name for c in source.columns if c.kind == "number" or c.name in counted]
         choice = dict.fromkeys((name for name in numeric if name != source.weight), technique) | pairs
+    if plan is not None:
+        choice, planned = plan_of(plan, technique, chosen)
+        options |= planned
     options |= policies_of(policy)
-    options["share"] = [group.split(",") for group in share] if share else None
+    if share:
+        options["share"] = [group.split(",") for group in share]
     with terminal.bar("fitting") as progress:
         fitted = tfnorm.fit(source, choice, exact=exact, full=full, progress=progress, **options)
     finish(fitted, output, as_json, terminal)

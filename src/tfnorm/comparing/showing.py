@@ -11,11 +11,11 @@ import textwrap
 from typing import Any
 
 import tfnorm
-from tfnorm.writing import write_atomically
 from tfnorm.codec import encode
 from tfnorm.comparing.numbers import short
 from tfnorm.comparing.values import Comparison, Contender
 from tfnorm.sources.columns import cell
+from tfnorm.writing import write_atomically
 
 WIDTH = 110
 FORMAT = "tfnorm comparison"

@@ -84,6 +84,28 @@ def minmax(extremes: Extremes, low: float = 0.0, high: float = 1.0, clip: bool =
 
 
 @technique
+def rescale(extremes: Extremes, low: float = 0.0, high: float = 255.0) -> Map:
+    """(x - low) / (high - low)
+
+    From limits that are known into [0, 1]: the fit learns nothing but which columns are constant. Keeps the order and the
+    shape of the distribution, and zero where `low` is 0. Choose it for what is bounded by design (pixels, percentages, marks
+    from 0 to 20): the numbers do not depend on which rows were seen. A constant column becomes 0.
+
+    >>> import tfnorm
+    >>> tfnorm.fit([[3.0], [51.0]], "rescale(0, 255)").transform([[51.0]])
+    array([[0.2]])
+
+    Keras' Rescaling(1 / 255).
+    """
+    if not low < high:
+        raise ChoiceError(f"rescale: low must be below high, got low={low!r} and high={high!r}.")
+    features = extremes.features
+    spread, extent = _distance(np.full(features, float(low)), np.full(features, float(high)))
+    center = np.where(extremes.constant, extremes.minimum, low)  # so that a constant comes back
+    return _scaled(center, np.zeros(features), spread, extent=extent, varies=~extremes.constant)
+
+
+@technique
 def standard(moments: Moments, extremes: Extremes, center: bool = True, scale: bool = True) -> Map:
     """(x - mean) / std
 

@@ -1,0 +1,100 @@
+"""Is the advice right more often than the default? `python benchmarks/advice.py --cache FILE`.
+
+The one law: judged on `advice_sets.JUDGE`, which the weights have not seen. For each split the advice is asked of the training
+part, by column; it is held against one technique for all columns: the best of all in hindsight, always `standard`, always
+`minmax`, and none. Regret is the validation loss over that of the best one, less 1; what is below 0 beat it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+import tfnorm
+from advice_sets import JUDGE, DataSet
+from advice_training import EVERY, MODELS, Cache, Choice, run
+from calibrate_advice import regrets, uniform
+
+ASKED = {"linear": ("linear", None), "mlp": ("mlp", None), "mlp, tanh": ("mlp", "tanh")}
+NONE, STANDARD, MINMAX, ADVICE = "identity", "standard", "minmax", "advice"
+CLEARLY = 0.05  # by which much advice may not be behind `standard` on any set
+
+
+def contenders(train: DataSet) -> Mapping[str, Mapping[str, Choice]]:
+    """One technique for all columns, and what is advised for this training part and each model."""
+    profile = tfnorm.scan(train.columns)
+    found = {}
+    for model, (family, activation) in ASKED.items():
+        vector = any(values.ndim > 1 for values in train.columns.values())
+        source = train.columns if vector else profile
+        found[model] = uniform(train) | {ADVICE: tfnorm.advise(source, family, activation).choice}
+    return found
+
+
+def steps_to(losses: np.ndarray, aim: float) -> str:
+    """The first mark at which the mean over seeds is as low as that."""
+    reached = np.flatnonzero(losses.mean(axis=0) <= aim)
+    return f"{(reached[0] + 1) * EVERY}" if len(reached) else "-"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("--cache", type=Path, required=True, help="a JSON file outside the repository")
+    arguments = parser.parse_args()
+    cache = Cache(arguments.cache)
+    start = time.perf_counter()
+    regret_rows, step_rows = [], []
+    means: dict[str, list[tuple[float, ...]]] = {model: [] for model in MODELS}
+    for name, make in JUDGE.items():
+        trained = run(make(), contenders, cache)
+        for model, losses in trained.items():
+            alone = {one: line for one, line in losses.items() if one != ADVICE}
+            best = min(regrets(alone), key=lambda one: regrets(alone)[one])
+            floor = losses[best].min(axis=1).mean()
+            found = {one: float(line.min(axis=1).mean() / floor - 1) for one, line in losses.items()}
+            four = tuple(found[one] for one in (ADVICE, STANDARD, MINMAX, NONE))
+            means[model].append(four)
+            behind = four[0] - four[1]
+            mark = " **behind**" if behind > CLEARLY else " ahead" if behind < -CLEARLY else ""
+            regret_rows.append(
+                f"| {name} | {model} | `{best}` {floor:.3f} | " + " | ".join(map(percent, four)) + f" |{mark} |"
+            )
+            if model == "mlp":
+                aim = float(losses[NONE].mean(axis=0).min())
+                each = (steps_to(losses[one], aim) for one in (NONE, STANDARD, ADVICE))
+                step_rows.append(f"| {name} | {aim:.3f} | " + " | ".join(each) + " |")
+        print(f"{name}: {time.perf_counter() - start:.0f} s", flush=True)
+    print("\n| data set | model | best technique, its loss | advice | always standard | always minmax | none | |")
+    print("|---|---|---|---:|---:|---:|---:|---|")
+    print("\n".join(regret_rows))
+    for model, rows in means.items():
+        average, middle = np.mean(np.minimum(rows, 10.0), axis=0), np.median(rows, axis=0)
+        print(f"| **mean** | {model} | | " + " | ".join(map(percent, average)) + " | |")
+        print(f"| **median** | {model} | | " + " | ".join(map(percent, middle)) + " | |")
+    every = np.minimum([row for rows in means.values() for row in rows], 10.0)
+    print("| **mean** | all | | " + " | ".join(map(percent, every.mean(axis=0))) + " | |")
+    ahead = [
+        (int((every[:, 0] < every[:, i] - 0.005).sum()), int((every[:, 0] > every[:, i] + 0.005).sum()))
+        for i in (1, 2, 3)
+    ]
+    words = (
+        f"{won} to {lost} against {one}" for (won, lost), one in zip(ahead, ("standard", "minmax", "none"), strict=True)
+    )
+    print(f"\nOf {len(every)} (data set, model), lower by 0.5 % or more: advice {', '.join(words)}.")
+    worst = float((every[:, 0] - every[:, 1]).max())
+    print(f"At worst, advice is {worst:.1%} of the best loss behind always standard.")
+    print("\n| data set | best loss of an mlp without normalization | its steps | standard's | the advice's |")
+    print("|---|---:|---:|---:|---:|")
+    print("\n".join(step_rows))
+
+
+def percent(value: float) -> str:
+    return "> 1000 %" if value > 9.995 else f"{100 * value:.1f} %"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,157 @@
+"""Fits what each measure weighs to training results: `python benchmarks/calibrate_advice.py --cache FILE`.
+
+The one law: only the data sets of `advice_sets.CALIBRATE` are used. Each is trained with every technique for all columns, and
+with MIXTURES in which each column has one drawn at random; the regret of such a choice (its loss over the best one's, less 1)
+is explained by the measures, the mean over columns: non-negative least squares, with a pull to PRIOR where the data are silent.
+Prints the weights as `tfnorm/advice/weights.py` holds them, and the mean regret by leaving out one data set after another.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from scipy.optimize import nnls
+
+import tfnorm
+from advice_sets import CALIBRATE, DataSet
+from advice_training import MODELS, Cache, Choice, run
+from tfnorm.advice.candidates import mapped_by
+from tfnorm.advice.described import described
+from tfnorm.advice.distribution import distribution_of
+from tfnorm.advice.looks import look, whole_rows
+from tfnorm.advice.measures import MEASURES, measured
+from tfnorm.sources import open_source
+from tfnorm.techniques import parse
+
+UNIFORM = (
+    "identity", "standard", "minmax", "minmax(-1, 1)", "maxabs", "robust", "decimal", "signed_log", "signed_log, standard",
+    "asinh, standard", "sqrt, standard", "yeo_johnson, standard", "quantile", "quantile, standard", "quantile(output='normal')",
+    "winsorize, standard", "sigmoid, standard", "soft_clip, standard", "gaussianize", "l2", "l2, standard",
+)  # fmt: skip
+SAFE = (  # of which mixtures are drawn: they suit columns of any sign
+    "standard", "minmax", "minmax(-1, 1)", "maxabs", "robust", "signed_log, standard", "yeo_johnson, standard", "quantile",
+    "quantile(output='normal')", "winsorize, standard", "sigmoid, standard", "gaussianize",
+)  # fmt: skip
+MIXTURES = 8
+KNOWN_AS = {"linear": "linear", "mlp": "mlp", "mlp, tanh": "saturating"}  # as weights.FITTED calls them
+
+WORST = 1.0  # a regret beyond which a choice is merely bad
+SOFTEN = 0.05  # good choices count more: the weight of one is 1 / (SOFTEN + regret)
+PULL = 0.02  # to the prior, as a share of the data
+FLOOR = 0.2  # of the prior, which a measure weighs in any case: what these data sets do not show may be elsewhere
+PRIOR = {
+    **{"offset": 0.02, "narrow": 0.03, "wide": 0.1, "skewed": 0.03, "tailed": 0.01, "far": 0.03, "farthest": 0.01},
+    **{"squeezed": 0.02, "tied": 0.05, "moved_zero": 0.02, "forgotten": 0.3, "bent": 0.02, "complexity": 0.02},
+}
+
+
+def uniform(data: DataSet) -> dict[str, Choice]:
+    """One technique for all columns."""
+    vector = any(values.ndim > 1 for values in data.columns.values())
+    return {text: text for text in UNIFORM if vector or not text.startswith("l2")}
+
+
+def mixtures(data: DataSet) -> dict[str, Choice]:
+    """For each column one of SAFE, drawn at random but always the same ones."""
+    if len(data.columns) < 2:
+        return {}
+    generator = np.random.default_rng(zlib.crc32(data.name.encode()))
+    return {f"mixture {i}": {name: str(generator.choice(SAFE)) for name in data.columns} for i in range(MIXTURES)}
+
+
+def measures_of(data: DataSet, choices: Mapping[str, Choice]) -> dict[str, np.ndarray]:
+    """Contender -> measures, the mean over columns; those that apply to all columns."""
+    profile = tfnorm.scan(data.columns)
+    known: dict[tuple[str, str], dict[str, float] | None] = {}
+    distributions = {}
+    for name in profile:
+        vector = bool(profile[name].column.shape)
+        rows = whole_rows(look(open_source(data.columns), [name]), name) if vector else None
+        distributions[name] = distribution_of(profile[name], rows)
+
+    def of(name: str, text: str) -> dict[str, float] | None:
+        if (name, text) not in known:
+            bounds = described(profile[name], distributions[name]).bounds
+            mapped = mapped_by(distributions[name], parse(text), bounds)
+            known[name, text] = None if mapped is None else measured(mapped)
+        return known[name, text]
+
+    found = {}
+    for contender, choice in choices.items():
+        each = [of(name, choice if isinstance(choice, str) else choice[name]) for name in profile]
+        if all(one is not None for one in each):
+            found[contender] = np.array([np.mean([one[m] for one in each if one]) for m in MEASURES])
+    return found
+
+
+def regrets(losses: Mapping[str, np.ndarray]) -> dict[str, float]:
+    """Contender -> its loss over the best one's, less 1: of each seed the best mark (who trains stops early), then the mean."""
+    reached = {name: float(one.min(axis=1).mean()) for name, one in losses.items() if not np.isnan(one).any()}
+    best = min(reached.values())
+    return {name: loss / best - 1 for name, loss in reached.items()}
+
+
+def fitted(tables: list[tuple[Mapping[str, np.ndarray], Mapping[str, float]]]) -> np.ndarray:
+    """Weights from (measures, regrets) of several data sets; what is common to a data set is taken off."""
+    rows, values = [], []
+    for measures, regret in tables:
+        names = [name for name in regret if name in measures]
+        x, r = np.array([measures[name] for name in names]), np.minimum([regret[name] for name in names], WORST)
+        weight = 1.0 / (SOFTEN + r) / len(names)
+        x, r = x - np.average(x, axis=0, weights=weight), r - np.average(r, weights=weight)
+        rows.append(x * np.sqrt(weight)[:, None])
+        values.append(r * np.sqrt(weight))
+    x, y = np.concatenate(rows), np.concatenate(values)
+    size = np.sqrt((x**2).mean(axis=0)) + 1e-9
+    pull = np.sqrt(PULL * len(y))
+    prior = np.array([PRIOR.get(name, 0.0) for name in MEASURES])
+    floor = FLOOR * prior
+    aim = np.concatenate([y - x @ floor, pull * (prior - floor) * size])
+    found, _ = nnls(np.vstack([x / size, pull * np.eye(len(size))]), aim)
+    return np.asarray(floor + found / size)
+
+
+def best_of(measures: Mapping[str, np.ndarray], weights: np.ndarray, names: list[str]) -> str:
+    return min((name for name in names if name in measures), key=lambda name: float(measures[name] @ weights))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("--cache", type=Path, required=True, help="a JSON file outside the repository")
+    arguments = parser.parse_args()
+    cache = Cache(arguments.cache)
+    tables: dict[str, dict[str, tuple[dict[str, np.ndarray], dict[str, float]]]] = {model: {} for model in MODELS}
+    for name, make in CALIBRATE.items():
+        start = time.perf_counter()
+        data = make()
+        contenders = uniform(data) | mixtures(data)
+        trained = run(data, lambda _, chosen=contenders: dict.fromkeys(MODELS, chosen), cache)
+        measures = measures_of(data, contenders)
+        for model, losses in trained.items():
+            tables[model][name] = measures, regrets(losses)
+        print(f"{name}: {time.perf_counter() - start:.0f} s", flush=True)
+    for model, by_set in tables.items():
+        weights = fitted(list(by_set.values()))
+        said = ", ".join(f'"{m}": {w:.4f}' for m, w in zip(MEASURES, weights, strict=True))
+        print(f'\n"{KNOWN_AS[model]}": {{{said}}},')
+        lost = []
+        for name, (measures, regret) in by_set.items():
+            others = fitted([table for other, table in by_set.items() if other != name])
+            chosen = best_of(measures, others, [one for one in regret if not one.startswith("mixture")])
+            lost.append((regret[chosen], regret["standard"], regret["minmax"]))
+            print(
+                f"    {name:20} {chosen:28} {lost[-1][0]:6.1%}  standard {lost[-1][1]:6.1%}  minmax {lost[-1][2]:6.1%}"
+            )
+        means = np.mean(lost, axis=0)
+        print(
+            f"    left out in turn, the mean regret is {means[0]:.1%} (standard {means[1]:.1%}, minmax {means[2]:.1%})"
+        )
+
+
+if __name__ == "__main__":
+    main()
