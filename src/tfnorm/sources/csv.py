@@ -199,7 +199,8 @@ def open_csv(path: str, delimiter: str | None = None) -> OpenedFile:
         chosen = tuple(pa.string() if column.kind == "other" else types[column.name] for column in wanted)
         return [CsvFile(path, stamp, delimiter, header, chosen, tuple(wanted))]
 
-    return OpenedFile(path, stamp, columns, 0 if empty else None, shards)
+    about = None if empty else about_rows(path, stamp.num_bytes)
+    return OpenedFile(path, stamp, columns, 0 if empty else None, shards, about_rows=about)
 
 
 def about_rows(path: str, num_bytes: int) -> int | None:

@@ -1,4 +1,4 @@
-"""Parquet and CSV files as one source, each checked against the first.
+"""Files of any format as one source, each checked against the first.
 
 The one law: each file is read once, as it was when it was opened: a wanted column that is missing or of another kind,
 a change while reading, or a fault of the disk is an error that names the file.
@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from tfnorm.errors import DataError
-from tfnorm.sources import Column, Shard
+from tfnorm.sources import Column, Shard, formats
 from tfnorm.sources.columns import KIND_NOUNS, cell, describe, did_you_mean, pick, quoted, weight_column
-from tfnorm.sources.paths import CSV, PARQUET, find_all
+from tfnorm.sources.paths import find_all
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,9 @@ class OpenedFile:
     columns: tuple[Column, ...]
     num_rows: int | None  # None where only reading would tell; 0 where it is known to hold none
     shards: Callable[[Sequence[Column]], Iterable[Shard]]  # the wanted columns, as the first file has them -> its parts
+    bare: bool = False  # whether it is one array without a name
+    about_rows: int | None = None  # a guess where `num_rows` is None, for a progress bar
+    notes: tuple[str, ...] = ()  # what may surprise, and is no error
 
 
 @contextmanager
@@ -95,26 +98,15 @@ def _reason(path: str, error: BaseException) -> str:
 
 def open_path(path: str, delimiter: str | None) -> OpenedFile:
     """One file, by the end of its name."""
-    lower = path.lower()
-    if lower.endswith(PARQUET):
-        from tfnorm.sources import parquet
-
-        return parquet.open_parquet(path)
-    if lower.endswith(CSV):
-        from tfnorm.sources import csv
-
-        return csv.open_csv(path, delimiter)
-    hint = (
-        ' Pass `numpy.load(path, mmap_mode="r")`.'
-        if lower.endswith((".npy", ".npz"))
-        else " Rename it, or read it yourself."
-    )
-    raise DataError(f"{path}: expected a Parquet or CSV file ({', '.join(PARQUET + CSV)}).{hint}")
+    found = formats.of(path)
+    if found is None:
+        raise DataError(f"{path}: expected one of {formats.listed()}. Rename it, or read it yourself.")
+    return found.open(path, delimiter)
 
 
 @dataclass(frozen=True)
 class FilesSource:
-    """Files as a source: a shard is a Parquet row group or a CSV file, and can be sent to another process."""
+    """Files as a source: a shard is a part of a file, as its format has it, and can be sent to another process."""
 
     name: str
     paths: tuple[str, ...]
@@ -123,7 +115,7 @@ class FilesSource:
 
     @property
     def bare(self) -> bool:
-        return False
+        return self._first.bare
 
     @property
     def repeatable(self) -> bool:
@@ -156,13 +148,8 @@ class FilesSource:
 
     @property
     def about_rows(self) -> int | None:
-        """As `num_rows`; for CSV guessed from how long its first lines are, which is enough for a progress bar."""
-        from tfnorm.sources.csv import about_rows
-
-        counts = [
-            about_rows(file.path, file.stamp.num_bytes) if file.num_rows is None else file.num_rows
-            for file in self._opened
-        ]
+        """As `num_rows`, or guessed from how long first lines are, which is enough for a progress bar."""
+        counts = [file.about_rows if file.num_rows is None else file.num_rows for file in self._opened]
         return None if None in counts else sum(count or 0 for count in counts)
 
     @property
@@ -178,6 +165,7 @@ class FilesSource:
         kept = {file.path for file in self._opened}
         said = [f"{path}: skipped, it has no rows" for path in self.paths if path not in kept]
         for file in self._opened:
+            said += [f"{file.path}: {note}" for note in file.notes]
             extra = [column.name for column in file.columns if column.name not in by_name]
             if extra:
                 said.append(f"{file.path}: ignored columns {quoted(extra)}, which {first.path} does not have")
