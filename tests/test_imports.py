@@ -102,11 +102,14 @@ LIBRARIES = {
     "pandas": {"sources/pandas"},
     "polars": {"sources/polars"},
     "scipy": {"sources/scipy"},
+    "h5py": {"sources/hdf5"},
+    "zarr": {"sources/zarr"},
+    "fsspec": {"sources/remote"},
     "matplotlib": {"demo_model"},
     "typer": {"cli/__init__", "cli/common", "cli/main_job"},
     "rich": {"terminal"},
 }
-OPTIONAL = {"tensorflow", "pandas", "polars", "scipy", "matplotlib"}
+OPTIONAL = {"tensorflow", "pandas", "polars", "scipy", "matplotlib", "h5py", "zarr", "fsspec"}
 
 
 def imports(tree: ast.AST, *, inside: bool = False) -> Iterator[tuple[str, bool]]:

@@ -7,6 +7,7 @@ a change while reading, or a fault of the disk is an error that names the file.
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tfnorm.errors import DataError
-from tfnorm.sources import Column, Shard, formats
+from tfnorm.sources import Column, Shard, formats, remote
 from tfnorm.sources.columns import KIND_NOUNS, cell, describe, did_you_mean, pick, quoted, weight_column
 from tfnorm.sources.paths import find_all
 
@@ -30,7 +31,13 @@ class Stamp:
 
     @staticmethod
     def of(path: str) -> Stamp:
+        """Of a folder that is one data set: of all its files together."""
+        if remote.is_url(path):
+            return Stamp(*remote.status(path))
         status = Path(path).stat()
+        if stat.S_ISDIR(status.st_mode):
+            below = [file.stat() for file in Path(path).rglob("*") if file.is_file()]
+            return Stamp(sum(one.st_size for one in below), max((one.st_mtime_ns for one in below), default=0))
         return Stamp(status.st_size, status.st_mtime_ns)
 
     def __str__(self) -> str:
@@ -67,8 +74,13 @@ def reading(path: str, stamp: Stamp | None = None) -> Iterator[None]:
     except (OSError, pa.ArrowException, UnicodeError) as error:
         if isinstance(error, MemoryError):
             raise
-        if stamp is not None and Path(path).exists():  # cut short while being read it fails in many ways: say the cause
+        # cut short while being read it fails in many ways: say the cause
+        if stamp is not None and not remote.is_url(path) and Path(path).exists():
             _unchanged(path, stamp)
+        raise DataError(f"{path}: {_reason(path, error)}") from error
+    except Exception as error:  # a library of fsspec raises what it likes
+        if not remote.is_url(path) or type(error).__module__.startswith("tfnorm"):
+            raise
         raise DataError(f"{path}: {_reason(path, error)}") from error
 
 
@@ -99,6 +111,8 @@ def _reason(path: str, error: BaseException) -> str:
 def open_path(path: str, delimiter: str | None) -> OpenedFile:
     """One file, by the end of its name."""
     found = formats.of(path)
+    if found is not None and not found.remote and remote.is_url(path):
+        raise DataError(f"{path}: {found.name} is read from a local path only. Copy it here, or mount it.")
     if found is None:
         raise DataError(f"{path}: expected one of {formats.listed()}. Rename it, or read it yourself.")
     return found.open(path, delimiter)

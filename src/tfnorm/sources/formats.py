@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -58,9 +59,78 @@ FORMATS = (
         writer="csv_copy:Writer",
         delimited=True,
     ),
+    Format(
+        "JSON lines",
+        (".jsonl", ".jsonl.gz", ".ndjson", ".ndjson.gz"),
+        "json_lines:open_json_lines",
+        "a file",
+        "plain or gzipped; what a line lacks is null; objects in objects are no column",
+        batches="json_lines_copy:batches",
+        writer="json_lines_copy:Writer",
+    ),
+    Format(
+        "Arrow",
+        (".arrow", ".feather", ".ipc", ".arrows"),
+        "arrow_ipc:open_arrow",
+        "a record batch; a stream whole",
+        "IPC files and streams, Feather of version 2; offsets of lists are checked",
+        batches="arrow_ipc:batches",
+        writer="arrow_ipc:Writer",
+    ),
+    Format(
+        "ORC",
+        (".orc",),
+        "orc:open_orc",
+        "a stripe",
+        "only the wanted columns of a stripe are decoded",
+        batches="orc:batches",
+        writer="orc:Writer",
+    ),
+    Format(
+        "NumPy",
+        (".npy",),
+        "npy:open_npy",
+        "some rows",
+        "memory-mapped; one array without a name, or a column a field; Python objects are refused",
+        writer="npy_copy:Writer",
+        remote=False,
+    ),
+    Format(
+        "NumPy archive",
+        (".npz",),
+        "npz:open_npz",
+        "a file",
+        "a column an array, all of as many rows; checksums are checked, Python objects refused",
+        remote=False,
+    ),
+    Format(
+        "HDF5",
+        (".h5", ".hdf5"),
+        "hdf5:open_hdf5",
+        "some rows",
+        "a column a dataset, all of as many rows; links to other files and virtual datasets are refused",
+        extra="hdf5",
+        remote=False,
+    ),
+    Format(
+        "Zarr",
+        (".zarr",),
+        "zarr:open_zarr",
+        "some rows",
+        "versions 2 and 3; a column an array, or one array without a name; codecs that unpickle are refused",
+        extra="zarr",
+        folder=True,
+        remote=False,
+    ),
 )
 
 _SHARDED = re.compile(r"-\d{5,}-of-\d{5,}$")  # train.tfrecord-00000-of-00100
+
+
+def _plain(path: str) -> str:
+    """A path or URL without what may follow the ending."""
+    path = path.partition("?")[0] if "://" in path else path
+    return _SHARDED.sub("", path.lower().rstrip("/"))
 
 
 def of(path: str) -> Format | None:
@@ -69,13 +139,13 @@ def of(path: str) -> Format | None:
     >>> of("train/A.Parquet").name, of("notes.txt")
     ('Parquet', None)
     """
-    lower = _SHARDED.sub("", path.lower().rstrip("/"))
+    lower = _plain(path)
     return next((one for one in FORMATS if lower.endswith(one.endings)), None)
 
 
 def ending_of(path: str) -> str:
     """The ending itself, or nothing."""
-    lower = _SHARDED.sub("", path.lower().rstrip("/"))
+    lower = _plain(path)
     return max((end for one in FORMATS for end in one.endings if lower.endswith(end)), key=len, default="")
 
 
@@ -95,13 +165,12 @@ def written_endings() -> Iterator[str]:
     return (end for one in FORMATS if one.writer for end in one.endings)
 
 
-def need(library: str, extra: str, path: str) -> Any:
-    """An optional library, or an error that says how to install it. Called in the one file that uses it."""
+@contextmanager
+def needs(extra: str, what: str) -> Iterator[None]:
+    """Around the import of an optional library: the error without it says how to install it."""
     try:
-        return importlib.import_module(library)
+        yield
     except ImportError as error:
-        if (error.name or "").partition(".")[0] != library.partition(".")[0]:
-            raise
         raise DataError(
-            f"{path}: is read with {library}, which is not installed: pip install 'tfnorm[{extra}]'."
-        ) from None
+            f"{what}: needs {error.name or extra}, which is not there: pip install 'tfnorm[{extra}]'."
+        ) from error

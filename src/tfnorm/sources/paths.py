@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tfnorm.errors import DataError
-from tfnorm.sources import formats
+from tfnorm.sources import formats, remote
 
 _NONE: frozenset[Path] = frozenset()
 
@@ -35,7 +35,7 @@ def find_all(patterns: Iterable[Any]) -> tuple[str, ...]:
     by_file: dict[str, str] = {}
     for pattern in patterns:
         for path in find(pattern):
-            by_file.setdefault(os.path.realpath(path), path)
+            by_file.setdefault(path if remote.is_url(path) else os.path.realpath(path), path)
     return tuple(by_file.values())
 
 
@@ -47,7 +47,7 @@ def find(pattern: str | os.PathLike[Any]) -> list[str]:
     """
     text = os.fsdecode(os.fspath(pattern))
     if "://" in text:
-        raise DataError(f"{text}: expected a local path. Copy or mount it, or pass a tf.data.Dataset that reads it.")
+        return remote.find(text, is_data)
     path = Path(text)
     relative = "" if path.is_absolute() else " It is relative to the working directory."
     if _is_folder(path):
