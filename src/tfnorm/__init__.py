@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from tfnorm.layer import RunningNormalize as RunningNormalize
     from tfnorm.profile import Profile as Profile
     from tfnorm.running import Running as Running
+    from tfnorm.sources.sql import sql as sql
     from tfnorm.techniques import TECHNIQUES as TECHNIQUES
     from tfnorm.techniques import asinh as asinh
     from tfnorm.techniques import box_cox as box_cox
@@ -72,6 +73,7 @@ _HOME = {
     "profile": ("Profile",),
     "layer": ("Normalize", "RunningNormalize"),
     "running": ("Running",),
+    "sources.sql": ("sql",),
     "techniques": (
         "TECHNIQUES",
         "asinh",

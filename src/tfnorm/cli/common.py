@@ -30,9 +30,7 @@ app = typer.Typer(
     epilog=EXIT,
 )
 
-Paths = Annotated[
-    list[str], typer.Argument(metavar="PATH...", help="Files of data (Parquet, CSV, NumPy, ...), globs, folders.")
-]
+Paths = Annotated[list[str], typer.Argument(metavar="PATH...", help="Files of any known format, globs, folders.")]
 Technique = Annotated[str | None, typer.Option("-t", "--technique", metavar="NAME", help="For all numeric columns.")]
 Chosen = Annotated[list[str] | None, typer.Option("--set", metavar="COL=NAME", help="For one; without -t, only these.")]
 Policy = Annotated[
