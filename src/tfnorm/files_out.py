@@ -24,7 +24,7 @@ from tfnorm.sources import any_copy, csv_copy, formats, parquet_copy, remote
 from tfnorm.sources.arrow import as_ragged, describe_column, from_numpy, to_numpy
 from tfnorm.sources.columns import did_you_mean, quoted
 from tfnorm.sources.files import open_path
-from tfnorm.sources.paths import find, is_data
+from tfnorm.sources.paths import find, is_data, is_folder
 from tfnorm.unseen import groups_of, key_columns
 
 Progress = Callable[[int, int | None], None]
@@ -40,7 +40,7 @@ class Plan:
 
 def plan(inputs: Sequence[str], output: str, *, force: bool) -> Plan:
     """Which files are read and written; DataError where one would be lost by it."""
-    several = len(inputs) > 1 or Path(inputs[0]).is_dir() or (has_magic(inputs[0]) and not Path(inputs[0]).exists())
+    several = len(inputs) > 1 or is_folder(Path(inputs[0])) or (has_magic(inputs[0]) and not Path(inputs[0]).exists())
     target = Path(output)
     if several and is_data(target.name) and not target.is_dir():
         raise DataError(f"{output}: several files go into a folder, and this is named like a file. Name a folder.")
@@ -89,7 +89,7 @@ def _writable(relative: Path) -> Path:
 def _base(pattern: str) -> Path:
     """The folder to which the names of the files that are found are relative."""
     path = Path(pattern)
-    if path.is_dir():
+    if is_folder(path):
         return path
     if path.exists() or not has_magic(pattern):
         return path.parent

@@ -139,6 +139,11 @@ class Block:
                 raise DataError(f'{place}: expected an object, as {{"age": 22.0}}, got {got}. Write one a line.')
             yield number, row
 
+    def _line_of(self, row: int, num_rows: int) -> tuple[int, bytes]:
+        """The line of a row; where objects and lines are not one to one, the first of the block."""
+        lines = list(self.lines())
+        return lines[row] if len(lines) == num_rows else (self.first_line, b"")
+
     def _unfit(self, name: str, expected: str, value: Any, number: int) -> DataError:
         return DataError(
             f"column {quoted([name])}: expected {expected}, got {cell(json.dumps(value))} ({self.path}, line {number}). "
@@ -155,7 +160,7 @@ class Block:
         lengths = pc.list_value_length(lists).to_pylist()
         wrong = next((at for at, length in enumerate(lengths) if length not in (None, column.shape[0])), None)
         if wrong is not None:
-            number, _ = next(pair for at, pair in enumerate(self.lines()) if at == wrong)
+            number, _ = self._line_of(wrong, len(lengths))
             raise DataError(
                 f"column {quoted([column.name])}: expected {column.shape[0]} numbers in every row, got {lengths[wrong]} "
                 f"({self.path}, line {number}). Pad the rows or cut them to one length."
@@ -163,9 +168,11 @@ class Block:
 
     def _look_alike(self, name: str, column: Any) -> None:
         """A value that is null for want of the key, where another key is the same but for letter case, is a mistake."""
-        index = column.to_pylist().index(None)
-        number, line = next(pair for at, pair in enumerate(self.lines()) if at == index)
-        row = json.loads(line)
+        number, line = self._line_of(column.to_pylist().index(None), len(column))
+        try:
+            row = json.loads(line)
+        except ValueError:  # an object over several lines, which Arrow takes, too
+            return
         others = [other for other in row if other.casefold() == name.casefold()]
         if name not in row and others:
             raise DataError(

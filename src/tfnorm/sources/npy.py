@@ -54,8 +54,11 @@ class NpyRows:
 def mapped(path: str) -> np.ndarray:
     """The array of a file, of which only what is looked at is read."""
     try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False, max_header_size=1 << 20)
-    except (ValueError, TypeError, SyntaxError, OverflowError, EOFError) as error:
+        with np.errstate(all="raise"):
+            array = np.load(path, mmap_mode="r", allow_pickle=False, max_header_size=1 << 20)
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:  # a header is read by Python's own parser, which has many errors
         raise refused(path, error) from None
     if not isinstance(array, np.memmap):
         raise DataError(f"{path}: expected one array, got another kind of file. Name it by what it is.")

@@ -69,7 +69,9 @@ class _Member:
             if version not in _HEADERS:
                 raise ValueError(f"version {version} of the format is not known")
             self.shape, by_column, self.dtype = _HEADERS[version](file)
-        except (ValueError, TypeError, SyntaxError, OverflowError, EOFError) as error:
+        except (OSError, MemoryError, zipfile.BadZipFile, zlib.error):
+            raise
+        except Exception as error:  # a header is read by Python's own parser, which has many errors
             raise refused(self.place, error) from None
         if self.dtype.hasobject:
             raise refused(self.place, ValueError("Object arrays"))

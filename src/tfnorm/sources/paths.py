@@ -50,7 +50,7 @@ def find(pattern: str | os.PathLike[Any]) -> list[str]:
         return remote.find(text, is_data)
     path = Path(text)
     relative = "" if path.is_absolute() else " It is relative to the working directory."
-    if _is_folder(path):
+    if is_folder(path):
         found = [str(file) for file in _walk(path, _NONE)]
         none = (
             f"{text}: no data file in folder. Looked for {formats.listed()}, and not for names that begin with _ or ."
@@ -62,7 +62,7 @@ def find(pattern: str | os.PathLike[Any]) -> list[str]:
         parts = path.parts[1:] if path.anchor else path.parts
         matches = dict.fromkeys(_expand(anchor, parts))
         found = sorted(
-            {str(file) for match in matches for file in (_walk(match, _NONE) if _is_folder(match) else [match])}
+            {str(file) for match in matches for file in (_walk(match, _NONE) if is_folder(match) else [match])}
         )
         none = f"{text}: no file matches.{relative}"
     else:
@@ -79,7 +79,8 @@ def _is_one(path: Path) -> bool:
     return found is not None and found.folder
 
 
-def _is_folder(path: Path) -> bool:
+def is_folder(path: Path) -> bool:
+    """Whether a folder holds files to be found, and is not one data set itself."""
     return path.is_dir() and not _is_one(path)
 
 
@@ -99,7 +100,7 @@ def _walk(folder: Path, above: frozenset[Path]) -> Iterator[Path]:
         path = folder / name
         if name.startswith(("_", ".")):
             continue
-        if _is_folder(path):
+        if is_folder(path):
             yield from _walk(path, above | {real})
         elif is_data(name):
             yield path
@@ -112,7 +113,7 @@ def _folders(folder: Path, above: frozenset[Path]) -> Iterator[Path]:
         return
     yield folder
     for name in _names(folder):
-        if not name.startswith(("_", ".")) and _is_folder(folder / name):
+        if not name.startswith(("_", ".")) and is_folder(folder / name):
             yield from _folders(folder / name, above | {real})
 
 
