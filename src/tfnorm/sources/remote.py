@@ -42,13 +42,13 @@ def _by_arrow(scheme: str, rest: str, process: int) -> Any:  # noqa: ARG001  # a
     return pyarrow.fs.FileSystem.from_uri(f"{scheme}://{rest}")[0]
 
 
-def _by_fsspec(path: str) -> Any:
-    """The file system of fsspec that holds a URL; fsspec keeps them."""
+def _by_fsspec(path: str) -> tuple[Any, str]:
+    """The file system of fsspec that holds a URL, and its path there; fsspec keeps the systems."""
     scheme = path.partition("://")[0]
     with formats.needs("remote", path):
         import fsspec
     try:
-        return fsspec.filesystem(scheme)
+        return fsspec.core.url_to_fs(path)
     except (ImportError, ValueError) as error:
         raise DataError(
             f"{path}: {scheme}:// cannot be read: {cell(error, 200)}. Install it, or copy the file."
@@ -67,7 +67,8 @@ def _system(path: str) -> tuple[Any, str]:
             query = f"{query}&retry_limit_seconds=30".lstrip("&")
         system = _by_arrow(scheme, f"{bucket}/{'?' + query if query else ''}", os.getpid())
         return system, f"{bucket}/{_bare(path).partition('://')[2].partition('/')[2]}" if bucket else f"/{key}"
-    return pyarrow.fs.PyFileSystem(pyarrow.fs.FSSpecHandler(_by_fsspec(path))), path
+    system, inner = _by_fsspec(path)
+    return pyarrow.fs.PyFileSystem(pyarrow.fs.FSSpecHandler(system)), inner
 
 
 def input_file(path: str) -> Any:
@@ -96,7 +97,8 @@ def input_stream(path: str) -> Any:
     if scheme in _ARROW:
         system, inner = _system(path)
         return system.open_input_stream(inner, compression=codec)
-    file = _by_fsspec(path).open(path, "rb", block_size=0)
+    far, inner = _by_fsspec(path)
+    file = far.open(inner, "rb", **({"block_size": 0} if scheme in _NO_FOLDERS else {}))
     return pa.input_stream(pa.PythonFile(file, "r"), compression=codec)
 
 
@@ -114,7 +116,8 @@ def status(path: str) -> tuple[int, int]:
 
 def _tag(path: str) -> int:
     """What an HTTP server says of a file's version, as a number; 0 where it says nothing."""
-    info = _by_fsspec(path).info(path)
+    far, inner = _by_fsspec(path)
+    info = far.info(inner)
     tag = str(info.get("ETag") or info.get("Content-MD5") or info.get("mtime") or "")
     return int.from_bytes(hashlib.sha256(tag.encode()).digest()[:6], "big") if tag else 0
 
