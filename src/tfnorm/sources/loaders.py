@@ -86,10 +86,13 @@ _OF_DATASETS: dict[str, Callable[..., Source]] = {
 
 
 def open_torch(data: Any, *, weight: Any = None) -> Source:
-    """A PyTorch `DataLoader`: its batches. A `Dataset` gives single examples."""
+    """A PyTorch `DataLoader`: its batches. A `Dataset` gives single examples.
+
+    A loader of batch_size None gives what its data set does: batches, unless there is a single value in them.
+    """
     if hasattr(data, "batch_size") and hasattr(data, "dataset"):
-        single = data.batch_size is None and getattr(data, "batch_sampler", None) is None
-        return open_function(_Batches(data, "torch.DataLoader", single), weight=weight)
+        batched = data.batch_size is not None or getattr(data, "batch_sampler", None) is not None
+        return open_function(_Batches(data, "torch.DataLoader", False if batched else None), weight=weight)
     return open_function(_Batches(data, f"torch.{type(data).__name__}", True), weight=weight)
 
 
@@ -110,7 +113,8 @@ def open_builder(data: Any, *, weight: Any = None) -> Source:
             f'{data.name}: it has the splits {quoted(splits)} and no "train". Pass builder.as_dataset(split=...).'
         )
     split = "train" if "train" in splits else splits[0]
-    return tensorflow.open_dataset(data.as_dataset(split=split, shuffle_files=False), weight=weight)
+    examples = data.as_dataset(split=split, shuffle_files=False)
+    return tensorflow.open_dataset(tensorflow.batched(examples), weight=weight)
 
 
 class _Batches:
@@ -121,9 +125,8 @@ class _Batches:
 
     def __call__(self) -> Iterable[Any]:
         data = self.data
-        if not hasattr(data, "__iter__"):
-            data = (data[at] for at in range(len(data)))  # where only places are known, as in torch's Dataset
-        elements = (in_numpy(element) for element in data)
+        by_place = not hasattr(data, "__iter__")  # as torch's Dataset
+        elements = (in_numpy(one) for one in (map(data.__getitem__, range(len(data))) if by_place else data))
         single = self.single
         for first in elements:
             single = _is_example(first) if single is None else single
