@@ -81,7 +81,6 @@ def test_folders_that_link_in_a_loop(tmp_path: Path) -> None:
         ("*.csv", "no file matches"),
         ("", "no data file in folder"),
         ("http://localhost/a.npy", "NumPy is read from a local path only"),
-        ("none://bucket/a.csv", "none:// cannot be read"),
         ("notes.txt", "expected one of Parquet (.parquet .pq)"),
     ],
 )

@@ -205,6 +205,40 @@ print("done")
     assert found.stdout.endswith("done\n"), (found.returncode, found.stdout[-100:], found.stderr[-2000:])
 
 
+def no_rows(path: Path) -> Path:
+    """A file of the format with columns and no rows."""
+    nothing, ending = arrow_table().slice(0, 0), path.suffix
+    if ending == ".arrow":
+        with pa.ipc.new_file(path, nothing.schema):
+            pass
+    elif ending == ".arrows":
+        with pa.ipc.new_stream(path, nothing.schema):
+            pass
+    elif ending == ".orc":
+        import pyarrow.orc
+
+        pyarrow.orc.write_table(pa.table({"a": nothing["a"]}), path)
+    elif ending == ".npy":
+        np.save(path, np.zeros(0, [("a", "f8")]))
+    elif ending == ".npz":
+        np.savez(path, a=np.zeros(0))
+    elif ending == ".h5":
+        hdf5(path, lambda _, file: file.create_dataset("a", data=np.zeros(0)))
+    elif ending == ".zarr":
+        pytest.importorskip("zarr").open_group(path, mode="w").create_array("a", shape=(0,), dtype="f8", chunks=(3,))
+    else:
+        path.write_text("\n\n")
+    return path
+
+
+@pytest.mark.parametrize("ending", [e for e in ENDINGS if e not in (".feather", ".jsonl.gz")])
+def test_no_rows_alone_and_among_others(ending: str, tmp_path: Path) -> None:
+    empty, full = no_rows(tmp_path / f"a{ending}"), write(tmp_path / f"b{ending}")
+    with pytest.raises(DataError, match="no rows"):
+        tfnorm.fit(empty, {"a": "standard"})
+    assert tfnorm.fit([empty, full], {"a": "standard"}).profile.num_rows == 1000
+
+
 # The table
 
 
@@ -220,11 +254,13 @@ def test_every_line_of_the_table_can_be_walked() -> None:
         )
 
 
-def test_a_library_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for ending, library, extra in ((".h5", "h5py", "hdf5"), (".zarr", "zarr", "zarr")):
-        path = write(tmp_path / f"a{ending}")
-        monkeypatch.setitem(sys.modules, library, None)
-        assert f"pip install 'tfnorm[{extra}]'" in refused(path, "a")
+@pytest.mark.parametrize(("ending", "library", "extra"), [(".h5", "h5py", "hdf5"), (".zarr", "zarr", "zarr")])
+def test_a_library_that_is_not_there(
+    ending: str, library: str, extra: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(tmp_path / f"a{ending}")
+    monkeypatch.setitem(sys.modules, library, None)
+    assert f"pip install 'tfnorm[{extra}]'" in refused(path, "a")
 
 
 # NumPy

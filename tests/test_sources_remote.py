@@ -139,6 +139,18 @@ def test_a_memory_file_system_of_fsspec() -> None:
         assert tfnorm.fit(url, {"a": "standard"}).profile.num_rows == 4
 
 
+def test_a_url_that_nobody_knows() -> None:
+    pytest.importorskip("fsspec")
+    with pytest.raises(DataError, match=r"none://bucket/a.csv: none:// cannot be read"):
+        open_source("none://bucket/a.csv")
+
+
+def test_no_secret_is_kept(web: str) -> None:
+    source = open_source(web.replace("://", "://user:secret@") + "/a.csv?signature=secret")
+    assert tfnorm.fit(source, {"a": "standard"}).profile.num_rows == 50_000
+    assert source.name == f"{web}/a.csv"
+
+
 def test_file_urls(folder: Path) -> None:
     assert tfnorm.fit(f"file://{folder}/a.parquet", {"a": "standard"}).profile.num_rows == 50_000
 

@@ -240,7 +240,8 @@ def open_files(data: Any, *, weight: Any = None, delimiter: str | None = None) -
     patterns = list(data) if isinstance(data, (list, tuple)) else [data]
     if weight is not None and not isinstance(weight, str):
         raise DataError(f"weight: for files expected the name of a column, got {type(weight).__name__}.")
-    name = os.fsdecode(patterns[0]) if len(patterns) == 1 else f"{len(patterns)} paths from {os.fsdecode(patterns[0])}"
+    first = remote.shown(os.fsdecode(patterns[0]))
+    name = first if len(patterns) == 1 else f"{len(patterns)} paths from {first}"
     source = FilesSource(name, find_all(patterns), delimiter, weight)
     if weight is not None:
         weight_column(source.columns, weight, source._first.path)

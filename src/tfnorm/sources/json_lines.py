@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from tfnorm.errors import DataError
 from tfnorm.sources import Batch, Column
 from tfnorm.sources.arrow import schema_columns, to_numpy
-from tfnorm.sources.columns import cell, did_you_mean, quoted
+from tfnorm.sources.columns import cell, quoted
 from tfnorm.sources.files import OpenedFile, Stamp, reading
 from tfnorm.sources.remote import input_stream, is_gzip
 
@@ -82,16 +83,14 @@ class Block:
         except pa.ArrowInvalid as error:
             wide = self._explain(types, error)
             return self.table({**types, **dict.fromkeys(wide, pa.float64())}, unknown)
-        for name in types:
-            if table.column(name).null_count:
-                self._look_alike(name, table.column(name))
+        self._refuse_look_alikes(table, types)
         return table, types
 
-    def lines(self) -> Iterator[tuple[int, bytes]]:
+    @cached_property
+    def lines(self) -> list[tuple[int, bytes]]:
         """The lines with something in them, with their numbers."""
-        for number, line in enumerate(self.data.split(b"\n"), self.first_line):
-            if line.strip():
-                yield number, line
+        numbered = enumerate(self.data.split(b"\n"), self.first_line)
+        return [(number, line) for number, line in numbered if line.strip()]
 
     def _explain(self, types: Mapping[str, Any], error: Exception) -> list[str]:
         """The columns of integers that have fractions; DataError where that is not what is wrong."""
@@ -127,7 +126,7 @@ class Block:
 
     def _rows(self) -> Iterator[tuple[int, dict[str, Any]]]:
         """Each line's object, with its number; DataError for a line that is none."""
-        for number, line in self.lines():
+        for number, line in self.lines:
             place = f"{self.path}, line {number}"
             try:
                 row = json.loads(line, object_pairs_hook=_once)
@@ -141,8 +140,7 @@ class Block:
 
     def _line_of(self, row: int, num_rows: int) -> tuple[int, bytes]:
         """The line of a row; where objects and lines are not one to one, the first of the block."""
-        lines = list(self.lines())
-        return lines[row] if len(lines) == num_rows else (self.first_line, b"")
+        return self.lines[row] if len(self.lines) == num_rows else (self.first_line, b"")
 
     def _unfit(self, name: str, expected: str, value: Any, number: int) -> DataError:
         return DataError(
@@ -166,19 +164,32 @@ class Block:
                 f"({self.path}, line {number}). Pad the rows or cut them to one length."
             )
 
-    def _look_alike(self, name: str, column: Any) -> None:
+    def _refuse_look_alikes(self, table: Any, names: Iterable[str]) -> None:
         """A value that is null for want of the key, where another key is the same but for letter case, is a mistake."""
-        number, line = self._line_of(column.to_pylist().index(None), len(column))
-        try:
-            row = json.loads(line)
-        except ValueError:  # an object over several lines, which Arrow takes, too
-            return
-        others = [other for other in row if other.casefold() == name.casefold()]
-        if name not in row and others:
-            raise DataError(
-                f"{self.path}, line {number}: column {quoted([name])} is missing.{did_you_mean(name, others)} "
-                "Name it alike in every line."
-            )
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        found: dict[
+            int, tuple[int, dict[str, str], dict[str, Any]]
+        ] = {}  # row -> line, keys without case, what it holds
+        for name in names:
+            column = table.column(name)
+            if not column.null_count:
+                continue
+            at = pc.index(column.is_null(), pa.scalar(True)).as_py()
+            if at not in found:
+                number, line = self._line_of(at, len(column))
+                try:
+                    row = json.loads(line)
+                except ValueError:  # an object over several lines, which Arrow takes, too
+                    row = {}
+                found[at] = number, {key.casefold(): key for key in row}, row
+            number, keys, row = found[at]
+            if name not in row and name.casefold() in keys:
+                raise DataError(
+                    f"{self.path}, line {number}: column {quoted([name])} is missing. Did you mean "
+                    f"{quoted([keys[name.casefold()]])}? Name it alike in every line."
+                )
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -47,8 +48,14 @@ class NpyRows:
 
     def __call__(self) -> Iterator[Batch]:
         with reading(self.path, self.stamp):
-            rows = mapped(self.path)[self.start : self.stop]
+            rows = _mapped_once(self.path, self.stamp)[self.start : self.stop]
             yield {column.name: delivered(rows if self.bare else rows[column.name]) for column in self.columns}
+
+
+@lru_cache(maxsize=4)
+def _mapped_once(path: str, stamp: Stamp) -> np.ndarray:  # noqa: ARG001
+    """One mapping for all parts of a file as `stamp` has it: to unmap one stops whoever reads another."""
+    return mapped(path)
 
 
 def mapped(path: str) -> np.ndarray:

@@ -26,6 +26,15 @@ def is_url(path: str) -> bool:
     return "://" in path
 
 
+def shown(path: str) -> str:
+    """A path or URL as it may be told and kept: without a password, a key or a signature."""
+    if not is_url(path):
+        return path
+    scheme, _, rest = path.partition("?")[0].partition("://")
+    host, slash, inner = rest.partition("/")
+    return f"{scheme}://{host.rpartition('@')[2]}{slash}{inner}"
+
+
 def is_gzip(path: str) -> bool:
     """By its name."""
     return _bare(path).lower().endswith(".gz")
