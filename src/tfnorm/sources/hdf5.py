@@ -16,12 +16,11 @@ import numpy as np
 
 from tfnorm.errors import DataError
 from tfnorm.sources import Batch, Column
-from tfnorm.sources.columns import cell, column_of, delivered, quoted, row_bytes, spans
+from tfnorm.sources.columns import cell, column_of, delivered, one_length, quoted, refuse_hollow, row_bytes, spans
 from tfnorm.sources.files import OpenedFile, Stamp, reading
 from tfnorm.sources.formats import needs
 
 DEPTH = 64  # of groups in groups
-HOLLOW_BYTES, HOLLOW_TIMES = 1 << 32, 1000  # what says more than both of itself than it stores is a bomb
 
 
 @dataclass(frozen=True)
@@ -114,11 +113,8 @@ def _refuse(path: str, name: str, dataset: Any) -> None:
     if dataset.external:
         where = cell(dataset.external[0][0])
         raise DataError(f"{path}: the data of {quoted([name])} lie in another file ({where}). Copy them into this one.")
-    size, stored = prod(dataset.shape) * dataset.dtype.itemsize, dataset.id.get_storage_size()
-    if size > HOLLOW_BYTES and size > HOLLOW_TIMES * stored:
-        raise DataError(
-            f"{path}: {quoted([name])} says it has {size:,} bytes, and stores {stored:,}. Is it what it should be?"
-        )
+    size = prod(dataset.shape) * dataset.dtype.itemsize
+    refuse_hollow(name, size, dataset.id.get_storage_size(), path)
 
 
 def open_hdf5(path: str) -> OpenedFile:
@@ -131,13 +127,7 @@ def open_hdf5(path: str) -> OpenedFile:
                 _refuse(path, name, dataset)
                 columns.append(_column(name, dataset))
                 lengths[name] = int(dataset.shape[0])
-    if len(set(lengths.values())) > 1:
-        said = ", ".join(f"{quoted([name])} {length}" for name, length in list(lengths.items())[:10])
-        raise DataError(
-            f"{path}: expected as many rows in every dataset, got {said}. Copy those that belong together, or pass them: "
-            'file = h5py.File(path); tfnorm.fit({"x": file["x"]}).'
-        )
-    num_rows = next(iter(lengths.values()), 0)
+    num_rows = one_length(lengths, path, "dataset", "file = h5py.File(path); tfnorm.fit({'x': file['x']})")
 
     def shards(wanted: Sequence[Column]) -> Iterator[Rows]:
         for start, stop in spans(num_rows, wanted):

@@ -18,7 +18,7 @@ import numpy as np
 
 from tfnorm.errors import DataError
 from tfnorm.sources import SHARD_BYTES, Batch, Column
-from tfnorm.sources.columns import column_of, delivered, quoted, refuse_duplicates, spans
+from tfnorm.sources.columns import column_of, delivered, one_length, quoted, refuse_duplicates, spans
 from tfnorm.sources.files import OpenedFile, Stamp, reading
 from tfnorm.sources.npy import refused
 
@@ -146,13 +146,7 @@ def open_npz(path: str) -> OpenedFile:
                 )
             columns.append(_column(name, member))
             lengths[name] = member.shape[0]
-    if len(set(lengths.values())) > 1:
-        said = ", ".join(f"{quoted([name])} {length}" for name, length in list(lengths.items())[:10])
-        raise DataError(
-            f"{path}: expected as many rows in every array, got {said}. Save those that belong together, or pass them: "
-            "tfnorm.fit({'x': numpy.load(path)['x']})."
-        )
-    num_rows = next(iter(lengths.values()), 0)
+    num_rows = one_length(lengths, path, "array", "tfnorm.fit({'x': numpy.load(path)['x']})")
 
     def shards(wanted: Sequence[Column]) -> Sequence[NpzFile]:
         return [NpzFile(path, stamp, num_rows, tuple(wanted))]

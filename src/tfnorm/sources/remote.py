@@ -116,7 +116,7 @@ def status(path: str) -> tuple[int, int]:
     system, inner = _system(path)
     info = system.get_file_info(inner)
     if info.type.name == "NotFound":
-        raise FileNotFoundError(path)
+        raise DataError(f"{path}: there is no such file, or its server does not answer. Check the address.")
     size = info.size
     if not info.is_file or size is None:
         raise DataError(f"{path}: expected a file whose size is told. Name a file, or copy it here.")

@@ -17,7 +17,7 @@ import numpy as np
 
 from tfnorm.errors import DataError
 from tfnorm.sources import BARE, Batch, Column
-from tfnorm.sources.columns import cell, column_of, delivered, quoted, row_bytes, spans
+from tfnorm.sources.columns import cell, column_of, delivered, one_length, quoted, refuse_hollow, row_bytes, spans
 from tfnorm.sources.files import OpenedFile, Stamp, reading
 from tfnorm.sources.formats import needs
 
@@ -28,7 +28,6 @@ CODECS = frozenset(
         *("crc32c", "adler32", "crc32", "fletcher32", "jenkins_lookup3", "vlen-utf8", "vlen-bytes"),
     )
 )
-HOLLOW_BYTES, HOLLOW_TIMES = 1 << 32, 1000  # what says more than both of itself than it stores is a bomb
 CHUNK_BYTES = 1 << 31  # a chunk is decoded whole
 MARKS = ("zarr.json", ".zarray", ".zgroup")
 
@@ -106,11 +105,7 @@ def _refuse(path: str, name: str, array: Any, stamp: Stamp) -> None:
             "not known. Write it with another codec."
         )
     size, chunk = (prod(shape) * array.dtype.itemsize for shape in (array.shape, array.chunks))
-    if size > HOLLOW_BYTES and size > HOLLOW_TIMES * stamp.num_bytes:
-        raise DataError(
-            f"{path}: array {quoted([name])} says it has {size:,} bytes, and the folder {stamp.num_bytes:,}. "
-            "Is it what it should be?"
-        )
+    refuse_hollow(name, size, stamp.num_bytes, path)
     if chunk > CHUNK_BYTES:
         raise DataError(
             f"{path}: array {quoted([name])} has chunks of {chunk:,} bytes, each of which is decoded whole. "
@@ -135,13 +130,7 @@ def open_zarr(path: str) -> OpenedFile:
             columns = tuple(column_of(name, array.dtype, tuple(array.shape[1:])) for name, array in arrays.items())
             lengths = {name: int(array.shape[0]) for name, array in arrays.items()}
             notes = tuple(note for name, array in arrays.items() for note in _notes(name, array))
-    if len(set(lengths.values())) > 1:
-        said = ", ".join(f"{quoted([name])} {length}" for name, length in list(lengths.items())[:10])
-        raise DataError(
-            f"{path}: expected as many rows in every array, got {said}. Write those that belong together into a folder of "
-            'their own, or pass them: node = zarr.open(path); tfnorm.fit({"x": node["x"]}).'
-        )
-    num_rows = next(iter(lengths.values()), 0)
+    num_rows = one_length(lengths, path, "array", "node = zarr.open(path); tfnorm.fit({'x': node['x']})")
 
     def shards(wanted: Sequence[Column]) -> Iterator[Rows]:
         for start, stop in spans(num_rows, wanted):
