@@ -14,7 +14,7 @@ from typing import Any
 from tfnorm.errors import DataError
 from tfnorm.sources import SHARD_BYTES, Batch, Column, rows_per_shard
 from tfnorm.sources.arrow import needs_head, numpy_dtype, schema_columns, to_numpy
-from tfnorm.sources.columns import row_bytes
+from tfnorm.sources.columns import cell, row_bytes
 from tfnorm.sources.files import OpenedFile, Stamp, reading
 from tfnorm.sources.parquet_copy import Opened
 from tfnorm.sources.remote import input_file, is_url
@@ -72,6 +72,15 @@ def checked(batch: Any, names: Sequence[str]) -> Any:
 @contextmanager
 def opened(path: str, names: Sequence[str] | None = None) -> Iterator[Any]:
     """Its reader, of these columns or all: of a file with record batches by number, or of a stream."""
+    try:
+        with _reader(path, names) as reader:
+            yield reader
+    except MemoryError as error:  # Arrow believes whatever length is written
+        raise DataError(f"{path}: it asks for more memory than there is ({cell(error, 100)}). Is it whole?") from error
+
+
+@contextmanager
+def _reader(path: str, names: Sequence[str] | None) -> Iterator[Any]:
     import pyarrow as pa
 
     magic = _magic(path)
