@@ -104,6 +104,8 @@ def test_http_that_gives_no_parts(folder: Path) -> None:
     threading.Thread(target=server.serve_forever, daemon=True).start()
     for ending in (".csv", ".csv.gz", ".jsonl"):
         assert tfnorm.scan(f"http://127.0.0.1:{server.server_address[1]}/a{ending}").num_rows == 50_000
+    with pytest.raises(DataError, match=r"a.parquet: its server gives whole files only"):
+        open_source(f"http://127.0.0.1:{server.server_address[1]}/a.parquet")
     server.shutdown()
     server.server_close()
 

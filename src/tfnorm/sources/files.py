@@ -104,7 +104,9 @@ def _reason(path: str, error: BaseException) -> str:
         return "expected a file, got a folder."
     if isinstance(error, UnicodeError):
         return "it is not UTF-8. Convert it, for example with `iconv -t UTF-8`."
-    lines = str(error).strip().splitlines()
+    if remote.is_url(path) and "range requests" in str(error):
+        return "its server gives whole files only, and parts are needed. Copy the file here, or use CSV or JSON lines."
+    lines = str(error).strip().rstrip(".").splitlines()
     return f"it cannot be read: {cell(lines[0] if lines else type(error).__name__, 200)}. Is it whole?"
 
 
