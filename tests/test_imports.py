@@ -189,12 +189,15 @@ LIBRARIES = {
     "pandas": {"sources/pandas"},
     "polars": {"sources/polars"},
     "scipy": {"sources/scipy"},
+    "h5py": {"sources/hdf5"},
+    "zarr": {"sources/zarr"},
+    "fsspec": {"sources/remote"},
     "matplotlib": {"demo_model", "drawing/png", "comparing/drawing"},
     "jinja2": {"reporting/rendering"},
     "typer": {file for file in FILES if file.startswith("cli/")},
     "rich": {"terminal"},
 }
-OPTIONAL = {"tensorflow", "pandas", "polars", "scipy", "matplotlib"}
+OPTIONAL = {"tensorflow", "pandas", "polars", "scipy", "matplotlib", "h5py", "zarr", "fsspec"}
 
 
 def imports(tree: ast.AST, *, inside: bool = False) -> Iterator[tuple[str, bool]]:

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from tfnorm.reporting import Report as Report
     from tfnorm.reporting import report as report
     from tfnorm.running import Running as Running
+    from tfnorm.sources.sql import sql as sql
     from tfnorm.techniques import TECHNIQUES as TECHNIQUES
     from tfnorm.techniques import asinh as asinh
     from tfnorm.techniques import box_cox as box_cox
@@ -87,6 +88,7 @@ _HOME = {
     "layer": ("Normalize", "RunningNormalize"),
     "reporting": ("Report", "report"),
     "running": ("Running",),
+    "sources.sql": ("sql",),
     "techniques": (
         "TECHNIQUES",
         "asinh",

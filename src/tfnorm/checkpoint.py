@@ -23,6 +23,8 @@ from tfnorm.errors import ArtefactError, ChoiceError, DataError
 from tfnorm.gather import Measure, Measured
 from tfnorm.grouped import Grouped
 from tfnorm.sources import Shard
+from tfnorm.sources.paths import is_folder
+from tfnorm.sources.remote import is_url, readable
 from tfnorm.statistics import Statistic
 from tfnorm.writing import PART, write_atomically
 
@@ -149,7 +151,9 @@ def _digest(*texts: str) -> str:
 
 def _sample(path: str) -> str:
     """Digest of the first and the last bytes of a file: size and time alone may stay as they were when the content changed."""
-    with Path(path).open("rb") as file:
+    if is_folder(path):  # of which its stamp tells more
+        return ""
+    with readable(path) if is_url(path) else Path(path).open("rb") as file:
         head = file.read(SAMPLE_BYTES)
         end = file.seek(0, 2)
         file.seek(max(0, end - SAMPLE_BYTES))

@@ -1,4 +1,4 @@
-"""Files in, files out: a fit applied to Parquet and CSV files batch by batch.
+"""Files in, files out: a fit applied to files of any format batch by batch.
 
 The one law: what is not fitted is copied as it is, and a target is there whole or not at all. Everything is written
 into a folder beside the target and renamed when all of it is done.
@@ -20,10 +20,11 @@ from typing import Any
 from tfnorm.errors import ChoiceError, DataError, NotInvertibleError
 from tfnorm.fitted import Fitted
 from tfnorm.maps import Map, mark_name
-from tfnorm.sources import csv_copy, parquet_copy
+from tfnorm.sources import any_copy, csv_copy, formats, parquet_copy, remote
 from tfnorm.sources.arrow import as_ragged, describe_column, from_numpy, to_numpy
 from tfnorm.sources.columns import did_you_mean, quoted
-from tfnorm.sources.paths import CSV, PARQUET, find, is_data
+from tfnorm.sources.files import open_path
+from tfnorm.sources.paths import find, is_data, is_folder
 from tfnorm.unseen import groups_of, key_columns
 
 Progress = Callable[[int, int | None], None]
@@ -39,15 +40,17 @@ class Plan:
 
 def plan(inputs: Sequence[str], output: str, *, force: bool) -> Plan:
     """Which files are read and written; DataError where one would be lost by it."""
-    several = len(inputs) > 1 or Path(inputs[0]).is_dir() or (has_magic(inputs[0]) and not Path(inputs[0]).exists())
+    several = len(inputs) > 1 or is_folder(Path(inputs[0])) or (has_magic(inputs[0]) and not Path(inputs[0]).exists())
     target = Path(output)
-    if several and target.suffix.lower() in (".parquet", ".csv", ".tsv") and not target.is_dir():
+    if several and is_data(target.name) and not target.is_dir():
         raise DataError(f"{output}: several files go into a folder, and this is named like a file. Name a folder.")
     if several or target.is_dir() or output.endswith(("/", os.sep)):
-        files = [(path, Path(os.path.relpath(path, _base(one)))) for one in inputs for path in find(one)]
+        files = [(path, _writable(Path(_relative(path, one)))) for one in inputs for path in find(one)]
     else:
-        if not is_data(output):
-            raise DataError(f"{output}: expected a name that ends in {', '.join(PARQUET + CSV)}.")
+        found = formats.of(output)
+        if found is None or found.writer is None:
+            said = "" if found is None else f"{found.name} is read, and not written; "
+            raise DataError(f"{output}: {said}expected a name that ends in {', '.join(formats.written_endings())}.")
         files = [(path, Path()) for path in find(inputs[0])]
     target = target.resolve() if target.is_symlink() else target
     names = [str(relative) for _, relative in files]
@@ -69,10 +72,24 @@ def plan(inputs: Sequence[str], output: str, *, force: bool) -> Plan:
     return Plan(target, tuple(files))
 
 
+def _relative(path: str, pattern: str) -> str:
+    if remote.is_url(path):
+        return path.partition("?")[0].rpartition("/")[2]
+    return os.path.relpath(path, _base(pattern))
+
+
+def _writable(relative: Path) -> Path:
+    """The name of an output: the input's, or Parquet where its format is only read."""
+    found = formats.of(relative.name)
+    if found is None or found.writer:
+        return relative
+    return relative.with_name(relative.name[: -len(formats.ending_of(relative.name))] + ".parquet")
+
+
 def _base(pattern: str) -> Path:
     """The folder to which the names of the files that are found are relative."""
     path = Path(pattern)
-    if path.is_dir():
+    if is_folder(path):
         return path
     if path.exists() or not has_magic(pattern):
         return path.parent
@@ -132,27 +149,29 @@ def _file(
     delimiter: str | None,
     progress: Progress | None,
 ) -> int:
-    to_csv = target.name.lower().endswith(CSV)
-    if path.lower().endswith(PARQUET):
-        opened = parquet_copy.open_parquet(path)
-    else:
+    source, sink = formats.of(path), formats.of(target.name)
+    if sink is None or sink.writer is None:
+        raise DataError(f"{target.name}: cannot be written. {formats.listed(written=True)} can.")
+    if source is not None and source.delimited:
         numbers = {name: fitted[name].column for name in (only or fitted.columns)}
         kinds = {name: "bool" if c.dtype == "bool" else "time" if c.unit else "number" for name, c in numbers.items()}
         kinds |= {mark_name(name): "number" for name in numbers if inverse and fitted[name].map.marks}
-        opened = csv_copy.open_csv(path, delimiter, kinds, as_text=to_csv)
+        opened = csv_copy.open_csv(path, delimiter, kinds, as_text=sink.delimited)
+    elif source is not None and source.batches is not None:
+        opened = formats.attribute(source.batches)(path)
+    else:
+        opened = any_copy.batches(open_path(path, delimiter))
     names = _columns(fitted, path, opened.schema.names, inverse, only)
     while True:
         rows = 0
-        writer: csv_copy.Writer | parquet_copy.Writer | None = None
+        writer: Any = None
         try:
             for read in opened.batches():
                 batch = _mapped(fitted, names, read, path, rows, inverse)
                 if writer is None:
                     schema = _schema(opened.schema, batch, names)
-                    if to_csv:
-                        writer = csv_copy.Writer(target, schema, delimiter)
-                    else:
-                        writer = parquet_copy.Writer(target, schema, opened.compression)
+                    make = formats.attribute(sink.writer)
+                    writer = make(target, schema, delimiter=delimiter, compression=opened.compression)
                 writer.write(batch.columns)
                 rows += batch.num_rows
                 if progress is not None:

@@ -62,7 +62,7 @@ def scan(
     distribution. Infinities are counted here and refused by `fit`.
 
     source: arrays, sparse matrices, ragged tensors, a mapping of these, a table (pandas, polars, pyarrow), a
-        tf.data.Dataset, batches, or Parquet and CSV files, globs and folders.
+        tf.data.Dataset, loaders, batches, `tfnorm.sql`, or files of any format (docs/sources.md), URLs, globs, folders.
     columns: names, where not all numeric ones are wanted.
     axis: -1 for statistics a position of the last axis (the channels of images), None for one number over all.
     unit: in which unit times are counted ("s", or by column), which makes numbers of them.

@@ -29,6 +29,7 @@ from tfnorm.quantiles import Quantiles
 from tfnorm.sources import Batch, Shard, Source, rows_per_shard
 from tfnorm.sources.arrow import TextArray
 from tfnorm.sources.columns import row_bytes
+from tfnorm.sources.remote import shown
 from tfnorm.sources.stored import Sparse, Stored
 from tfnorm.sparse import measure
 from tfnorm.statistics import Count, Extremes, Statistic, prepare
@@ -109,7 +110,7 @@ def gather(
     on_rows = None if progress is None else lambda num_rows: progress(num_rows, total_rows)
     work = Measure(tuple(wants), infinite, rows, source.weight, on_rows)
     total = engine(around(work), source.shards(names), operator.add)
-    unread = (Skipped(*one) for one in getattr(source, "skipped", ()))  # whole files
+    unread = (Skipped(shown(path), reason) for path, reason in getattr(source, "skipped", ()))  # whole files
     skipped = (*unread, *(total.skipped if total else ()))
     for one in skipped:
         logging.getLogger("tfnorm").warning("skipped: %s", one.reason)

@@ -31,7 +31,7 @@ app = typer.Typer(
     epilog=EXIT,
 )
 
-Paths = Annotated[list[str], typer.Argument(metavar="PATH...", help="Parquet and CSV files, globs, folders.")]
+Paths = Annotated[list[str], typer.Argument(metavar="PATH...", help="Files of any known format, globs, folders.")]
 Technique = Annotated[
     str | None, typer.Option("-t", "--technique", metavar="NAME", help="For all numeric columns; auto advises.")
 ]
@@ -242,8 +242,10 @@ def show_value(value: Fitted | Profile, as_json: bool) -> None:
 
 def end_of(paths: Sequence[str]) -> str:
     """How the name of an output like these inputs would end."""
-    from tfnorm.sources.paths import CSV, PARQUET
+    from tfnorm.sources import formats
 
-    one = paths[0].lower()
-    plain = len(paths) == 1 and not any(mark in one for mark in "*?[")
-    return next((end for end in (*PARQUET, *CSV) if plain and one.endswith(end)), "/")
+    plain = len(paths) == 1 and not any(mark in paths[0] for mark in "*?[")
+    found = formats.of(paths[0]) if plain else None
+    if found is None:
+        return "/"
+    return formats.ending_of(paths[0]) if found.writer else ".parquet"

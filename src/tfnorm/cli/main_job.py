@@ -196,7 +196,7 @@ def transform(
     tfnorm transform norm.json test.parquet -o normalized.parquet
     tfnorm transform norm.json 'raw/**/*.csv' -o normalized/
 
-    Parquet or CSV by the end of the name; a folder keeps the names of its files. Data may be of any size.
+    The format goes by the end of the name; a folder keeps the names of its files. Data may be of any size.
     """
     _run_files(artefact, paths, output, only, force, delimiter, as_json, begin(quiet, no_color), inverse=False)
 

@@ -117,9 +117,10 @@ def open_source(data: Any, *, weight: Any = None, delimiter: str | None = None, 
 
     `data` is a NumPy array, a sparse matrix of SciPy, or a mapping of them by column; a list of numbers, of rows of numbers
     or of dicts (a dict a row); a pandas, polars or pyarrow table or series, or what else has `__arrow_c_stream__`; a path,
-    glob or folder of Parquet and CSV files, or a list of these; a `tf.data.Dataset` or a tensor, sparse and ragged ones too;
-    an iterable of batches, or a function that returns one. A batch is x, (x, y) or (x, y, weight), where x is an array, a
-    table or a mapping.
+    URL, glob or folder of files of any format in the table of `sources.formats`, or a list of these; a `tf.data.Dataset` or
+    a tensor, sparse and ragged ones too; a dataset or loader of Hugging Face, PyTorch, grain or TensorFlow Datasets; what
+    `tfnorm.sql` gives; an iterable of batches, or a function that returns one. A batch is x, (x, y) or (x, y, weight),
+    where x is an array, a table or a mapping.
 
     `weight` is the name of a column, or one number a row, or True for those of (x, y, weight) batches.
     `delimiter` is that of CSV files, where it is neither a comma nor, in .tsv, a tab.
@@ -131,7 +132,7 @@ def open_source(data: Any, *, weight: Any = None, delimiter: str | None = None, 
     >>> [sum(batch["age"]) for shard in source.shards(["age"]) for batch in shard()]
     [np.float64(86.0)]
     """
-    from tfnorm.sources import arrays, files, forms, frames, paths, streams
+    from tfnorm.sources import arrays, files, forms, frames, loaders, paths, streams
 
     if callable(getattr(data, "shards", None)) and isinstance(data, Source):
         if weight is not None:
@@ -141,6 +142,9 @@ def open_source(data: Any, *, weight: Any = None, delimiter: str | None = None, 
         return files.open_files(data, weight=weight, delimiter=delimiter, on_error=on_error)
     if delimiter is not None:
         raise DataError(f"delimiter={delimiter!r} is for CSV files, and this is {type(data).__name__}. Leave it out.")
+    opener = loaders.opener(data)
+    if opener is not None:
+        return opener(data, weight=weight)
     library = frames.library(data)
     if library == "tensorflow" and not isinstance(data, (Mapping, list, tuple)):
         from tfnorm.sources import tensorflow

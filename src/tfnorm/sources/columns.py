@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -164,6 +164,28 @@ def weight_array(weight: Any, num_rows: int) -> np.ndarray:
             "Pass a column's name, or such an array."
         )
     return array
+
+
+def one_length(lengths: Mapping[str, int], place: str, what: str, instead: str) -> int:
+    """How many rows the arrays of a file have, 0 where there is none; DataError where they differ."""
+    if len(set(lengths.values())) > 1:
+        said = ", ".join(f"{quoted([name])} {length}" for name, length in list(lengths.items())[:10])
+        raise DataError(
+            f"{place}: expected as many rows in every {what}, got {said}. Put those that belong together into a file of "
+            f"their own, or pass them: {instead}."
+        )
+    return next(iter(lengths.values()), 0)
+
+
+HOLLOW_BYTES, HOLLOW_TIMES = 1 << 32, 1000
+
+
+def refuse_hollow(name: str, num_bytes: int, stored: int, place: str) -> None:
+    """What says that it has more than both of HOLLOW_BYTES and HOLLOW_TIMES what is stored of it is a bomb."""
+    if num_bytes > HOLLOW_BYTES and num_bytes > HOLLOW_TIMES * stored:
+        raise DataError(
+            f"{place}: {quoted([name])} says it has {num_bytes:,} bytes, and stores {stored:,}. Is it what it should be?"
+        )
 
 
 def describe(column: Column) -> str:

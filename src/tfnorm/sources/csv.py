@@ -10,7 +10,6 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from tfnorm.errors import DataError
@@ -18,6 +17,8 @@ from tfnorm.sources import Batch, Column
 from tfnorm.sources.arrow import schema_columns, to_numpy
 from tfnorm.sources.columns import cell, quoted, refuse_duplicates
 from tfnorm.sources.files import OpenedFile, Stamp, reading
+from tfnorm.sources.formats import ending_of
+from tfnorm.sources.remote import input_stream, is_gzip, is_url
 
 BLOCK_BYTES = 1 << 22  # the longest row that can be read, and what is parsed at once
 
@@ -135,13 +136,18 @@ def is_number(text: str) -> bool:
         return False
 
 
+def csv_file(path: str) -> Any:
+    """What pyarrow reads it from."""
+    return input_stream(path) if is_url(path) else path
+
+
 def _reader(path: str, delimiter: str, types: Mapping[str, Any] | None) -> Any:
     """Blocks of a file; `types`: only these columns, of these types."""
     import pyarrow.csv as pc
 
     wanted = {} if types is None else dict(types)
     return pc.open_csv(
-        path,
+        csv_file(path),
         # One thread: pyarrow then tells the row of an error, and is as fast; engines read several files at once.
         read_options=pc.ReadOptions(block_size=BLOCK_BYTES, use_threads=False),
         parse_options=pc.ParseOptions(delimiter=delimiter, newlines_in_values=True),
@@ -174,7 +180,7 @@ def open_csv(path: str, delimiter: str | None = None) -> OpenedFile:
     """The columns of a file, from its header and first block."""
     import pyarrow as pa
 
-    delimiter = delimiter or ("\t" if path.lower().endswith((".tsv", ".tsv.gz")) else ",")
+    delimiter = delimiter or ("\t" if ending_of(path).startswith(".tsv") else ",")
     with reading(path):
         stamp = Stamp.of(path)
         _refuse_utf16(path)
@@ -199,20 +205,21 @@ def open_csv(path: str, delimiter: str | None = None) -> OpenedFile:
         chosen = tuple(pa.string() if column.kind == "other" else types[column.name] for column in wanted)
         return [CsvFile(path, stamp, delimiter, header, chosen, tuple(wanted))]
 
-    return OpenedFile(path, stamp, columns, 0 if empty else None, shards)
+    about = None if empty else about_rows(path, stamp.num_bytes)
+    return OpenedFile(path, stamp, columns, 0 if empty else None, shards, about_rows=about)
 
 
 def about_rows(path: str, num_bytes: int) -> int | None:
     """How many rows a file has if all lines are as long as the first ones; None where it is compressed."""
-    if path.lower().endswith(".gz"):
+    if is_gzip(path):
         return None
-    with Path(path).open("rb") as file:
+    with input_stream(path) as file:
         start = file.read(1 << 18)
     return round(start.count(b"\n") * num_bytes / max(1, len(start)))
 
 
 def _refuse_utf16(path: str) -> None:
-    with Path(path).open("rb") as file:
+    with input_stream(path) as file:
         start = file.read(4)
     if start[:2] in (b"\xff\xfe", b"\xfe\xff") or start[1:2] == b"\0":
         raise DataError(f"{path}: expected UTF-8, got UTF-16. Convert it, for example with `iconv -f UTF-16 -t UTF-8`.")

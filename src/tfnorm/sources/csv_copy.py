@@ -48,7 +48,7 @@ def open_csv(path: str, delimiter: str | None, kinds: Mapping[str, str], *, as_t
     blocks = pc.ReadOptions(block_size=BLOCK_BYTES, use_threads=False)
     parsing = pc.ParseOptions(delimiter=mark, newlines_in_values=True)
     with reading(path, stamp):
-        seen = pc.open_csv(path, blocks, parsing, pc.ConvertOptions(null_values=list(NULLS))).schema
+        seen = pc.open_csv(csv.csv_file(path), blocks, parsing, pc.ConvertOptions(null_values=list(NULLS))).schema
     types: dict[str, Any] = {}
     for field in seen:
         kind, number = kinds.get(field.name), pa.types.is_integer(field.type) or pa.types.is_floating(field.type)
@@ -65,7 +65,7 @@ def open_csv(path: str, delimiter: str | None, kinds: Mapping[str, str], *, as_t
         row = 0
         with reading(path, stamp):
             try:
-                for batch in pc.open_csv(path, blocks, parsing, typed):
+                for batch in pc.open_csv(csv.csv_file(path), blocks, parsing, typed):
                     yield batch
                     row += batch.num_rows
             except pa.ArrowInvalid as error:
@@ -99,7 +99,7 @@ def _widened(schema: Any, refused: csv.RefusedError, kinds: Mapping[str, str], p
 class Writer:
     """A CSV file that grows by batches; values are quoted where they must be."""
 
-    def __init__(self, path: Path, schema: Any, delimiter: str | None) -> None:
+    def __init__(self, path: Path, schema: Any, *, delimiter: str | None = None, **_: Any) -> None:
         import pyarrow as pa
 
         self._path, self._schema, self._delimiter = path, schema, delimiter_of(path.name, delimiter)

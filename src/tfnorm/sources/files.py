@@ -1,4 +1,4 @@
-"""Parquet and CSV files as one source, each checked against the first.
+"""Files of any format as one source, each checked against the first.
 
 The one law: each file is read once, as it was when it was opened: a wanted column that is missing or of another kind,
 a change while reading, or a fault of the disk is an error that names the file.
@@ -7,6 +7,7 @@ a change while reading, or a fault of the disk is an error that names the file.
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from tfnorm.errors import DataError
-from tfnorm.sources import Column, OnError, Shard
+from tfnorm.sources import Column, OnError, Shard, formats, remote
 from tfnorm.sources.columns import KIND_NOUNS, cell, describe, did_you_mean, pick, quoted, weight_column
-from tfnorm.sources.paths import CSV, PARQUET, find_all
+from tfnorm.sources.paths import find_all
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,13 @@ class Stamp:
 
     @staticmethod
     def of(path: str) -> Stamp:
+        """Of a folder that is one data set: of all its files together."""
+        if remote.is_url(path):
+            return Stamp(*remote.status(path))
         status = Path(path).stat()
+        if stat.S_ISDIR(status.st_mode):
+            below = [file.stat() for file in Path(path).rglob("*") if file.is_file()]
+            return Stamp(sum(one.st_size for one in below), max((one.st_mtime_ns for one in below), default=0))
         return Stamp(status.st_size, status.st_mtime_ns)
 
     def __str__(self) -> str:
@@ -46,6 +53,9 @@ class OpenedFile:
     columns: tuple[Column, ...]
     num_rows: int | None  # None where only reading would tell; 0 where it is known to hold none
     shards: Callable[[Sequence[Column]], Iterable[Shard]]  # the wanted columns, as the first file has them -> its parts
+    bare: bool = False  # whether it is one array without a name
+    about_rows: int | None = None  # a guess where `num_rows` is None, for a progress bar
+    notes: tuple[str, ...] = ()  # what may surprise, and is no error
 
 
 @contextmanager
@@ -64,8 +74,13 @@ def reading(path: str, stamp: Stamp | None = None) -> Iterator[None]:
     except (OSError, pa.ArrowException, UnicodeError) as error:
         if isinstance(error, MemoryError):
             raise
-        if stamp is not None and Path(path).exists():  # cut short while being read it fails in many ways: say the cause
+        # cut short while being read it fails in many ways: say the cause
+        if stamp is not None and not remote.is_url(path) and Path(path).exists():
             _unchanged(path, stamp)
+        raise DataError(f"{path}: {_reason(path, error)}") from error
+    except Exception as error:  # a library of fsspec raises what it likes
+        if not remote.is_url(path) or type(error).__module__.startswith("tfnorm"):
+            raise
         raise DataError(f"{path}: {_reason(path, error)}") from error
 
 
@@ -89,32 +104,25 @@ def _reason(path: str, error: BaseException) -> str:
         return "expected a file, got a folder."
     if isinstance(error, UnicodeError):
         return "it is not UTF-8. Convert it, for example with `iconv -t UTF-8`."
-    lines = str(error).strip().splitlines()
+    if remote.is_url(path) and "range requests" in str(error):
+        return "its server gives whole files only, and parts are needed. Copy the file here, or use CSV or JSON lines."
+    lines = str(error).strip().rstrip(".").splitlines()
     return f"it cannot be read: {cell(lines[0] if lines else type(error).__name__, 200)}. Is it whole?"
 
 
 def open_path(path: str, delimiter: str | None) -> OpenedFile:
     """One file, by the end of its name."""
-    lower = path.lower()
-    if lower.endswith(PARQUET):
-        from tfnorm.sources import parquet
-
-        return parquet.open_parquet(path)
-    if lower.endswith(CSV):
-        from tfnorm.sources import csv
-
-        return csv.open_csv(path, delimiter)
-    hint = (
-        ' Pass `numpy.load(path, mmap_mode="r")`.'
-        if lower.endswith((".npy", ".npz"))
-        else " Rename it, or read it yourself."
-    )
-    raise DataError(f"{path}: expected a Parquet or CSV file ({', '.join(PARQUET + CSV)}).{hint}")
+    found = formats.of(path)
+    if found is not None and not found.remote and remote.is_url(path):
+        raise DataError(f"{path}: {found.name} is read from a local path only. Copy it here, or mount it.")
+    if found is None:
+        raise DataError(f"{path}: expected one of {formats.listed()}. Rename it, or read it yourself.")
+    return found.open(path, delimiter)
 
 
 @dataclass(frozen=True)
 class FilesSource:
-    """Files as a source: a shard is a Parquet row group or a CSV file, and can be sent to another process."""
+    """Files as a source: a shard is a part of a file, as its format has it, and can be sent to another process."""
 
     name: str
     paths: tuple[str, ...]
@@ -125,7 +133,7 @@ class FilesSource:
 
     @property
     def bare(self) -> bool:
-        return False
+        return self._first.bare
 
     @property
     def repeatable(self) -> bool:
@@ -176,13 +184,8 @@ class FilesSource:
 
     @property
     def about_rows(self) -> int | None:
-        """As `num_rows`; for CSV guessed from how long its first lines are, which is enough for a progress bar."""
-        from tfnorm.sources.csv import about_rows
-
-        counts = [
-            about_rows(file.path, file.stamp.num_bytes) if file.num_rows is None else file.num_rows
-            for file in self._opened
-        ]
+        """As `num_rows`, or guessed from how long first lines are, which is enough for a progress bar."""
+        counts = [file.about_rows if file.num_rows is None else file.num_rows for file in self._opened]
         return None if None in counts else sum(count or 0 for count in counts)
 
     @property
@@ -202,6 +205,7 @@ class FilesSource:
             if path not in kept and path not in dict(self.skipped)
         ]
         for file in self._opened:
+            said += [f"{file.path}: {note}" for note in file.notes]
             extra = [column.name for column in file.columns if column.name not in by_name]
             if extra:
                 said.append(f"{file.path}: ignored columns {quoted(extra)}, which {first.path} does not have")
@@ -268,7 +272,8 @@ def open_files(
     patterns = list(data) if isinstance(data, (list, tuple)) else [data]
     if weight is not None and not isinstance(weight, str):
         raise DataError(f"weight: for files expected the name of a column, got {type(weight).__name__}.")
-    name = os.fsdecode(patterns[0]) if len(patterns) == 1 else f"{len(patterns)} paths from {os.fsdecode(patterns[0])}"
+    first = remote.shown(os.fsdecode(patterns[0]))
+    name = first if len(patterns) == 1 else f"{len(patterns)} paths from {first}"
     source = FilesSource(name, find_all(patterns), delimiter, weight, on_error)
     if weight is not None:
         weight_column(source.columns, weight, source._first.path)

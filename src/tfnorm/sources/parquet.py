@@ -16,6 +16,7 @@ from tfnorm.sources import Batch, Column, rows_per_shard
 from tfnorm.sources.arrow import needs_head, schema_columns, to_numpy
 from tfnorm.sources.columns import row_bytes
 from tfnorm.sources.files import OpenedFile, Stamp, reading
+from tfnorm.sources.remote import readable
 
 COLUMN_BYTES = 1 << 24  # of one column that are read or decoded at once
 
@@ -81,7 +82,7 @@ def _file(path: str, metadata: Any = None, buffer_size: int = 1 << 20) -> Any:
     import pyarrow.parquet as pq
 
     return pq.ParquetFile(
-        path, metadata=metadata, page_checksum_verification=True, pre_buffer=False, buffer_size=buffer_size
+        readable(path), metadata=metadata, page_checksum_verification=True, pre_buffer=False, buffer_size=buffer_size
     )
 
 
@@ -90,7 +91,7 @@ def _metadata(path: str, stamp: Stamp) -> Any:  # noqa: ARG001
     """The footer, parsed once for all row groups of a file as `stamp` has it."""
     import pyarrow.parquet as pq
 
-    return pq.read_metadata(path)
+    return pq.read_metadata(readable(path))
 
 
 def open_parquet(path: str) -> OpenedFile:

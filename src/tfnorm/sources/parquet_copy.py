@@ -14,6 +14,7 @@ from typing import Any
 from tfnorm.sources import SHARD_BYTES, SHARD_ROWS
 from tfnorm.sources.columns import refuse_duplicates
 from tfnorm.sources.files import Stamp, reading
+from tfnorm.sources.remote import readable
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ def open_parquet(path: str) -> Opened:
     stamp = Stamp.of(path)
 
     def opened() -> Any:
-        return pq.ParquetFile(path, page_checksum_verification=True, pre_buffer=False, buffer_size=1 << 20)
+        return pq.ParquetFile(readable(path), page_checksum_verification=True, pre_buffer=False, buffer_size=1 << 20)
 
     with reading(path, stamp), opened() as file:
         schema, metadata = file.schema_arrow, file.metadata
@@ -64,7 +65,7 @@ def _rows_at_once(group: Any) -> int:
 class Writer:
     """A Parquet file that grows by batches."""
 
-    def __init__(self, path: Path, schema: Any, compression: Any) -> None:
+    def __init__(self, path: Path, schema: Any, *, compression: Any = "snappy", **_: Any) -> None:
         import pyarrow.parquet as pq
 
         self._schema = schema

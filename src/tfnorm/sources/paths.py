@@ -13,9 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tfnorm.errors import DataError
-
-PARQUET = (".parquet", ".pq")
-CSV = (".csv", ".csv.gz", ".tsv", ".tsv.gz")
+from tfnorm.sources import formats, remote
 
 _NONE: frozenset[Path] = frozenset()
 
@@ -29,7 +27,7 @@ def is_path(data: Any) -> bool:
 
 def is_data(path: str) -> bool:
     """Whether the end of a name is one that we read."""
-    return path.lower().endswith(PARQUET + CSV)
+    return formats.of(path) is not None
 
 
 def find_all(patterns: Iterable[Any]) -> tuple[str, ...]:
@@ -37,7 +35,7 @@ def find_all(patterns: Iterable[Any]) -> tuple[str, ...]:
     by_file: dict[str, str] = {}
     for pattern in patterns:
         for path in find(pattern):
-            by_file.setdefault(os.path.realpath(path), path)
+            by_file.setdefault(path if remote.is_url(path) else os.path.realpath(path), path)
     return tuple(by_file.values())
 
 
@@ -49,14 +47,13 @@ def find(pattern: str | os.PathLike[Any]) -> list[str]:
     """
     text = os.fsdecode(os.fspath(pattern))
     if "://" in text:
-        raise DataError(f"{text}: expected a local path. Copy or mount it, or pass a tf.data.Dataset that reads it.")
+        return remote.find(text, is_data)
     path = Path(text)
-    suffixes = ", ".join(PARQUET + CSV)
     relative = "" if path.is_absolute() else " It is relative to the working directory."
-    if path.is_dir():
+    if is_folder(path):
         found = [str(file) for file in _walk(path, _NONE)]
         none = (
-            f"{text}: no Parquet or CSV file in folder. Looked for {suffixes}, and not for names that begin with _ or ."
+            f"{text}: no data file in folder. Looked for {formats.listed()}, and not for names that begin with _ or ."
         )
     elif path.is_symlink() or path.exists():
         return [str(path)]
@@ -65,7 +62,7 @@ def find(pattern: str | os.PathLike[Any]) -> list[str]:
         parts = path.parts[1:] if path.anchor else path.parts
         matches = dict.fromkeys(_expand(anchor, parts))
         found = sorted(
-            {str(file) for match in matches for file in (_walk(match, _NONE) if match.is_dir() else [match])}
+            {str(file) for match in matches for file in (_walk(match, _NONE) if is_folder(match) else [match])}
         )
         none = f"{text}: no file matches.{relative}"
     else:
@@ -74,6 +71,17 @@ def find(pattern: str | os.PathLike[Any]) -> list[str]:
     if not found:
         raise DataError(none)
     return found
+
+
+def _is_one(path: Path) -> bool:
+    """Whether a folder is one data set, by its name."""
+    found = formats.of(path.name)
+    return found is not None and found.folder
+
+
+def is_folder(path: Path) -> bool:
+    """Whether a folder holds files to be found, and is not one data set itself."""
+    return path.is_dir() and not _is_one(path)
 
 
 def _names(folder: Path) -> list[str]:
@@ -92,7 +100,7 @@ def _walk(folder: Path, above: frozenset[Path]) -> Iterator[Path]:
         path = folder / name
         if name.startswith(("_", ".")):
             continue
-        if path.is_dir():
+        if is_folder(path):
             yield from _walk(path, above | {real})
         elif is_data(name):
             yield path
@@ -105,7 +113,7 @@ def _folders(folder: Path, above: frozenset[Path]) -> Iterator[Path]:
         return
     yield folder
     for name in _names(folder):
-        if not name.startswith(("_", ".")) and (folder / name).is_dir():
+        if not name.startswith(("_", ".")) and is_folder(folder / name):
             yield from _folders(folder / name, above | {real})
 
 

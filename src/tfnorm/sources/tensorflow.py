@@ -101,7 +101,7 @@ def open_dataset(dataset: Any, *, weight: Any = None) -> StreamSource:
             f"{_NAME}, column {quoted(wrong)}: expected tensors, got {kinds}. Make them dense with `.map(...)` first."
         )
     if _are_examples(tf.nest.flatten(dataset.element_spec)):
-        dataset = dataset.batch(_EXAMPLES)
+        dataset = batched(dataset)
     columns = _columns(dataset)
     key: str | None = None
     if weight is True:
@@ -125,6 +125,11 @@ def open_dataset(dataset: Any, *, weight: Any = None) -> StreamSource:
             raise DataError(f"{_NAME}: reading it failed: {cell_of(error)}") from error
 
     return StreamSource(_NAME, columns, bare, key, True, read, True)
+
+
+def batched(examples: Any) -> Any:
+    """Examples as batches."""
+    return examples.batch(_EXAMPLES)
 
 
 def _elements(dataset: Any) -> Iterator[Any]:
