@@ -23,8 +23,7 @@ from tfnorm.errors import ArtefactError, ChoiceError, DataError
 from tfnorm.gather import Measure, Measured
 from tfnorm.grouped import Grouped
 from tfnorm.sources import Shard
-from tfnorm.sources.paths import is_folder
-from tfnorm.sources.remote import is_url, readable
+from tfnorm.sources.remote import input_file
 from tfnorm.statistics import Statistic
 from tfnorm.writing import PART, write_atomically
 
@@ -151,10 +150,9 @@ def _digest(*texts: str) -> str:
 
 def _sample(path: str) -> str:
     """Digest of the first and the last bytes of a file: size and time alone may stay as they were when the content changed."""
-    if is_folder(path):  # of which its stamp tells more
+    if Path(path).is_dir():  # of which its stamp tells all that is told
         return ""
-    with readable(path) if is_url(path) else Path(path).open("rb") as file:
+    with input_file(path) as file:
         head = file.read(SAMPLE_BYTES)
-        end = file.seek(0, 2)
-        file.seek(max(0, end - SAMPLE_BYTES))
+        file.seek(max(0, file.size() - SAMPLE_BYTES))
         return hashlib.sha256(head + file.read()).hexdigest()
