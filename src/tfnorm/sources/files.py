@@ -56,6 +56,7 @@ class OpenedFile:
     bare: bool = False  # whether it is one array without a name
     about_rows: int | None = None  # a guess where `num_rows` is None, for a progress bar
     notes: tuple[str, ...] = ()  # what may surprise, and is no error
+    optional: frozenset[str] = frozenset()  # columns that rows may lack, and so may other files
 
 
 @contextmanager
@@ -203,7 +204,7 @@ class FilesSource:
 def _check(file: OpenedFile, wanted: Sequence[Column], first: OpenedFile) -> None:
     """Every wanted column must be there and of the kind that it has in the first file."""
     by_name = {column.name: column for column in file.columns}
-    missing = [column.name for column in wanted if column.name not in by_name]
+    missing = [column.name for column in wanted if column.name not in by_name and column.name not in first.optional]
     if missing:
         hints = "".join(did_you_mean(name, by_name) for name in missing[:3])
         verb = "is" if len(missing) == 1 else "are"
@@ -213,7 +214,7 @@ def _check(file: OpenedFile, wanted: Sequence[Column], first: OpenedFile) -> Non
         )
     said = []
     for column in wanted:
-        here = by_name[column.name]
+        here = by_name.get(column.name, column)
         if column.kind not in ("other", here.kind):
             said.append(
                 f"column {quoted([column.name])}: expected {KIND_NOUNS[column.kind]} as in {first.path}, got "

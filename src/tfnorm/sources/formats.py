@@ -39,6 +39,8 @@ class Format:
         return attribute(self.opener)(path, delimiter) if self.delimited else attribute(self.opener)(path)
 
 
+TFRECORD = (".tfrecord", ".tfrecords", ".tfrec")
+
 FORMATS = (
     Format(
         "Parquet",
@@ -122,6 +124,13 @@ FORMATS = (
         folder=True,
         remote=False,
     ),
+    Format(
+        "TFRecord",
+        (*TFRECORD, *(f"{end}{packed}" for end in TFRECORD for packed in (".gz", ".zlib"))),
+        "tfrecord:open_tfrecord",
+        "a file; of a large plain one some records",
+        "tf.Example and tf.SequenceExample, plain, gzip or zlib; every checksum is checked; a feature that a record lacks is null",
+    ),
 )
 
 _SHARDED = re.compile(r"-\d{5,}-of-\d{5,}$")  # train.tfrecord-00000-of-00100
@@ -134,13 +143,21 @@ def _plain(path: str) -> str:
 
 
 def of(path: str) -> Format | None:
-    """The format of a path by the end of its name; what numbers it among its like (`-00000-of-00100`) may follow.
+    """The format of a path by the end of its name; what numbers it among its like (`-00000-of-00100`) may follow. TFRecord
+    is that of a name which ends in such numbers alone.
 
-    >>> of("train/A.Parquet").name, of("notes.txt")
-    ('Parquet', None)
+    >>> of("train/A.Parquet").name, of("train-00000-of-00100").name, of("notes.txt")
+    ('Parquet', 'TFRecord', None)
     """
     lower = _plain(path)
     return next((one for one in FORMATS if lower.endswith(one.endings)), None)
+    ),
+    Format(
+    lower = _SHARDED.sub("", path.lower().rstrip("/"))
+    found = next((one for one in FORMATS if lower.endswith(one.endings)), None)
+    if found is None and _SHARDED.search(path) and "." not in re.split(r"[/\\]", lower)[-1]:
+        return next(one for one in FORMATS if one.name == "TFRecord")
+    return found
 
 
 def ending_of(path: str) -> str:

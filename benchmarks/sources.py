@@ -1,0 +1,120 @@
+"""How fast are fits on other files than Parquet and CSV, against reading and parsing them and no more?
+
+    python benchmarks/sources.py --dir /tmp/bench   # with --dir the files are kept for the next time
+
+The files are in the system's cache after the first round: what is measured is parsing, not the disk.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import common
+from common import EXACT, Contestant, DifferentError, Reference, Report
+
+FIT, SCAN, BARE = "fit(standard)", "scan", "bare tf.data batched parse_example"
+BATCH, READERS = 8192, 4
+
+SCALARS, VECTOR = "ten floats", "vector of 64"
+
+
+# ------------------------------------------------------------------------------------------------------------ TFRecord
+
+
+def features_of(x: np.ndarray, what: str) -> dict[str, np.ndarray]:
+    return {"x": x} if what == VECTOR else {f"feature_{i}": x[:, i] for i in range(x.shape[1])}
+
+
+def write_records(paths: list[Path], x: np.ndarray, what: str) -> None:
+    """As TensorFlow writes them: one example is serialized by it, and its floats are changed for those of each row."""
+    import tensorflow as tf
+
+    marks = np.arange(1, x.shape[1] + 1, dtype=np.float32) * np.float32(1.2345e-30)
+    lists = {name: tf.train.FloatList(value=np.ravel(v)) for name, v in features_of(marks[None], what).items()}
+    features = tf.train.Features(feature={name: tf.train.Feature(float_list=one) for name, one in lists.items()})
+    pattern = tf.train.Example(features=features).SerializeToString()
+    at = np.array([pattern.index(mark.tobytes()) for mark in marks])[:, None] + np.arange(4)
+    for path, part in zip(paths, np.array_split(x, len(paths)), strict=True):
+        records = np.tile(np.frombuffer(pattern, np.uint8), (len(part), 1))
+        records[:, at.ravel()] = part.view(np.uint8).reshape(len(part), -1)
+        with tf.io.TFRecordWriter(str(path)) as writer:
+            for record in records:
+                writer.write(record.tobytes())
+
+
+def race_records(report: Report, folder: Path, what: str) -> None:
+    import tensorflow as tf
+
+    import tfnorm
+
+    arguments = report.arguments
+    x = common.normal(arguments.rows, 64 if what == VECTOR else 10)
+    folder = folder / f"{what.replace(' ', '-')}-{arguments.rows}"
+    paths = [folder / f"data.tfrecord-{number:05}-of-{READERS:05}" for number in range(READERS)]
+    if not folder.exists():
+        folder.mkdir(parents=True)
+        write_records(paths, x, what)
+    reference, names = Reference.of_array(x), [str(path) for path in paths]
+    spec = {
+        name: tf.io.FixedLenFeature(values.shape[1:], tf.float32) for name, values in features_of(x[:1], what).items()
+    }
+
+    def bare() -> int:
+        """The best settings found: files side by side, parsed batch by batch, in any order."""
+        data = tf.data.TFRecordDataset(names, num_parallel_reads=READERS).batch(BATCH)
+        data = data.map(
+            lambda records: tf.io.parse_example(records, spec), num_parallel_calls=tf.data.AUTOTUNE, deterministic=False
+        )
+        rows = 0
+        for batch in data.prefetch(tf.data.AUTOTUNE):
+            rows += int(next(iter(batch.values())).shape[0])
+        return rows
+
+    def all_rows(rows: int) -> str:
+        if rows != len(x):
+            raise DifferentError(f"read {rows} rows of {len(x)}")
+        return ""
+
+    def contestant(name: str, run: Callable[[], Any], profile: Callable[[Any], Any]) -> Contestant:
+        def check(answer: Any) -> str:
+            found = common.of_profile(profile(answer))
+            order = [list(profile(answer)).index(name) for name in spec]
+            return reference.check({k: v[order] if what == SCALARS else v for k, v in found.items()}, tolerance=EXACT)
+
+        return Contestant(name, run, check)
+
+    section = report.race(
+        f"TFRecord {len(x):,} x {what}",
+        f"float32 N(mean_i, sd_i), {READERS} files, {sum(path.stat().st_size for path in paths) / 1e9:.3g} GB on disk",
+        [
+            contestant(FIT, lambda: tfnorm.fit(names, "standard"), lambda fitted: fitted.profile),
+            Contestant(BARE, bare, all_rows),
+            contestant(SCAN, lambda: tfnorm.scan(names), lambda profile: profile),
+        ],
+        gigabytes=sum(path.stat().st_size for path in paths) / 1e9,
+    )
+    report.within(section, FIT, BARE, 1.1)
+
+
+def main() -> None:
+    parser = common.options(__doc__ or "")
+    parser.add_argument("--only", choices=["tfrecord"], help="one of them")
+    parser.add_argument("--rows", type=int, default=1_000_000, help="of the TFRecord files")
+    parser.add_argument("--dir", type=Path, help="for the files, which are kept; without it a temporary one")
+    arguments = parser.parse_args()
+    common.settle(arguments.threads)
+    report = Report(Path(__file__).name, arguments)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = arguments.dir or Path(temporary)
+        for what in (SCALARS, VECTOR):
+            race_records(report, folder, what)
+    report.finish()
+
+
+if __name__ == "__main__":
+    main()
