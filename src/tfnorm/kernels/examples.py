@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tfnorm.kernels.moments import entry, kernel
+from tfnorm.kernels.moments import entry, inlined, kernel
 from tfnorm.kernels.records import word_at
 
 CONTEXT, LISTS = 1, 2  # the fields of an example, and which of them a column is in
@@ -158,7 +158,7 @@ def _values(data, kind, at, stop, floats, integers, place, room):
     return count
 
 
-@kernel
+@inlined
 def _slot(data, start, stop, part, slots, names, name_starts, parts):
     """Where in the table of hashes a name is, or belongs."""
     value = _HASH_START ^ np.uint64(part)
@@ -187,82 +187,104 @@ def enter(slots, names, name_starts, parts):
         slots[_slot(names, start, stop, parts[column], slots, names, name_starts, parts)] = column
 
 
+@inlined
+def _named(data, start, stop):
+    """An entry of a map: (start, end) of its name and (start, end) of its value; an end is MALFORMED where there is no such."""
+    if stop - start > 2 and data[start] == 0x0A:  # name, then value, as all write them
+        name, name_end = _span(data, start + 1, stop)
+        if 0 <= name_end < stop and data[name_end] == 0x12:
+            value, value_end = _span(data, name_end + 1, stop)
+            if value_end == stop:
+                return name, name_end, value, value_end
+    name, name_end = _message(data, start, stop, 1)
+    value, value_end = _message(data, start, stop, 2)
+    return name, name_end, value, value_end
+
+
+@inlined
+def _store(data, at, stop, column, i, row, kind, width, place, floats, integers, present, spans, wrong):
+    """Put a feature where its column wants it; says what is wrong with it."""
+    if width == UNEVEN:
+        spans[place, i, 0], spans[place, i, 1] = at, stop
+        present[column, row + i] = 1
+        return FINE
+    found, at, stop = _list(data, at, stop)
+    count = 0
+    if found != ABSENT:
+        wrong[1], wrong[2] = column, found
+        if found != kind:
+            return NO_EXAMPLE if found == MALFORMED else OTHER_KIND
+        count = _values(data, kind, at, stop, floats, integers, place + (row + i) * width, width)
+        if count not in (width, 0):
+            wrong[2] = count
+            return NO_EXAMPLE if count == MALFORMED else OTHER_LENGTH
+    present[column, row + i] = count > 0
+    return FINE
+
+
+@inlined
+def _next(data, number, at, stop):
+    """(start, end) of the next field of this number that holds bytes; nothing is left where the start is `stop`, and the end is
+    MALFORMED where it is no message."""
+    while at < stop:
+        found, wire_type, at = _field(data, at, stop)
+        if at < 0:
+            break
+        if found == number and wire_type == _DELIMITED:
+            return _span(data, at, stop)
+        at = _after(data, wire_type, at, stop)
+        if at < 0:
+            break
+    return stop, np.int64(MALFORMED) if at < 0 else stop
+
+
 @entry
-def parse(
-    data, starts, ends, table, kinds, widths, places, row, floats, integers, present, spans, all_known, wrong
-):  # fmt: skip
+def parse(data, starts, ends, table, columns, row, floats, integers, present, spans, all_known, wrong):
     """The wanted columns of some records; returns the number of the record in which something is wrong, or -1.
 
-    `table`: what `enter` made. Columns of fixed width have their values of row r at places + r * width in `floats` (as
-    bits) or `integers`, and `present` (columns, rows) tells which rows have any. Columns of width UNEVEN have the places of
-    their messages at `places` in `spans` (columns of that kind, records, 2). `wrong` is filled with (what, column, got).
-    `all_known`: a name that is not in the table is wrong.
+    `table`: what `enter` made. `columns`: kinds, widths and places of each. A column of fixed width has its values of row r at
+    place + r * width in `floats` (as bits) or `integers`, and `present` (columns, rows) tells which rows have any. One of width
+    UNEVEN has where its messages lie at `place` in `spans` (columns of that kind, records, 2). `wrong` is filled with
+    (what, column, got). `all_known`: a name that is not in the table is wrong, if nothing else is.
     """
     slots, names, name_starts, parts = table
+    kinds, widths, places = columns
     for i in range(len(starts)):
-        at, stop = starts[i], ends[i]
+        at, stop, unknown = starts[i], ends[i], False
         while at < stop:
             part, wire_type, at = _field(data, at, stop)
-            if at < 0:
-                wrong[0] = NO_EXAMPLE
-                return i
-            if (part != CONTEXT and part != LISTS) or wire_type != _DELIMITED:
+            if at >= 0 and (part not in (CONTEXT, LISTS) or wire_type != _DELIMITED):
                 at = _after(data, wire_type, at, stop)
-                if at < 0:
-                    wrong[0] = NO_EXAMPLE
-                    return i
-                continue
-            inner, inner_stop = _span(data, at, stop)
+                if at >= 0:
+                    continue
+            inner, inner_stop = _span(data, at, stop) if at >= 0 else (stop, np.int64(MALFORMED))
             if inner_stop < 0:
                 wrong[0] = NO_EXAMPLE
                 return i
             at = inner_stop
             while inner < inner_stop:
-                number, wire_type, inner = _field(data, inner, inner_stop)
-                if inner >= 0 and (number != 1 or wire_type != _DELIMITED):
-                    inner = _after(data, wire_type, inner, inner_stop)
-                    if inner >= 0:
-                        continue
-                if inner < 0:
-                    wrong[0] = NO_EXAMPLE
-                    return i
-                start, end = _span(data, inner, inner_stop)
-                inner = end
-                name, name_end, value, value_end = start, np.int64(MALFORMED), start, np.int64(MALFORMED)
-                if end - start > 2 and data[start] == 0x0A:  # name, then value, as all write them
-                    name, name_end = _span(data, start + 1, end)
-                    if 0 <= name_end < end and data[name_end] == 0x12:
-                        value, value_end = _span(data, name_end + 1, end)
-                if end >= 0 and value_end != end:
-                    name, name_end = _message(data, start, end, 1)
-                    value, value_end = _message(data, start, end, 2)
+                inner, end = _next(data, 1, inner, inner_stop)
+                if inner == inner_stop and end == inner_stop:
+                    break
+                name, name_end, value, value_end = _named(data, inner, end)
                 if end < 0 or name_end < 0 or value_end < 0:
                     wrong[0] = NO_EXAMPLE
                     return i
+                inner = end
                 column = slots[_slot(data, name, name_end, part, slots, names, name_starts, parts)]
-                if column < 0:
-                    if all_known:
-                        wrong[0] = OTHER_NAME
-                        return i
-                    continue
-                width = widths[column]
-                if width == UNEVEN:
-                    spans[places[column], i, 0], spans[places[column], i, 1] = value, value_end
-                    present[column, row + i] = 1
-                    continue
-                kind, value, value_end = _list(data, value, value_end)
-                count = 0
-                if kind != ABSENT:
-                    wrong[1], wrong[2] = column, kind
-                    if kind != kinds[column]:
-                        wrong[0] = NO_EXAMPLE if kind == MALFORMED else OTHER_KIND
-                        return i
-                    place = places[column] + (row + i) * width
-                    count = _values(data, kind, value, value_end, floats, integers, place, width)
-                    if count != width and count != 0:
-                        wrong[0], wrong[2] = NO_EXAMPLE if count == MALFORMED else OTHER_LENGTH, count
-                        return i
-                present[column, row + i] = count > 0
+                unknown |= column < 0
+                found = FINE
+                if column >= 0:
+                    found = _store(
+                        data, value, value_end, column, i, row, kinds[column], widths[column], places[column],
+                        floats, integers, present, spans, wrong,
+                    )  # fmt: skip
+                if found != FINE:
+                    wrong[0] = found
+                    return i
+        if unknown and all_known:
+            wrong[0] = OTHER_NAME
+            return i
     return -1
 
 
@@ -297,7 +319,7 @@ def measure(data, spans, part, kinds, counts, widths):
             width = 0
             if kind > ABSENT:
                 width = _values(data, kind, start, end, nothing, none, 0, 0)
-            if kind == MALFORMED or width == MALFORMED or (kinds[i] != ABSENT and kind not in (ABSENT, kinds[i])):
+            if MALFORMED in (kind, width) or (kinds[i] != ABSENT and kind not in (ABSENT, kinds[i])):
                 kinds[i] = MALFORMED
                 break
             if kind != ABSENT:

@@ -129,7 +129,7 @@ FORMATS = (
         (*TFRECORD, *(f"{end}{packed}" for end in TFRECORD for packed in (".gz", ".zlib"))),
         "tfrecord:open_tfrecord",
         "a file; of a large plain one some records",
-        "tf.Example and tf.SequenceExample, plain, gzip or zlib; every checksum is checked; a feature that a record lacks is null",
+        "tf.Example and tf.SequenceExample, plain, gzip or zlib; checksums are checked; a feature that a record lacks is null",
     ),
 )
 

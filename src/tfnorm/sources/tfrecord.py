@@ -1,187 +1,25 @@
-"""TFRecord files of tf.Example and tf.SequenceExample, plain, gzip or zlib, without TensorFlow.
+"""TFRecord files of tf.Example and tf.SequenceExample, without TensorFlow.
 
-The one law: every checksum is checked, no length is believed before it is held against the file, and whatever is wrong is
-told with file, byte and record. A shard is a file, or of a large plain one as many records as are measured at once.
+The one law: a shard is a file, or of a large plain one as many records as are measured at once; so the statistics are, bit for
+bit, those of the same rows as one array.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-import numpy as np
-
-from tfnorm.errors import DataError
-from tfnorm.kernels import records
 from tfnorm.sources import Batch, Column, rows_per_shard
-from tfnorm.sources.columns import cell, row_bytes
-from tfnorm.sources.examples import HEAD_RECORDS, Feature, as_features, batches_of, features_of
+from tfnorm.sources.columns import row_bytes
+from tfnorm.sources.example_rows import batches_of
+from tfnorm.sources.examples import HEAD_RECORDS, Feature, as_features, features_of
 from tfnorm.sources.files import OpenedFile, Stamp, reading
+from tfnorm.sources.records import FOOTER, records_of
 
-BLOCK_BYTES = 1 << 20  # read, checked and parsed at once: as much as stays in cache
 HEAD_BYTES = 1 << 19  # tell what the columns are, or one record where that is longer
 SHARD_BYTES = 1 << 26  # of a plain file that is read as one shard, rather than cut
-MAX_RECORD_BYTES = (1 << 31) - 1  # no protocol buffer is longer
-SMALLEST_RECORD = records.HEADER + records.FOOTER  # bytes of an empty one
 _PACKED = 3  # how many times smaller compressed files are taken to be, for a progress bar
-
-_KINDS = {b"PAR1": "Parquet", b"ARROW1": "Arrow", b"\x89HDF": "HDF5", b"PK\x03\x04": "zip", b"\x93NUMPY": "NumPy"}
-
-
-@dataclass(frozen=True)
-class Records:
-    """Some records of a file in a row."""
-
-    data: np.ndarray  # uint8
-    starts: np.ndarray  # (records,) int64: where in `data` each begins
-    ends: np.ndarray  # (records,) int64: the place behind its last byte
-    path: str
-    first: int  # number of the first in its file
-    position: int  # of `data` in the file, as it is unpacked
-    unpacked: bool  # whether the file is compressed
-
-    def where(self, index: int) -> str:
-        return _where(self.path, self.first + index, self.position + int(self.starts[index]) - 12, self.unpacked)
-
-
-def _where(path: str, record: int, position: int, unpacked: bool) -> str:
-    return f"{path}: record {record} at byte {position}{' as unpacked' if unpacked else ''}"
-
-
-class _Plain:
-    """The bytes of a file from one place up to another."""
-
-    def __init__(self, file: Any, start: int, stop: int) -> None:
-        self.file, self.left = file, stop - start
-        file.seek(start)
-
-    def readinto(self, room: memoryview) -> int:
-        count = self.file.readinto(room[: min(len(room), self.left)]) if self.left else 0
-        self.left -= count
-        return int(count)
-
-
-class _Unpacked:
-    """The bytes of a gzip or zlib file, of one stream or several. A stream cut short is an error."""
-
-    def __init__(self, file: Any, window: int) -> None:
-        self.file, self.window = file, window
-        self.stream, self.packed = zlib.decompressobj(window), b""
-        self.begun = False  # whether the stream has any bytes
-
-    def readinto(self, room: memoryview) -> int:
-        found = b""
-        while not found:
-            if self.stream.eof:
-                self.packed = self.stream.unused_data
-                self.stream, self.begun = zlib.decompressobj(self.window), False
-            self.packed = self.packed or self.file.read(BLOCK_BYTES)
-            if not self.packed and self.begun:
-                raise zlib.error("the compressed data end before their end mark")
-            if not self.packed:
-                return 0
-            found, self.begun = self.stream.decompress(self.packed, len(room)), True
-            self.packed = self.stream.unconsumed_tail
-        room[: len(found)] = found
-        return len(found)
-
-
-def _window(head: bytes) -> int:
-    """How a file that begins so is compressed, as zlib says it; 0 where it is not. Its name may say what it will."""
-    if len(head) == 12 and records.checksum(np.frombuffer(head[:8], np.uint8)) == int.from_bytes(head[8:], "little"):
-        return 0
-    gzip = head[:2] == b"\x1f\x8b"
-    return 31 if gzip else 15 if head[:1] == b"\x78" and int.from_bytes(head[:2], "big") % 31 == 0 else 0
-
-
-def records_of(
-    path: str, *, start: int = 0, stop: int | None = None, first: int = 0, block_bytes: int = BLOCK_BYTES, checked: bool = True
-) -> Iterator[Records]:
-    """The records of a file, block by block; each block is overwritten by the next.
-
-    start, stop: of a plain file, from which byte to which; `first` is the number of the record there. `checked`: whether the
-    checksums of the data are looked at, and not of the lengths alone.
-    """
-    with Path(path).open("rb", buffering=0) as file:
-        window = _window(file.read(12))
-        file.seek(0)
-        size = Path(path).stat().st_size
-        stop = size if stop is None else stop
-        stream = _Unpacked(file, window) if window else _Plain(file, start, stop)
-        data = np.empty(min(block_bytes, stop - start + 1) if not window else block_bytes, np.uint8)
-        starts, ends = np.empty((2, len(data) // SMALLEST_RECORD + 1), np.int64)
-        held, position, ended = 0, start, False
-        while True:
-            while not ended and held < len(data):
-                try:
-                    count = stream.readinto(memoryview(data)[held:])
-                except zlib.error as error:
-                    raise DataError(
-                        f"{_where(path, first, position, True)}: it cannot be unpacked further: {cell(error)}. "
-                        "The file is cut short or damaged: copy it anew."
-                    ) from None
-                ended = count == 0
-                held += count
-            limit = MAX_RECORD_BYTES if window else size - position
-            count, used, found = records.frame(data[:held], limit, checked, starts, ends)
-            if count:
-                yield Records(data, starts[:count], ends[:count], path, first, position, bool(window))
-                first += count
-            if found != records.MORE:
-                raise _damaged(path, first, position + used, bool(window), found, bytes(data[used : min(held, used + 16)]), size)
-            if ended and not count:
-                if held:
-                    raise _cut(path, first, position, bool(window), held)
-                return
-            data[: held - used] = data[used:held]  # NumPy minds that they overlap
-            held, position = held - used, position + used
-            if not count and held == len(data):
-                data = _longer(data, limit)
-
-
-def _longer(data: np.ndarray, limit: int) -> np.ndarray:
-    """Twice the room, or as much as the one record in it needs: whatever its header says, no more than there was to fill it."""
-    needed = int.from_bytes(bytes(data[:8]), "little") + SMALLEST_RECORD if len(data) >= 12 else 1 << 12
-    room = np.empty(max(min(needed, 2 * len(data)), len(data) + 1, 64) if limit == MAX_RECORD_BYTES else needed, np.uint8)
-    room[: len(data)] = data
-    return room
-
-
-def _damaged(path: str, record: int, position: int, unpacked: bool, found: int, head: bytes, size: int) -> DataError:
-    where, length = _where(path, record, position, unpacked), int.from_bytes(head[:8], "little")
-    whole = _whole(record, position, unpacked)
-    if found == records.DATA_DAMAGED:
-        return DataError(f"{where}: its {length} bytes of data do not fit their checksum: they were damaged. Copy the file anew.")
-    if found == records.TOO_LONG and (unpacked or length > MAX_RECORD_BYTES):
-        return DataError(
-            f"{where}: its header says {length} bytes of data, and none has more than {MAX_RECORD_BYTES}: it was damaged, or made "
-            f"to do damage. {whole}"
-        )
-    if found == records.TOO_LONG:
-        return _cut(path, record, position, unpacked, size - position, length + SMALLEST_RECORD)
-    if record == 0:
-        kind = next((f" It looks like {kind}." for mark, kind in _KINDS.items() if head.startswith(mark)), "")
-        return DataError(f"{where}: these are no TFRecords, or the header of the first was damaged.{kind} Check what it is.")
-    return DataError(
-        f"{where}: the length of the record does not fit its checksum: it was damaged, or something was added to the file. {whole}"
-    )
-
-
-def _cut(path: str, record: int, position: int, unpacked: bool, left: int, needed: int | None = None) -> DataError:
-    expected = "a whole record" if needed is None else f"a record of {needed} bytes"
-    return DataError(
-        f"{_where(path, record, position, unpacked)}: expected {expected}, and the file ends after {left} more bytes. "
-        f"{_whole(record, position, unpacked)}"
-    )
-
-
-def _whole(record: int, position: int, unpacked: bool) -> str:
-    kept = "" if unpacked or not record else f", or keep the {record} records before it: `truncate -s {position}`"
-    return f"Copy the file anew{kept}."
 
 
 @dataclass(frozen=True)
@@ -198,7 +36,11 @@ class RecordFile:
 
     @property
     def name(self) -> str:
-        return self.path if self.stop is None else f"{self.path}, records {self.first} to {self.first + (self.num_rows or 0) - 1}"
+        return (
+            self.path
+            if self.stop is None
+            else f"{self.path}, records {self.first} to {self.first + (self.num_rows or 0) - 1}"
+        )
 
     @property
     def num_bytes(self) -> int:
@@ -225,13 +67,14 @@ def open_tfrecord(path: str) -> OpenedFile:
             return OpenedFile(path, stamp, (), 0, lambda _: ())
         head = dataclasses.replace(head, starts=head.starts[:HEAD_RECORDS], ends=head.ends[:HEAD_RECORDS])
         features, plain = features_of(head), not head.unpacked
-        record_bytes = (int(head.ends[-1]) + records.FOOTER) / len(head.starts)
+        record_bytes = (int(head.ends[-1]) + FOOTER) / len(head.starts)
 
     def shards(wanted: Sequence[Column]) -> Iterable[RecordFile]:
         return _parts(RecordFile(path, stamp, as_features(wanted, features)), plain)
 
     about = int(stamp.num_bytes / record_bytes * (1 if plain else _PACKED))
-    return OpenedFile(path, stamp, features, None, shards, about, frozenset(f.name for f in features if not f.always))
+    optional = frozenset(feature.name for feature in features if not feature.always)
+    return OpenedFile(path, stamp, features, None, shards, about_rows=about, optional=optional)
 
 
 def _parts(file: RecordFile, plain: bool) -> Iterator[RecordFile]:
@@ -244,7 +87,7 @@ def _parts(file: RecordFile, plain: bool) -> Iterator[RecordFile]:
     with reading(file.path, file.stamp):
         for block in records_of(file.path, checked=False):
             total = block.first + len(block.starts)
-            ends = block.position + block.ends + records.FOOTER
+            ends = block.position + block.ends + FOOTER
             while total - first >= step:
                 stop = int(ends[first + step - 1 - block.first])
                 yield dataclasses.replace(file, start=start, stop=stop, first=first, num_rows=step)
