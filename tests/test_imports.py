@@ -105,11 +105,12 @@ LIBRARIES = {
     "h5py": {"sources/hdf5"},
     "zarr": {"sources/zarr"},
     "fsspec": {"sources/remote"},
+    "array_record": {"sources/array_record"},
     "matplotlib": {"demo_model"},
     "typer": {"cli/__init__", "cli/common", "cli/main_job"},
     "rich": {"terminal"},
 }
-OPTIONAL = {"tensorflow", "pandas", "polars", "scipy", "matplotlib", "h5py", "zarr", "fsspec"}
+OPTIONAL = {"tensorflow", "pandas", "polars", "scipy", "matplotlib", "h5py", "zarr", "fsspec", "array_record"}
 
 
 def imports(tree: ast.AST, *, inside: bool = False) -> Iterator[tuple[str, bool]]:

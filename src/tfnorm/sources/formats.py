@@ -131,6 +131,15 @@ FORMATS = (
         "a file; of a large plain one some records",
         "tf.Example and tf.SequenceExample, plain, gzip or zlib; checksums are checked; a feature that a record lacks is null",
     ),
+    Format(
+        "ArrayRecord",
+        (".array_record", ".arrayrecord"),
+        "array_record:open_array_record",
+        "some records",
+        "tf.Example and tf.SequenceExample, as of TFRecord",
+        extra="arrayrecord",
+        remote=False,
+    ),
 )
 
 _SHARDED = re.compile(r"-\d{5,}-of-\d{5,}$")  # train.tfrecord-00000-of-00100
@@ -150,10 +159,6 @@ def of(path: str) -> Format | None:
     ('Parquet', 'TFRecord', None)
     """
     lower = _plain(path)
-    return next((one for one in FORMATS if lower.endswith(one.endings)), None)
-    ),
-    Format(
-    lower = _SHARDED.sub("", path.lower().rstrip("/"))
     found = next((one for one in FORMATS if lower.endswith(one.endings)), None)
     if found is None and _SHARDED.search(path) and "." not in re.split(r"[/\\]", lower)[-1]:
         return next(one for one in FORMATS if one.name == "TFRecord")

@@ -16,6 +16,7 @@ import numpy as np
 
 from tfnorm.errors import DataError
 from tfnorm.kernels import records as kernels
+from tfnorm.sources import remote
 from tfnorm.sources.columns import cell
 
 BLOCK_BYTES = 1 << 20  # read, checked and parsed at once: as much as stays in cache
@@ -106,10 +107,10 @@ def records_of(
     start, stop: of a plain file, from which byte to which; `first` is the number of the record there. `checked`: whether the
     checksums of the data are looked at, and not of the lengths alone.
     """
-    with Path(path).open("rb", buffering=0) as file:
+    with remote.input_file(path) if remote.is_url(path) else Path(path).open("rb", buffering=0) as file:
         window = _window(file.read(12))
+        size = file.seek(0, 2)
         file.seek(0)
-        size = Path(path).stat().st_size
         stop = size if stop is None else stop
         stream = _Unpacked(file, window) if window else _Plain(file, start, stop)
         data = np.empty(min(block_bytes, stop - start + 1) if not window else block_bytes, np.uint8)
