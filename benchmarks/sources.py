@@ -20,6 +20,8 @@ from common import EXACT, Contestant, DifferentError, Reference, Report
 FIT, SCAN, BARE = "fit(standard)", "scan", "bare tf.data batched parse_example"
 BATCH, READERS = 8192, 4
 
+BARE_DECODING = "bare tf.io.decode_jpeg in threads"
+
 SCALARS, VECTOR = "ten floats", "vector of 64"
 
 
@@ -101,18 +103,95 @@ def race_records(report: Report, folder: Path, what: str) -> None:
     report.within(section, FIT, BARE, 1.1)
 
 
+# -------------------------------------------------------------------------------------------------------------- images
+
+
+def write_images(folder: Path, number: int, side: int) -> None:
+    """Photos made of waves and noise, which compress about as photos do."""
+    import tensorflow as tf
+
+    folder.mkdir(parents=True)
+    y, x = np.mgrid[:side, :side]
+    for i in range(number):
+        random = np.random.default_rng(i)
+        waves = [np.sin(x / random.uniform(5, 60) + y / random.uniform(5, 60)) for _ in range(3)]
+        pixels = 128 + 70 * np.stack(waves, axis=-1) + random.normal(0, 6, (side, side, 3))
+        tf.io.write_file(
+            str(folder / f"{i:05}.jpg"), tf.io.encode_jpeg(np.clip(pixels, 0, 255).astype(np.uint8), quality=90)
+        )
+
+
+def race_images(report: Report, folder: Path) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    import tensorflow as tf
+
+    import tfnorm
+
+    arguments = report.arguments
+    folder = folder / f"images-{arguments.images}-{arguments.side}"
+    if not folder.exists():
+        write_images(folder, arguments.images, arguments.side)
+    paths = sorted(folder.iterdir())
+    values = arguments.images * arguments.side**2 * 3
+
+    def decode(part: list[Path]) -> int:
+        return sum(int(tf.io.decode_jpeg(path.read_bytes()).shape[0]) for path in part)
+
+    def bare() -> int:
+        """As many threads as there are, each with its share of the files."""
+        with ThreadPoolExecutor(arguments.threads) as pool:
+            return sum(pool.map(decode, [paths[i :: arguments.threads] for i in range(arguments.threads)]))
+
+    def bare_dataset() -> int:
+        data = tf.data.Dataset.from_tensor_slices([str(path) for path in paths])
+        data = data.map(
+            lambda path: tf.io.decode_jpeg(tf.io.read_file(path)),
+            num_parallel_calls=tf.data.AUTOTUNE,
+            deterministic=False,
+        )
+        return sum(int(image.shape[0]) for image in data.prefetch(tf.data.AUTOTUNE))
+
+    def all_rows(rows: int) -> str:
+        if rows != arguments.images * arguments.side:
+            raise DifferentError(f"decoded {rows} lines of pixels")
+        return ""
+
+    def of_images(fitted: Any) -> str:
+        count = fitted.profile["image"].count.finite
+        if count.sum() != values:
+            raise DifferentError(f"counted {count.sum()} values of {values}")
+        return ""
+
+    section = report.race(
+        f"images {arguments.images} x {arguments.side} x {arguments.side}",
+        f"JPEG, RGB, {sum(path.stat().st_size for path in paths) / 1e6:.3g} MB on disk",
+        [
+            Contestant(FIT, lambda: tfnorm.fit(folder, "standard"), of_images),
+            Contestant(BARE_DECODING, bare, all_rows),
+            Contestant("bare tf.data map of decode_jpeg", bare_dataset, all_rows),
+        ],
+        gigabytes=values / 1e9,
+    )
+    report.within(section, FIT, BARE_DECODING, 1.15)
+
+
 def main() -> None:
     parser = common.options(__doc__ or "")
-    parser.add_argument("--only", choices=["tfrecord"], help="one of them")
+    parser.add_argument("--only", choices=["tfrecord", "images"], help="one of them")
     parser.add_argument("--rows", type=int, default=1_000_000, help="of the TFRecord files")
+    parser.add_argument("--images", type=int, default=400, help="how many")
+    parser.add_argument("--side", type=int, default=512, help="pixels of an image, this way and that")
     parser.add_argument("--dir", type=Path, help="for the files, which are kept; without it a temporary one")
     arguments = parser.parse_args()
     common.settle(arguments.threads)
     report = Report(Path(__file__).name, arguments)
     with tempfile.TemporaryDirectory() as temporary:
         folder = arguments.dir or Path(temporary)
-        for what in (SCALARS, VECTOR):
+        for what in (SCALARS, VECTOR) if arguments.only != "images" else ():
             race_records(report, folder, what)
+        if arguments.only != "tfrecord":
+            race_images(report, folder)
     report.finish()
 
 

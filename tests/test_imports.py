@@ -33,13 +33,15 @@ MAY: dict[str, set[str]] = {
     "profile": {"errors", "codec", "statistics", "quantiles", "covariance", "keys", "gatherings"},
     "rules": {"errors", "sources", "maps", "statistics", "profile"},
     "sparse": {"errors", "kernels", "sources", "statistics", "quantiles"},
+    "counted": {"errors", "sources", "statistics"},
     "apply": {"errors", "kernels", "engines", "sources", "maps"},
     "unseen": {"errors", "sources", "keys", "maps", "apply"},
     "gather": {
         *("errors", "engines", "sources", "statistics", "quantiles", "grouped", "maps", "profile", "apply", "unseen"),
-        *("gatherings", "sparse"),
+        *("gatherings", "sparse", "counted"),
     },
     "keras_part": set(),
+    "images": {"errors", "sources", "keras_part"},
     "fitted_column": {*("errors", "sources", "maps", "profile", "apply", "unseen", "gather", "rules", "keras_part")},
     "fitted": {
         *("errors", "sources", "maps", "techniques", "profile", "apply", "unseen", "gather", "rules", "keras_part"),
@@ -95,10 +97,14 @@ LATE = {
 LIBRARIES = {
     "numba": {"kernels/moments"},
     "keras": {
-        *(f"layer/{name}" for name in ("attach", "lookups", "normalize", "running", "stored", "tensors", "traced")),
+        *(
+            f"layer/{name}"
+            for name in ("attach", "backbones", "lookups", "normalize", "running", "stored", "tensors", "traced")
+        ),
         "demo_model",
     },
-    "tensorflow": {"sources/tensorflow", "layer/lookups"},
+    "tensorflow": {"sources/tensorflow", "sources/decoding", "layer/lookups"},
+    "PIL": {"sources/decoding"},
     "pandas": {"sources/pandas"},
     "polars": {"sources/polars"},
     "scipy": {"sources/scipy"},
@@ -110,7 +116,7 @@ LIBRARIES = {
     "typer": {"cli/__init__", "cli/common", "cli/main_job"},
     "rich": {"terminal"},
 }
-OPTIONAL = {"tensorflow", "pandas", "polars", "scipy", "matplotlib", "h5py", "zarr", "fsspec", "array_record"}
+OPTIONAL = {"tensorflow", "pandas", "polars", "scipy", "matplotlib", "h5py", "zarr", "fsspec", "array_record", "PIL"}
 
 
 def imports(tree: ast.AST, *, inside: bool = False) -> Iterator[tuple[str, bool]]:

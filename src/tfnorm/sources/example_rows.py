@@ -16,6 +16,8 @@ from tfnorm.sources.columns import quoted
 from tfnorm.sources.examples import BYTES, FLOAT, INT64, LISTS, UNEVEN, Block, Feature, Met, Table, no_example
 from tfnorm.sources.stored import Ragged
 
+HELD_BYTES = 1 << 26  # of texts and images, after which a batch is handed on though it has not all its rows
+
 _CALLED = {BYTES: "text or bytes", FLOAT: "floats", INT64: "int64"}
 
 
@@ -24,6 +26,7 @@ class Rows:
 
     def __init__(self, features: Sequence[Feature], rows: int) -> None:
         self.features, self.rows, self.filled = features, rows, 0
+        self.held = 0  # bytes of what differs in length
         self.spanned = [number for number, feature in enumerate(features) if feature.spanned]
         fixed = [0 if feature.spanned else feature.width * rows for feature in features]
         of_floats = [many if feature.holds == FLOAT else 0 for feature, many in zip(features, fixed, strict=True)]
@@ -50,6 +53,7 @@ class Rows:
         for place, number in enumerate(self.spanned):
             there = self.present[number, self.filled : self.filled + many]
             self.pieces[number].append(_spanned(block, start, spans[place], there, self.features[number]))
+            self.held += int((spans[place, :, 1] - spans[place, :, 0]).sum())
         self.filled += many
         return start + many
 
@@ -178,7 +182,7 @@ def batches_of(blocks: Iterable[Block], features: Sequence[Feature], rows: int) 
         start = 0
         while start < len(block.starts):
             start = room.put(block, start)
-            if room.filled == room.rows:
+            if room.filled == room.rows or room.held > HELD_BYTES:
                 yield room.batch()
                 room = Rows(features, rows)
     if room.filled:

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from tfnorm.errors import DataError
-from tfnorm.sources import Column, Shard, formats, remote
+from tfnorm.sources import Column, Shard, Source, formats, remote
 from tfnorm.sources.columns import KIND_NOUNS, cell, describe, did_you_mean, pick, quoted, weight_column
-from tfnorm.sources.paths import find_all
+from tfnorm.sources.paths import find_all, is_image
 
 
 @dataclass(frozen=True)
@@ -236,7 +236,7 @@ def _count(paths: Sequence[str]) -> str:
     return paths[0] if len(paths) == 1 else f"{len(paths)} files"
 
 
-def open_files(data: Any, *, weight: Any = None, delimiter: str | None = None) -> FilesSource:
+def open_files(data: Any, *, weight: Any = None, delimiter: str | None = None) -> Source:
     """A path, a glob, a folder, or a list of these, in the order given; a file that is found twice is read once."""
     patterns = list(data) if isinstance(data, (list, tuple)) else [data]
     if weight is not None and not isinstance(weight, str):
@@ -244,6 +244,15 @@ def open_files(data: Any, *, weight: Any = None, delimiter: str | None = None) -
     first = remote.shown(os.fsdecode(patterns[0]))
     name = first if len(patterns) == 1 else f"{len(patterns)} paths from {first}"
     source = FilesSource(name, find_all(patterns), delimiter, weight)
+    name = os.fsdecode(patterns[0]) if len(patterns) == 1 else f"{len(patterns)} paths from {os.fsdecode(patterns[0])}"
+    found = find_all(patterns)
+    if any(map(is_image, found)):
+        from tfnorm.sources import images
+
+        if weight is not None:
+            raise DataError(f"weight: {name} holds images, which have no columns of weights. Leave it out.")
+        return images.open_images(name, found)
+    source = FilesSource(name, found, delimiter, weight)
     if weight is not None:
         weight_column(source.columns, weight, source._first.path)
     elif not source.columns:
