@@ -35,14 +35,15 @@ class Backbone:
             by = ", ".join(self.layers)
             return f"{self.name} normalizes inside ({by}): feed it {self.expects} and normalize nothing."
         if self.preprocess:
-            return f"{self.name} does not normalize inside: feed it {self.expects}, by its preprocess_input or by one fit, not both."
+            way = "by its preprocess_input or by one fit, not both"
+            return f"{self.name} does not normalize inside: feed it {self.expects}, {way}."
         return f"{self.name} does not normalize inside: normalize its input once."
 
     def __str__(self) -> str:
         return self.advice
 
 
-def check(backbone: Any) -> Backbone:
+def check_backbone(backbone: Any) -> Backbone:
     """As `tfnorm.images.check`."""
     function, model = _found(backbone)
     name = function.__name__ if function is not None else model.name

@@ -145,7 +145,7 @@ def _by_tensorflow(data: bytes, header: Header, decoder: Decoder, where: str) ->
                 found = tf.io.decode_bmp(data, decoder.channels)
             else:
                 found = tf.io.decode_webp(data, decoder.channels)[0]  # of an animation the first picture
-            return np.asarray(found.numpy())
+            return np.asarray(found)  # shares its memory; .numpy() would copy
     except tf.errors.OpError as error:
         raise _broken(where, error.message.rpartition("}} ")[2]) from None
 

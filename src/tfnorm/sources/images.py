@@ -23,7 +23,7 @@ from tfnorm.sources.decoding import Decoder
 from tfnorm.sources.files import Stamp, reading
 from tfnorm.sources.paths import is_image
 
-SHARD_BYTES, SHARD_FILES = 1 << 24, 256  # of encoded images that are counted together
+SHARD_BYTES, SHARD_FILES = 1 << 22, 64  # of encoded images that are counted together
 TOGETHER = 1 << 12  # images of another source that are counted together: a power of two, as what is measured at once is
 IMAGE = "image"
 
