@@ -22,6 +22,8 @@ BATCH, READERS = 8192, 4
 
 BARE_DECODING = "bare tf.io.decode_jpeg in threads"
 
+IMAGE_SIZE = (400, 600)
+
 SCALARS, VECTOR = "ten floats", "vector of 64"
 
 
@@ -106,19 +108,18 @@ def race_records(report: Report, folder: Path, what: str) -> None:
 # -------------------------------------------------------------------------------------------------------------- images
 
 
-def write_images(folder: Path, number: int, side: int) -> None:
-    """Photos made of waves and noise, which compress about as photos do."""
+def write_images(folder: Path, number: int) -> None:
+    """The two photos of scikit-learn, each time another part of one of them."""
     import tensorflow as tf
+    from sklearn.datasets import load_sample_images
 
     folder.mkdir(parents=True)
-    y, x = np.mgrid[:side, :side]
+    photos = load_sample_images().images
     for i in range(number):
         random = np.random.default_rng(i)
-        waves = [np.sin(x / random.uniform(5, 60) + y / random.uniform(5, 60)) for _ in range(3)]
-        pixels = 128 + 70 * np.stack(waves, axis=-1) + random.normal(0, 6, (side, side, 3))
-        tf.io.write_file(
-            str(folder / f"{i:05}.jpg"), tf.io.encode_jpeg(np.clip(pixels, 0, 255).astype(np.uint8), quality=90)
-        )
+        top, left = random.integers(0, 20, 2)
+        part = photos[i % len(photos)][top : top + IMAGE_SIZE[0], left : left + IMAGE_SIZE[1]]
+        tf.io.write_file(str(folder / f"{i:05}.jpg"), tf.io.encode_jpeg(part, quality=90))
 
 
 def race_images(report: Report, folder: Path) -> None:
@@ -129,11 +130,12 @@ def race_images(report: Report, folder: Path) -> None:
     import tfnorm
 
     arguments = report.arguments
-    folder = folder / f"images-{arguments.images}-{arguments.side}"
+    folder = folder / f"images-{arguments.images}"
     if not folder.exists():
-        write_images(folder, arguments.images, arguments.side)
+        write_images(folder, arguments.images)
     paths = sorted(folder.iterdir())
-    values = arguments.images * arguments.side**2 * 3
+    height, width = IMAGE_SIZE
+    values = arguments.images * height * width * 3
 
     def decode(part: list[Path]) -> int:
         return sum(int(tf.io.decode_jpeg(path.read_bytes()).shape[0]) for path in part)
@@ -153,7 +155,7 @@ def race_images(report: Report, folder: Path) -> None:
         return sum(int(image.shape[0]) for image in data.prefetch(tf.data.AUTOTUNE))
 
     def all_rows(rows: int) -> str:
-        if rows != arguments.images * arguments.side:
+        if rows != arguments.images * height:
             raise DifferentError(f"decoded {rows} lines of pixels")
         return ""
 
@@ -164,8 +166,8 @@ def race_images(report: Report, folder: Path) -> None:
         return ""
 
     section = report.race(
-        f"images {arguments.images} x {arguments.side} x {arguments.side}",
-        f"JPEG, RGB, {sum(path.stat().st_size for path in paths) / 1e6:.3g} MB on disk",
+        f"images {arguments.images} x {height} x {width}",
+        f"photos, JPEG of quality 90, {sum(path.stat().st_size for path in paths) / 1e6:.3g} MB on disk",
         [
             Contestant(FIT, lambda: tfnorm.fit(folder, "standard"), of_images),
             Contestant(BARE_DECODING, bare, all_rows),
@@ -181,7 +183,6 @@ def main() -> None:
     parser.add_argument("--only", choices=["tfrecord", "images"], help="one of them")
     parser.add_argument("--rows", type=int, default=1_000_000, help="of the TFRecord files")
     parser.add_argument("--images", type=int, default=400, help="how many")
-    parser.add_argument("--side", type=int, default=512, help="pixels of an image, this way and that")
     parser.add_argument("--dir", type=Path, help="for the files, which are kept; without it a temporary one")
     arguments = parser.parse_args()
     common.settle(arguments.threads)

@@ -138,7 +138,7 @@ def _by_tensorflow(data: bytes, header: Header, decoder: Decoder, where: str) ->
     try:
         with tf.device("CPU"):
             if header.kind == "JPEG":
-                found = tf.io.decode_jpeg(data, decoder.channels, dct_method=decoder.dct_method)
+                found = tf.raw_ops.DecodeJpeg(contents=data, channels=decoder.channels, dct_method=decoder.dct_method)
             elif header.kind == "PNG":
                 found = tf.io.decode_png(data, decoder.channels, dtype=tf.uint16 if header.bits == 16 else tf.uint8)
             elif header.kind == "BMP":

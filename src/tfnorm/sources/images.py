@@ -7,6 +7,7 @@ decode is looked at first: its kind, its size, its bits.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -66,8 +67,17 @@ def column_of(name: str, pixels: np.ndarray) -> Column:
 # ---------------------------------------------------------------------------------------------------------------- files
 
 
-def _content(path: str) -> bytes:
-    return bytes(remote.input_file(path).read()) if remote.is_url(path) else Path(path).read_bytes()
+def _content(path: str, stamp: Stamp) -> bytes:
+    """All bytes of a file, as it was when it was opened. It is read at once, so one look at it tells whether it has changed."""
+    if remote.is_url(path):
+        with reading(path, stamp):
+            return bytes(remote.input_file(path).read())
+    with reading(path), Path(path).open("rb") as file:
+        data, status = file.read(), os.fstat(file.fileno())
+    if (len(data), status.st_mtime_ns) != (stamp.num_bytes, stamp.modified_ns):
+        with reading(path, stamp):  # which says how
+            pass
+    return data
 
 
 @dataclass(frozen=True)
@@ -100,8 +110,7 @@ class ImageFiles:
     def __call__(self) -> Iterator[Batch]:
         pixels = Pixels(self.column)
         for path, stamp in zip(self.paths, self.stamps, strict=True):
-            with reading(path, stamp):
-                pixels.add(self.decoder(_content(path), path), path)
+            pixels.add(self.decoder(_content(path, stamp), path), path)
         yield pixels.batch(self.column.name)
 
 
@@ -135,8 +144,8 @@ class ImageSource:
 
     @cached_property
     def columns(self) -> tuple[Column, ...]:
-        with reading(self.paths[0]):
-            return (column_of(IMAGE, self.decoder(_content(self.paths[0]), self.paths[0])),)
+        path = self.paths[0]
+        return (column_of(IMAGE, self.decoder(_content(path, self._stamps[0]), path)),)
 
     @cached_property
     def _stamps(self) -> tuple[Stamp, ...]:
