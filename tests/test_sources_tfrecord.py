@@ -263,6 +263,10 @@ def test_names_of_several(tmp_path: Path) -> None:
         write(tmp_path / "b" / f"data.tfrecord-{number:05}-of-00003", part)
     for data in (tmp_path / "a", f"{tmp_path}/a/data-*", tmp_path / "b", f"{tmp_path}/b/*.tfrecord-*"):
         np.testing.assert_array_equal(read(data, "age")[0], ROWS["age"][:90])
+    assert open_source(tmp_path / "a").notes == ()  # type: ignore[attr-defined]
+    (tmp_path / "a" / "data-00001-of-00003").unlink()
+    (note,) = open_source(tmp_path / "a").notes  # type: ignore[attr-defined]
+    assert note.endswith("data-*-of-00003: 1 of 3 files is not there: " + f"{tmp_path}/a/data-00001-of-00003")
     for ending in ("tfrecords", "tfrec", "tfrecord.gz"):
         path = write(tmp_path / "c" / f"x.{ending}", EXAMPLES, gzip.compress if ending.endswith("gz") else bytes)
         np.testing.assert_array_equal(read(path, "n")[0], ROWS["n"])

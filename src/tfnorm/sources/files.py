@@ -178,7 +178,8 @@ class FilesSource:
         first = self._first
         by_name = {column.name: column for column in first.columns}
         kept = {file.path for file in self._opened}
-        said = [f"{path}: skipped, it has no rows" for path in self.paths if path not in kept]
+        said = list(formats.not_among(self.paths))
+        said += [f"{path}: skipped, it has no rows" for path in self.paths if path not in kept]
         for file in self._opened:
             said += [f"{file.path}: {note}" for note in file.notes]
             extra = [column.name for column in file.columns if column.name not in by_name]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -142,6 +142,7 @@ FORMATS = (
     ),
 )
 
+_NUMBERED = re.compile(r"(.*)-(\d{5,})-of-(\d{5,})((?:\.[^/]*)?)", re.DOTALL)
 _SHARDED = re.compile(r"-\d{5,}-of-\d{5,}$")  # train.tfrecord-00000-of-00100
 
 
@@ -163,6 +164,28 @@ def of(path: str) -> Format | None:
     if found is None and _SHARDED.search(path) and "." not in re.split(r"[/\\]", lower)[-1]:
         return next(one for one in FORMATS if one.name == "TFRecord")
     return found
+
+
+def not_among(paths: Iterable[str]) -> Iterator[str]:
+    """What of numbered files (`-00000-of-00100`, an ending may follow) is not there though others of the same set are.
+
+    >>> list(not_among(["a-00000-of-00003", "a-00002-of-00003", "b.csv"]))
+    ['a-*-of-00003: 1 of 3 files is not there: a-00001-of-00003']
+    """
+    found: dict[tuple[str, str, str], set[int]] = {}
+    for path in paths:
+        if match := _NUMBERED.fullmatch(path):
+            stem, number, total, ending = match.groups()
+            found.setdefault((stem, total, ending), set()).add(int(number))
+    for (stem, total, ending), numbers in found.items():
+        gone = int(total) - len(numbers)
+        if gone > 0 and max(numbers) < int(total):
+            first = next(number for number in range(int(total)) if number not in numbers)
+            verb, more = ("is", "") if gone == 1 else ("are", " and others")
+            said = (
+                f"{gone} of {int(total)} files {verb} not there: {stem}-{first:0{len(total)}}-of-{total}{ending}{more}"
+            )
+            yield f"{stem}-*-of-{total}{ending}: {said}"
 
 
 def ending_of(path: str) -> str:
