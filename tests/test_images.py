@@ -141,6 +141,9 @@ def test_real_photos_of_all_kinds() -> None:
         with Image.open(file) as image:
             if image.mode not in ("L", "RGB", "RGBA"):
                 continue
+            if file.name == "chessboard_RGB.png":  # it has 16 bits, of which Pillow drops half
+                assert "Pillow drops half of 16 bits" in refused(file, "pillow")
+                continue
             check(tfnorm.scan(tfnorm.images.open(file, decoder="pillow")), [np.atleast_3d(np.asarray(image))])
 
 
