@@ -244,8 +244,6 @@ def open_files(data: Any, *, weight: Any = None, delimiter: str | None = None) -
         raise DataError(f"weight: for files expected the name of a column, got {type(weight).__name__}.")
     first = remote.shown(os.fsdecode(patterns[0]))
     name = first if len(patterns) == 1 else f"{len(patterns)} paths from {first}"
-    source = FilesSource(name, find_all(patterns), delimiter, weight)
-    name = os.fsdecode(patterns[0]) if len(patterns) == 1 else f"{len(patterns)} paths from {os.fsdecode(patterns[0])}"
     found = find_all(patterns)
     if any(map(is_image, found)):
         from tfnorm.sources import images

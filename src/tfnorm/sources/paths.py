@@ -59,8 +59,6 @@ def find(pattern: str | os.PathLike[Any]) -> list[str]:
     path = Path(text)
     relative = "" if path.is_absolute() else " It is relative to the working directory."
     if is_folder(path):
-        found = [str(file) for file in _walk(path, _NONE)]
-    if _is_folder(path):
         found = [str(file) for file in _below(path)]
         none = (
             f"{text}: no data file in folder. Looked for {formats.listed()}, and not for names that begin with _ or ."
@@ -71,10 +69,7 @@ def find(pattern: str | os.PathLike[Any]) -> list[str]:
         anchor = Path(path.anchor) if path.anchor else Path()
         parts = path.parts[1:] if path.anchor else path.parts
         matches = dict.fromkeys(_expand(anchor, parts))
-        found = sorted(
-            {str(file) for match in matches for file in (_walk(match, _NONE) if is_folder(match) else [match])}
-        )
-        found = sorted({str(file) for match in matches for file in (_below(match) if _is_folder(match) else [match])})
+        found = sorted({str(file) for match in matches for file in (_below(match) if is_folder(match) else [match])})
         none = f"{text}: no file matches.{relative}"
     else:
         found = []
@@ -116,9 +111,6 @@ def _walk(folder: Path, above: frozenset[Path], wanted: Callable[[str], bool] = 
         if name.startswith(("_", ".")):
             continue
         if is_folder(path):
-            yield from _walk(path, above | {real})
-        elif is_data(name):
-        if _is_folder(path):
             yield from _walk(path, above | {real}, wanted)
         elif wanted(name):
             yield path
