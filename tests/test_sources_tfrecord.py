@@ -7,6 +7,7 @@ import random
 import struct
 import subprocess
 import sys
+import tempfile
 import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -240,11 +241,8 @@ def test_any_encoding_means_what_protocol_buffers_say(data: st.DataObject) -> No
 
     records_ = [example(a=np.float32([1, 2]), b=np.array([1, 2])), example(a=np.float32([1]), b=np.array([1]))]
     records_ += [one() for _ in range(3)]
-    path = Path("/tmp") / f"tfnorm-any-{draw(st.integers(0, 0))}-{id(data)}.tfrecord"
-    try:
-        a, b = read(write(path, records_), "a", "b")
-    finally:
-        path.unlink(missing_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        a, b = read(write(Path(folder) / "a.tfrecord", records_), "a", "b")
     for i, record in enumerate(records_):
         parsed = tf.train.Example.FromString(record).features.feature
         for rows, name in ((a, "a"), (b, "b")):
@@ -539,14 +537,12 @@ def test_bytes_of_any_kind_are_an_error_or_columns(found: list[int], at: int) ->
     """Sound records of whatever bytes: parsed, or refused by name, and never beyond their ends."""
     record = bytearray(EXAMPLES[3] * 4)
     record[at % len(record) : at % len(record) + len(found)] = bytes(found)
-    path = Path("/tmp") / f"tfnorm-fuzz-{id(found)}.tfrecord"
-    try:
-        write(path, [bytes(record)])
-        source = open_source(path)
-        for column in source.columns:
-            for shard in source.shards([column.name]):
-                list(shard())
-    except DataError as error:
-        assert "record 0 at byte 0" in str(error)  # noqa: PT017
-    finally:
-        path.unlink(missing_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        path = write(Path(folder) / "a.tfrecord", [bytes(record)])
+        try:
+            source = open_source(path)
+            for column in source.columns:
+                for shard in source.shards([column.name]):
+                    list(shard())
+        except DataError as error:
+            assert "record 0 at byte 0" in str(error)  # noqa: PT017
