@@ -31,6 +31,11 @@ OBJECTS = (
         '`tfnorm.fit(tfnorm.sql("SELECT ...", connection))`',
         "the driver",
     ),
+    (
+        "images: JPEG, PNG, WebP, BMP files, of 8 and 16 bits, in folders; or encoded in a column of any source",
+        '`tfnorm.fit("photos/")`, `tfnorm.images.open(source, column="photo")`',
+        "`tf`, or `images` for Pillow",
+    ),
     ("iterables of batches, functions that return one", "`tfnorm.fit(lambda: batches())`", ""),
 )
 

@@ -44,6 +44,11 @@ CASES = {
         [f"{what} by {kind}" for kind in ("whole numbers", "text") for what in ("fit", "transform")],
         2,
     ),
+    "sources.py": (
+        "--rows 2000 --images 3",
+        ["TFRecord 2,000 x ten floats", "TFRecord 2,000 x vector of 64", "images 3 x 400 x 600"],
+        3,
+    ),
     "startup.py": ("--rows 100 --cold float32 --cold-rounds 1", ["starting", "compiling"], 2),
 }
 

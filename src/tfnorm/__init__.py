@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from tfnorm import images as images
     from tfnorm.advice import Advice as Advice
     from tfnorm.advice import advise as advise
     from tfnorm.artefact import load as load
@@ -128,13 +129,16 @@ _HOME = {
         "yeo_johnson",
     ),
 }  # fmt: skip
+_MODULES = ("images",)  # words that are modules themselves
 _MODULE = {word: module for module, words in _HOME.items() for word in words}
 
-__all__ = [*sorted(_MODULE), "__version__"]  # noqa: PLE0604  # all of them are text
+__all__ = [*sorted((*_MODULE, *_MODULES)), "__version__"]  # noqa: PLE0604  # all of them are text
 
 
 def __getattr__(name: str) -> Any:
     """A word's module is loaded when the word is first used (PEP 562)."""
+    if name in _MODULES:
+        return importlib.import_module(f"tfnorm.{name}")
     if name not in _MODULE:
         raise AttributeError(f"module 'tfnorm' has no attribute {name!r}")
     if name in ("Normalize", "RunningNormalize", "DriftCallback"):

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from tfnorm import counted
 from tfnorm.apply import apply, apply_stored
 from tfnorm.engines import Fold
 from tfnorm.engines.threads import Threads
@@ -29,6 +30,7 @@ from tfnorm.quantiles import Quantiles
 from tfnorm.sources import Batch, Shard, Source, rows_per_shard
 from tfnorm.sources.arrow import TextArray
 from tfnorm.sources.columns import row_bytes
+from tfnorm.sources.counted import Counted
 from tfnorm.sources.remote import shown
 from tfnorm.sources.stored import Sparse, Stored
 from tfnorm.sparse import measure
@@ -298,7 +300,12 @@ class Measure:
         groups = groups_of(keyed, batch, len(array), place, first_row) if keyed else None
         # in float64: the statistics are of what exact arithmetic would give
         array = array.astype(np.float64)
-        if stored is None:
+        if isinstance(stored, Counted) and not want.step.elementwise:
+            raise DataError(
+                f"column {want.column.name!r}: {want.via} takes channels together, and of images each is counted alone "
+                f"({place}). Read them as arrays, and pass these."
+            )
+        if stored is None or isinstance(stored, Counted):
             mapped = apply(want.step, array, groups=groups, workers=1)
         else:
             mapped = apply_stored(want.step, stored.with_values(array)).values
@@ -310,7 +317,7 @@ class Measure:
             own = apply(_elementwise_part(want.step), array, groups=groups, workers=1)
         outside = np.isnan(np.ma.filled(own, 0)) & np.isfinite(np.ma.filled(array, np.nan).astype(np.float64))
         if outside.any():
-            row = _first_row(outside, stored)
+            row = 0 if isinstance(stored, Counted) else _first_row(outside, stored)
             got = array[row] if stored is None else array[outside][0]
             raise DataError(
                 f"column {want.column.name!r}: {want.via} needs {want.step.domain}, got {got} in row "
@@ -329,6 +336,8 @@ def _measured(
     want: Want, array: np.ndarray, stored: Stored | None, weight: np.ndarray | None
 ) -> dict[type[Statistic], Statistic]:
     """The statistics of one column: of rows, of the steps of ragged rows, or of what sparse rows store and what they do not."""
+    if isinstance(stored, Counted):
+        return counted.measure(array, stored, want.kinds, want.column.features)
     if isinstance(stored, Sparse):
         absent = want.column.absent
         if want.via:

@@ -4,5 +4,6 @@ The one law: a layer gives what the fit gives in NumPy. All that saved models ma
 """
 
 from tfnorm.layer.attach import attach as attach
+from tfnorm.layer.backbones import check_backbone as check_backbone
 from tfnorm.layer.normalize import Normalize as Normalize
 from tfnorm.layer.running import RunningNormalize as RunningNormalize

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from tfnorm.errors import DataError
-from tfnorm.sources import Column, OnError, Shard, formats, remote
+from tfnorm.sources import Column, OnError, Shard, Source, formats, remote
 from tfnorm.sources.columns import KIND_NOUNS, cell, describe, did_you_mean, pick, quoted, weight_column
-from tfnorm.sources.paths import find_all
+from tfnorm.sources.paths import find_all, is_image
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,7 @@ class OpenedFile:
     bare: bool = False  # whether it is one array without a name
     about_rows: int | None = None  # a guess where `num_rows` is None, for a progress bar
     notes: tuple[str, ...] = ()  # what may surprise, and is no error
+    optional: frozenset[str] = frozenset()  # columns that rows may lack, and so may other files
 
 
 @contextmanager
@@ -199,7 +200,8 @@ class FilesSource:
         first = self._first
         by_name = {column.name: column for column in first.columns}
         kept = {file.path for file in self._opened}
-        said = [
+        said = list(formats.not_among(self.paths))
+        said += [
             f"{path}: skipped, it has no rows"
             for path in self.paths
             if path not in kept and path not in dict(self.skipped)
@@ -233,7 +235,7 @@ class FilesSource:
 def _check(file: OpenedFile, wanted: Sequence[Column], first: OpenedFile) -> None:
     """Every wanted column must be there and of the kind that it has in the first file."""
     by_name = {column.name: column for column in file.columns}
-    missing = [column.name for column in wanted if column.name not in by_name]
+    missing = [column.name for column in wanted if column.name not in by_name and column.name not in first.optional]
     if missing:
         hints = "".join(did_you_mean(name, by_name) for name in missing[:3])
         verb = "is" if len(missing) == 1 else "are"
@@ -243,7 +245,7 @@ def _check(file: OpenedFile, wanted: Sequence[Column], first: OpenedFile) -> Non
         )
     said = []
     for column in wanted:
-        here = by_name[column.name]
+        here = by_name.get(column.name, column)
         if column.kind not in ("other", here.kind):
             said.append(
                 f"column {quoted([column.name])}: expected {KIND_NOUNS[column.kind]} as in {first.path}, got "
@@ -265,16 +267,21 @@ def _count(paths: Sequence[str]) -> str:
     return paths[0] if len(paths) == 1 else f"{len(paths)} files"
 
 
-def open_files(
-    data: Any, *, weight: Any = None, delimiter: str | None = None, on_error: OnError = "raise"
-) -> FilesSource:
+def open_files(data: Any, *, weight: Any = None, delimiter: str | None = None, on_error: OnError = "raise") -> Source:
     """A path, a glob, a folder, or a list of these, in the order given; a file that is found twice is read once."""
     patterns = list(data) if isinstance(data, (list, tuple)) else [data]
     if weight is not None and not isinstance(weight, str):
         raise DataError(f"weight: for files expected the name of a column, got {type(weight).__name__}.")
     first = remote.shown(os.fsdecode(patterns[0]))
     name = first if len(patterns) == 1 else f"{len(patterns)} paths from {first}"
-    source = FilesSource(name, find_all(patterns), delimiter, weight, on_error)
+    found = find_all(patterns)
+    if any(map(is_image, found)):
+        from tfnorm.sources import images
+
+        if weight is not None:
+            raise DataError(f"weight: {name} holds images, which have no columns of weights. Leave it out.")
+        return images.open_images(name, found)
+    source = FilesSource(name, found, delimiter, weight, on_error)
     if weight is not None:
         weight_column(source.columns, weight, source._first.path)
     elif not source.columns:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -38,6 +38,8 @@ class Format:
         """Its columns and parts."""
         return attribute(self.opener)(path, delimiter) if self.delimited else attribute(self.opener)(path)
 
+
+TFRECORD = (".tfrecord", ".tfrecords", ".tfrec")
 
 FORMATS = (
     Format(
@@ -122,8 +124,25 @@ FORMATS = (
         folder=True,
         remote=False,
     ),
+    Format(
+        "TFRecord",
+        (*TFRECORD, *(f"{end}{packed}" for end in TFRECORD for packed in (".gz", ".zlib"))),
+        "tfrecord:open_tfrecord",
+        "a file; of a large plain one some records",
+        "tf.Example and tf.SequenceExample, plain, gzip or zlib; checksums are checked; a feature that a record lacks is null",
+    ),
+    Format(
+        "ArrayRecord",
+        (".array_record", ".arrayrecord"),
+        "array_record:open_array_record",
+        "some records",
+        "tf.Example and tf.SequenceExample, as of TFRecord",
+        extra="arrayrecord",
+        remote=False,
+    ),
 )
 
+_NUMBERED = re.compile(r"(.*)-(\d{5,})-of-(\d{5,})((?:\.[^/]*)?)", re.DOTALL)
 _SHARDED = re.compile(r"-\d{5,}-of-\d{5,}$")  # train.tfrecord-00000-of-00100
 
 
@@ -134,13 +153,39 @@ def _plain(path: str) -> str:
 
 
 def of(path: str) -> Format | None:
-    """The format of a path by the end of its name; what numbers it among its like (`-00000-of-00100`) may follow.
+    """The format of a path by the end of its name; what numbers it among its like (`-00000-of-00100`) may follow. TFRecord
+    is that of a name which ends in such numbers alone.
 
-    >>> of("train/A.Parquet").name, of("notes.txt")
-    ('Parquet', None)
+    >>> of("train/A.Parquet").name, of("train-00000-of-00100").name, of("notes.txt")
+    ('Parquet', 'TFRecord', None)
     """
     lower = _plain(path)
-    return next((one for one in FORMATS if lower.endswith(one.endings)), None)
+    found = next((one for one in FORMATS if lower.endswith(one.endings)), None)
+    if found is None and _SHARDED.search(path) and "." not in re.split(r"[/\\]", lower)[-1]:
+        return next(one for one in FORMATS if one.name == "TFRecord")
+    return found
+
+
+def not_among(paths: Iterable[str]) -> Iterator[str]:
+    """What of numbered files (`-00000-of-00100`, an ending may follow) is not there though others of the same set are.
+
+    >>> list(not_among(["a-00000-of-00003", "a-00002-of-00003", "b.csv"]))
+    ['a-*-of-00003: 1 of 3 files is not there: a-00001-of-00003']
+    """
+    found: dict[tuple[str, str, str], set[int]] = {}
+    for path in paths:
+        if match := _NUMBERED.fullmatch(path):
+            stem, number, total, ending = match.groups()
+            found.setdefault((stem, total, ending), set()).add(int(number))
+    for (stem, total, ending), numbers in found.items():
+        gone = int(total) - len(numbers)
+        if gone > 0 and max(numbers) < int(total):
+            first = next(number for number in range(int(total)) if number not in numbers)
+            verb, more = ("is", "") if gone == 1 else ("are", " and others")
+            said = (
+                f"{gone} of {int(total)} files {verb} not there: {stem}-{first:0{len(total)}}-of-{total}{ending}{more}"
+            )
+            yield f"{stem}-*-of-{total}{ending}: {said}"
 
 
 def ending_of(path: str) -> str:

@@ -6,7 +6,7 @@ The one law: the same pattern over the same files gives the same list, each file
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from fnmatch import fnmatchcase
 from glob import has_magic
 from pathlib import Path
@@ -14,6 +14,8 @@ from typing import Any
 
 from tfnorm.errors import DataError
 from tfnorm.sources import formats, remote
+
+IMAGES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 
 _NONE: frozenset[Path] = frozenset()
 
@@ -30,6 +32,11 @@ def is_data(path: str) -> bool:
     return formats.of(path) is not None
 
 
+def is_image(path: str) -> bool:
+    """Whether the end of a name is that of an image."""
+    return path.lower().partition("?")[0].endswith(IMAGES)
+
+
 def find_all(patterns: Iterable[Any]) -> tuple[str, ...]:
     """The files of all patterns, in the order given; one that is found twice is taken once."""
     by_file: dict[str, str] = {}
@@ -43,7 +50,8 @@ def find(pattern: str | os.PathLike[Any]) -> list[str]:
     """The files of a path, a glob or a folder, sorted.
 
     In folders, names that begin with `_` or `.` are left out (they are marks and scraps of whoever writes); a glob
-    finds them only where it begins so itself. A folder that a glob finds is searched.
+    finds them only where it begins so itself. A folder that a glob finds is searched. Images are taken where there is nothing
+    else: a picture beside tables is no data.
     """
     text = os.fsdecode(os.fspath(pattern))
     if "://" in text:
@@ -51,7 +59,7 @@ def find(pattern: str | os.PathLike[Any]) -> list[str]:
     path = Path(text)
     relative = "" if path.is_absolute() else " It is relative to the working directory."
     if is_folder(path):
-        found = [str(file) for file in _walk(path, _NONE)]
+        found = [str(file) for file in _below(path)]
         none = (
             f"{text}: no data file in folder. Looked for {formats.listed()}, and not for names that begin with _ or ."
         )
@@ -61,9 +69,7 @@ def find(pattern: str | os.PathLike[Any]) -> list[str]:
         anchor = Path(path.anchor) if path.anchor else Path()
         parts = path.parts[1:] if path.anchor else path.parts
         matches = dict.fromkeys(_expand(anchor, parts))
-        found = sorted(
-            {str(file) for match in matches for file in (_walk(match, _NONE) if is_folder(match) else [match])}
-        )
+        found = sorted({str(file) for match in matches for file in (_below(match) if is_folder(match) else [match])})
         none = f"{text}: no file matches.{relative}"
     else:
         found = []
@@ -91,7 +97,11 @@ def _names(folder: Path) -> list[str]:
         raise DataError(f"{folder}: cannot list the folder: {error.strerror}. Allow it, or leave it out.") from error
 
 
-def _walk(folder: Path, above: frozenset[Path]) -> Iterator[Path]:
+def _below(folder: Path) -> list[Path]:
+    return list(_walk(folder, _NONE)) or list(_walk(folder, _NONE, is_image))
+
+
+def _walk(folder: Path, above: frozenset[Path], wanted: Callable[[str], bool] = is_data) -> Iterator[Path]:
     """All data files below a folder, in sorted order; links are followed, but not round in a loop."""
     real = folder.resolve()
     if real in above:
@@ -101,8 +111,8 @@ def _walk(folder: Path, above: frozenset[Path]) -> Iterator[Path]:
         if name.startswith(("_", ".")):
             continue
         if is_folder(path):
-            yield from _walk(path, above | {real})
-        elif is_data(name):
+            yield from _walk(path, above | {real}, wanted)
+        elif wanted(name):
             yield path
 
 

@@ -1,0 +1,297 @@
+"""Images as a source: files, or encoded bytes in a column of another source. What is told of them is how often each value is
+there, channel by channel.
+
+The one law: pixels are those that the decoder of the training gives, which is named in all that is saved; what it is asked to
+decode is looked at first: its kind, its size, its bits.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tfnorm.errors import DataError
+from tfnorm.sources import Batch, Column, Shard, Source, remote
+from tfnorm.sources.columns import pick, quoted
+from tfnorm.sources.counted import Counted
+from tfnorm.sources.decoding import Decoder
+from tfnorm.sources.files import Stamp, reading
+from tfnorm.sources.paths import is_image
+
+SHARD_BYTES, SHARD_FILES = 1 << 22, 64  # of encoded images that are counted together
+TOGETHER = 1 << 12  # images of another source that are counted together: a power of two, as what is measured at once is
+IMAGE = "image"
+
+
+class Pixels:
+    """How often each value was there in some images, all of one number of channels and bits."""
+
+    def __init__(self, column: Column) -> None:
+        self.dtype, self.channels = np.dtype(column.dtype), int(column.shape[-1] or 0)
+        self.counts = np.zeros((1 << 8 * self.dtype.itemsize, self.channels), np.int64)
+        self.rows = 0
+
+    def add(self, pixels: np.ndarray, where: str) -> None:
+        from tfnorm.kernels.pixels import count_bytes, count_words
+
+        if pixels.shape[-1] != self.channels or pixels.dtype != self.dtype:
+            raise DataError(
+                f"{where}: expected {_called(self.channels, self.dtype)} as of the first image, got "
+                f"{_called(pixels.shape[-1], pixels.dtype)}. Convert it, leave it out, or decode all to as many: "
+                f"tfnorm.images.open(..., channels={self.channels})."
+            )
+        flat = np.ascontiguousarray(pixels).reshape(-1)
+        (count_bytes if self.dtype == np.uint8 else count_words)(flat, self.channels, self.counts)
+        self.rows += 1
+
+    def batch(self, name: str) -> dict[str, Any]:
+        return {name: Counted.of_integers(self.rows, self.counts, self.dtype)}
+
+
+def _called(channels: int, dtype: Any) -> str:
+    kind = {1: "grey", 2: "grey and alpha", 3: "RGB", 4: "RGBA"}.get(channels, f"{channels} channels")
+    return f"{kind} of {8 * np.dtype(dtype).itemsize} bits"
+
+
+def column_of(name: str, pixels: np.ndarray) -> Column:
+    """The column of images of any size, with as many channels and bits as this one."""
+    return Column(name, pixels.dtype.name, (None, None, pixels.shape[-1]))
+
+
+# ---------------------------------------------------------------------------------------------------------------- files
+
+
+def _content(path: str, stamp: Stamp) -> bytes:
+    """All bytes of a file, as it was when it was opened. It is read at once, so one look at it tells whether it has changed."""
+    if remote.is_url(path):
+        with reading(path, stamp):
+            return bytes(remote.input_file(path).read())
+    with reading(path), Path(path).open("rb") as file:
+        data, status = file.read(), os.fstat(file.fileno())
+    if (len(data), status.st_mtime_ns) != (stamp.num_bytes, stamp.modified_ns):
+        with reading(path, stamp):  # which says how
+            pass
+    return data
+
+
+@dataclass(frozen=True)
+class ImageFiles:
+    """Some image files; they are read when it is called, wherever that is."""
+
+    paths: tuple[str, ...]
+    stamps: tuple[Stamp, ...]
+    first: int  # number of the first among all
+    column: Column
+    decoder: Decoder
+
+    @property
+    def name(self) -> str:
+        return self.paths[0] if len(self.paths) == 1 else f"images {self.paths[0]} to {self.paths[-1]}"
+
+    @property
+    def num_rows(self) -> int:
+        return len(self.paths)
+
+    @property
+    def num_bytes(self) -> int:
+        return sum(stamp.num_bytes for stamp in self.stamps)
+
+    @property
+    def fingerprint(self) -> str:
+        files = "; ".join(f"{path}, {stamp}" for path, stamp in zip(self.paths, self.stamps, strict=True))
+        return f"{files}; {self.decoder}"
+
+    def __call__(self) -> Iterator[Batch]:
+        pixels = Pixels(self.column)
+        for path, stamp in zip(self.paths, self.stamps, strict=True):
+            pixels.add(self.decoder(_content(path, stamp), path), path)
+        yield pixels.batch(self.column.name)
+
+
+@dataclass(frozen=True)
+class ImageSource:
+    """Image files as a source of one column."""
+
+    place: str
+    paths: tuple[str, ...]
+    decoder: Decoder
+
+    @property
+    def name(self) -> str:
+        return f"{self.place}, decoded by {self.decoder}"
+
+    @property
+    def bare(self) -> bool:
+        return False
+
+    @property
+    def weight(self) -> None:
+        return None
+
+    @property
+    def num_rows(self) -> int:
+        return len(self.paths)
+
+    @property
+    def repeatable(self) -> bool:
+        return True
+
+    @cached_property
+    def columns(self) -> tuple[Column, ...]:
+        path = self.paths[0]
+        return (column_of(IMAGE, self.decoder(_content(path, self._stamps[0]), path)),)
+
+    @cached_property
+    def _stamps(self) -> tuple[Stamp, ...]:
+        stamps = []
+        for path in self.paths:
+            with reading(path):
+                stamps.append(Stamp.of(path))
+        return tuple(stamps)
+
+    @property
+    def num_bytes(self) -> int:
+        return sum(stamp.num_bytes for stamp in self._stamps)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return self.decoder.notes
+
+    def shards(self, columns: Sequence[str]) -> Iterator[ImageFiles]:
+        (column,) = pick(self.columns, columns, self.name)
+        first, held = 0, 0
+        for number, stamp in enumerate(self._stamps):
+            if number > first and (held + stamp.num_bytes > SHARD_BYTES or number - first == SHARD_FILES):
+                yield self._part(first, number, column)
+                first, held = number, 0
+            held += stamp.num_bytes
+        yield self._part(first, len(self.paths), column)
+
+    def _part(self, start: int, stop: int, column: Column) -> ImageFiles:
+        return ImageFiles(self.paths[start:stop], self._stamps[start:stop], start, column, self.decoder)
+
+
+# ----------------------------------------------------------------------------------------- encoded, in another source
+
+
+@dataclass(frozen=True)
+class EncodedSource:
+    """Another source, of which one column holds encoded images."""
+
+    source: Source
+    encoded: str
+    decoder: Decoder
+
+    @property
+    def name(self) -> str:
+        return f"{self.source.name}, {quoted([self.encoded])} decoded by {self.decoder}"
+
+    @property
+    def bare(self) -> bool:
+        return False
+
+    @property
+    def weight(self) -> None:
+        return None
+
+    @property
+    def num_rows(self) -> int | None:
+        return self.source.num_rows
+
+    @property
+    def repeatable(self) -> bool:
+        return self.source.repeatable
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return (*getattr(self.source, "notes", ()), *self.decoder.notes)
+
+    @cached_property
+    def columns(self) -> tuple[Column, ...]:
+        for shard in self.source.shards([self.encoded]):
+            for batch in shard():
+                for row, data in enumerate(_bytes_of(batch[self.encoded][:16])):
+                    if data is not None:
+                        image = column_of(self.encoded, self.decoder(data, f"{shard.name}, row {row}"))
+                        return tuple(image if c.name == self.encoded else c for c in self.source.columns)
+        raise DataError(f"{self.source.name}: column {quoted([self.encoded])} holds no image.")
+
+    def shards(self, columns: Sequence[str]) -> Iterator[Shard]:
+        pick(self.columns, columns, self.name)
+        if self.encoded not in columns:
+            yield from self.source.shards(columns)
+            return
+        if len(columns) > 1:
+            raise DataError(
+                f"{self.name}: images are counted, and so are measured alone: choose techniques for {quoted([self.encoded])}, or "
+                "for the other columns."
+            )
+        (column,) = pick(self.columns, [self.encoded], self.name)
+        for shard in self.source.shards([self.encoded]):
+            yield EncodedImages(shard, column, self.decoder)
+
+
+@dataclass(frozen=True)
+class EncodedImages:
+    """A part of another source, whose images are decoded when it is called."""
+
+    shard: Shard
+    column: Column
+    decoder: Decoder
+
+    @property
+    def name(self) -> str:
+        return self.shard.name
+
+    @property
+    def num_rows(self) -> int | None:
+        return self.shard.num_rows
+
+    @property
+    def fingerprint(self) -> str:
+        return f"{self.shard.fingerprint}; {self.decoder}"
+
+    def __call__(self) -> Iterable[Batch]:
+        pixels, row = Pixels(self.column), 0
+        for batch in self.shard():
+            for data in _bytes_of(batch[self.column.name]):
+                where = f"column {quoted([self.column.name])}, row {row} ({self.name})"
+                if data is not None:
+                    pixels.add(self.decoder(data, where), where)
+                row += 1
+                if pixels.rows == TOGETHER:
+                    yield pixels.batch(self.column.name)
+                    pixels = Pixels(self.column)
+        if pixels.rows:
+            yield pixels.batch(self.column.name)
+
+
+def _bytes_of(values: Any) -> Iterator[bytes | None]:
+    """Encoded images as bytes; of what has bytes and a path, the bytes."""
+    for value in values.tolist() if hasattr(values, "tolist") else values:
+        data = value.get("bytes") if isinstance(value, dict) else value
+        yield data.encode() if isinstance(data, str) else data
+
+
+def open_images(place: str, paths: Sequence[str], decoder: Decoder | None = None) -> ImageSource:
+    """Image files, in this order; decoded as training with TensorFlow does where nothing else is said."""
+    other = [path for path in paths if not is_image(path)]
+    if other:
+        raise DataError(
+            f"{place}: expected images alone, or none, got {quoted(other, 3)} among them. Name the ones or the others."
+        )
+    return ImageSource(place, tuple(paths), decoder or Decoder.of(None, 0, "INTEGER_FAST"))
+
+
+def open_encoded(source: Source, column: str, decoder: Decoder) -> EncodedSource:
+    """The images in a column of another source."""
+    (found,) = pick(source.columns, [column], source.name)
+    if found.kind != "other":
+        raise DataError(f"column {quoted([column])}: expected encoded images, got {found.dtype} ({source.name}).")
+    return EncodedSource(source, column, decoder)
