@@ -133,18 +133,18 @@ def test_your_own_network() -> None:
 
 
 def test_a_budget_is_kept_and_shared() -> None:
-    told: list[tuple[int, int | None]] = []
+    told: list[tfnorm.Progress] = []
     found = tfnorm.compare(
         DIABETES,
         target="target",
         techniques=["standard", "robust"],
         seeds=2,
         budget=6,
-        progress=lambda *said: told.append(said),
+        callback=told.append,
     )
     assert any("a budget of 6 s" in note for note in found.notes)
     assert {one.losses.shape for one in found.contenders} == {(len(found.seeds), len(found.marks))}
-    assert sum(done for done, _ in told) == 3 * found.steps * len(found.seeds)
+    assert told[-1].done == told[-1].total == 3 * found.steps * len(found.seeds)
     assert found.budget == 6
 
 

@@ -223,10 +223,13 @@ def test_files_add_up_as_profiles_do(tmp_path: Path) -> None:
 def test_progress_counts_every_row(tmp_path: Path) -> None:
     pa.parquet.write_table(pa.table(TABLE), tmp_path / "a.parquet", row_group_size=700)
     for source, total in ((TABLE, ROWS), (tmp_path / "a.parquet", ROWS), (batches(99), None)):
-        seen: list[tuple[int, int | None]] = []
-        tfnorm.scan(source, progress=lambda *now, seen=seen: seen.append(now))
-        assert sum(rows for rows, _ in seen) == ROWS
-        assert {whole for _, whole in seen} == {total}
+        seen: list[tfnorm.Progress] = []
+        tfnorm.scan(source, callback=seen.append)
+        assert seen[-1].done == ROWS
+        assert [now.done for now in seen] == sorted(now.done for now in seen)
+        assert {now.total for now in seen} == {total}
+        if seen[-1].total_bytes:
+            assert (seen[-1].num_bytes, seen[-1].share, seen[-1].seconds_left) == (seen[-1].total_bytes, 1.0, 0.0)
 
 
 def test_rows_in_another_order_change_little_but_the_rounding() -> None:

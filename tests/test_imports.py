@@ -18,6 +18,7 @@ MAY: dict[str, set[str]] = {
     "errors": set(),
     "lazy": set(),
     "codec": {"errors"},
+    "progress": {"errors"},
     "kernels": set(),
     "engines": set(),
     "sources": {"errors", "kernels"},
@@ -39,6 +40,7 @@ MAY: dict[str, set[str]] = {
     "apply": {"errors", "kernels", "engines", "sources", "maps"},
     "unseen": {"errors", "sources", "keys", "maps", "apply"},
     "gather": {
+        "progress",
         *("errors", "engines", "sources", "statistics", "quantiles", "grouped", "maps", "profile", "apply", "unseen"),
         *("gatherings", "sparse", "counted"),
     },
@@ -71,6 +73,7 @@ MAY: dict[str, set[str]] = {
         *("pushing", "covariance"),
     },
     "fitting": {
+        "progress",
         *("errors", "codec", "sources", "statistics", "quantiles", "maps", "techniques", "profile", "gather", "fitted"),
         *("choosing", "chains", "rules", "checkpoint", "skipping"),
     },
@@ -105,6 +108,7 @@ MAY: dict[str, set[str]] = {
         *("errors", "sources", "writing", "profile", "rules", "fitted", "binning", "summary", "looks", "drawing"),
     },
     "drift": {
+        "progress",
         *(
             "errors",
             "codec",
@@ -122,6 +126,7 @@ MAY: dict[str, set[str]] = {
     },
     "drift_callback": {"errors", "profile", "fitted", "drift"},
     "advice": {
+        "progress",
         *(
             "errors",
             "sources",
@@ -137,11 +142,12 @@ MAY: dict[str, set[str]] = {
         *("chains", "fitting", "summary", "tables"),
     },
     "comparing": {
+        "progress",
         *("errors", "codec", "key_columns", "sources", "maps", "techniques", "fitted", "choosing", "fitting"),
         "writing",
     },
-    "files_out": {"errors", "sources", "maps", "unseen", "fitted"},
-    "terminal": set(),
+    "files_out": {"progress", "errors", "sources", "maps", "unseen", "fitted"},
+    "terminal": {"progress"},
     "demo_model": {"fitted", "summary", "terminal"},
     "demo": {"errors", "fitted", "summary", "demo_model"},
     "cli": {

@@ -95,6 +95,6 @@ def test_times_alone_say_what_they_need() -> None:
             read(times)
 
 
-def test_progress_is_a_function() -> None:
+def test_the_callback_is_a_function() -> None:
     with pytest.raises(ChoiceError, match="must be a function"):
-        tfnorm.scan([1.0, 2.0], progress=5)
+        tfnorm.scan([1.0, 2.0], callback=5)

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from tfnorm.layer import Normalize as Normalize
     from tfnorm.layer import RunningNormalize as RunningNormalize
     from tfnorm.profile import Profile as Profile
+    from tfnorm.progress import Progress as Progress
     from tfnorm.reporting import Report as Report
     from tfnorm.reporting import report as report
     from tfnorm.running import Running as Running
@@ -85,6 +86,7 @@ _HOME = {
     "errors": ("ArtefactError", "ChoiceError", "DataError", "NotInvertibleError", "TfnormError"),
     "fitted": ("Fitted",),
     "fitting": ("fit", "scan"),
+    "progress": ("Progress",),
     "profile": ("Profile",),
     "layer": ("Normalize", "RunningNormalize"),
     "reporting": ("Report", "report"),

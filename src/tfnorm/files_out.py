@@ -20,14 +20,13 @@ from typing import Any
 from tfnorm.errors import ChoiceError, DataError, NotInvertibleError
 from tfnorm.fitted import Fitted
 from tfnorm.maps import Map, mark_name
+from tfnorm.progress import Callback, Meter
 from tfnorm.sources import any_copy, csv_copy, formats, parquet_copy, remote
 from tfnorm.sources.arrow import as_ragged, describe_column, from_numpy, to_numpy
 from tfnorm.sources.columns import did_you_mean, quoted
 from tfnorm.sources.files import open_path
 from tfnorm.sources.paths import find, is_data, is_folder
 from tfnorm.unseen import groups_of, key_columns
-
-Progress = Callable[[int, int | None], None]
 
 
 @dataclass(frozen=True)
@@ -108,18 +107,26 @@ def run(
     inverse: bool,
     only: Sequence[str] = (),
     delimiter: str | None = None,
-    progress: Progress | None = None,
+    callback: Callback | None = None,
 ) -> int:
     """Write all files of a plan; gives the number of rows."""
     rows = 0
     for name in only:
         fitted[name]  # an error where it is not in the fit
+    sizes = [Path(path).stat().st_size if Path(path).is_file() else 0 for path, _ in planned.files]
+    meter = Meter(callback, None, sum(sizes)) if callback is not None else None
     with _staged(planned) as stage:
-        for path, relative in planned.files:
+        for (path, relative), size in zip(planned.files, sizes, strict=True):
             target = stage / (relative if relative.name else planned.output.name)
             target.parent.mkdir(parents=True, exist_ok=True)
-            rows += _file(fitted, path, target, inverse, only, delimiter, progress)
+            report = None if meter is None else _share_of(meter, size)
+            rows += _file(fitted, path, target, inverse, only, delimiter, report)
     return rows
+
+
+def _share_of(meter: Meter, size: int) -> Callable[[int, int | None], None]:
+    """What reports rows of one file, with their share of its bytes where it is known how many rows it has."""
+    return lambda rows, total: meter.add(rows, size * rows // total if total else 0)
 
 
 @contextmanager
@@ -147,7 +154,7 @@ def _file(
     inverse: bool,
     only: Sequence[str],
     delimiter: str | None,
-    progress: Progress | None,
+    report: Callable[[int, int | None], None] | None,
 ) -> int:
     source, sink = formats.of(path), formats.of(target.name)
     if sink is None or sink.writer is None:
@@ -174,8 +181,8 @@ def _file(
                     writer = make(target, schema, delimiter=delimiter, compression=opened.compression)
                 writer.write(batch.columns)
                 rows += batch.num_rows
-                if progress is not None:
-                    progress(batch.num_rows, opened.num_rows)
+                if report is not None:
+                    report(batch.num_rows, opened.num_rows)
             return rows
         except csv_copy.OtherTypeError as other:
             opened = dataclasses.replace(opened, schema=other.schema)

@@ -27,9 +27,10 @@ from tfnorm.choosing import (
 )
 from tfnorm.errors import ChoiceError, DataError
 from tfnorm.fitted import Fitted
-from tfnorm.gather import Measure, Measured, Progress, Want, gather, threads
+from tfnorm.gather import Measure, Measured, Want, gather, threads
 from tfnorm.maps import Identity, Map
 from tfnorm.profile import Column, Profile
+from tfnorm.progress import Callback
 from tfnorm.quantiles import Quantiles
 from tfnorm.rules import Rules, policies_of, share_of
 from tfnorm.skipping import Skipping
@@ -54,7 +55,7 @@ def scan(
     checkpoint: Any = None,
     on_error: OnError = "raise",
     workers: int | None = None,
-    progress: Progress | None = None,
+    callback: Callback | None = None,
 ) -> Profile:
     """Every marginal statistic of every numeric column, in one pass.
 
@@ -77,7 +78,7 @@ def scan(
     on_error: "raise", or "skip" to leave out files and parts of files that cannot be read; they are named in the log, and in
         `profile.provenance`.
     workers: threads; as many as there are cores by default. The result is the same for any.
-    progress: called with the number of rows measured at each step, and the number in all or None.
+    callback: called with a `tfnorm.Progress` as rows are measured and parts of files are finished; by one thread at a time.
 
     >>> scan({"age": [22.0, 38.0, 26.0, float("nan")]})["age"].count.missing
     array([1])
@@ -95,7 +96,7 @@ def scan(
         _tell("left out", [column for column in opened.columns if column.name in left_out])
     wants = [Want(column, "", Identity(), EVERYTHING) for column in chosen]
     engine = threads(workers)
-    return gather(opened, chosen, wants, infinite=frozenset(), engine=engine, progress=progress, around=around)
+    return gather(opened, chosen, wants, infinite=frozenset(), engine=engine, callback=callback, around=around)
 
 
 def fit(
@@ -117,7 +118,7 @@ def fit(
     checkpoint: Any = None,
     on_error: OnError = "raise",
     workers: int | None = None,
-    progress: Progress | None = None,
+    callback: Callback | None = None,
 ) -> Fitted:
     """Fit techniques to data in one pass, gathering only what the choice needs.
 
@@ -156,7 +157,7 @@ def fit(
         from tfnorm.advice import resolved
 
         how = {"axis": axis, "unit": unit, "weight": weight, "sparse": sparse, "mask": mask}
-        source, choice, settled = resolved(source, choice, exact=exact, workers=workers, progress=progress, **how)
+        source, choice, settled = resolved(source, choice, exact=exact, workers=workers, callback=callback, **how)
         if settled:  # when the profile was made
             axis, unit, weight, sparse, mask = -1, None, None, "zero", None
     if isinstance(source, Profile):
@@ -188,7 +189,7 @@ def fit(
 
     def read(wants: list[Want]) -> Profile:
         return gather(
-            opened, chosen, wants, infinite=refused, engine=reader, keys=keys, progress=progress, around=around
+            opened, chosen, wants, infinite=refused, engine=reader, keys=keys, callback=callback, around=around
         )
 
     profile = read(wants)

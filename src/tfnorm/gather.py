@@ -26,6 +26,7 @@ from tfnorm.gatherings import Gathering, KeyedGathering, Part
 from tfnorm.grouped import Grouped, Partition, of_partition
 from tfnorm.maps import Chain, Map, after, chain
 from tfnorm.profile import Column, Profile, Provenance, Skipped
+from tfnorm.progress import Callback, Meter
 from tfnorm.quantiles import Quantiles
 from tfnorm.sources import Batch, Shard, Source, rows_per_shard
 from tfnorm.sources.arrow import TextArray
@@ -36,9 +37,6 @@ from tfnorm.sources.stored import Sparse, Stored
 from tfnorm.sparse import measure
 from tfnorm.statistics import Count, Extremes, Statistic, prepare
 from tfnorm.unseen import groups_of, key_columns
-
-Progress = Callable[[int, int | None], None]
-"""Called with the rows measured so far and, where it is known, how many there are."""
 
 
 @dataclass(frozen=True)
@@ -95,23 +93,23 @@ def gather(
     infinite: Set[str],
     engine: Callable[..., Measured | None],
     keys: Sequence[str] = (),
-    progress: Progress | None = None,
+    callback: Callback | None = None,
     around: Callable[[Measure], Callable[[Shard], Measured]] = lambda measure: measure,
 ) -> Profile:
     """Every want's statistics over all rows, in one pass. Infinite values are refused in the columns `infinite`; `keys` are
     the key columns that this or another pass over the same data needs; `around` is what is done around the measuring of a
     part, to keep or to skip it."""
-    if progress is not None and not callable(progress):
-        raise ChoiceError(f"progress must be a function of (rows done, rows in all or None), got {progress!r}.")
     # all of them in every pass, so that the shards and their fingerprints are the same
     needed = (name for want in wants for name in want.columns)
     names = list(dict.fromkeys((*(column.name for column in columns), *keys, *needed)))
     by_name = {column.name: column for column in source.columns}
     rows = rows_per_shard(row_bytes([by_name[name] for name in names]))
-    total_rows = None if progress is None else source.num_rows or getattr(source, "about_rows", None)
-    on_rows = None if progress is None else lambda num_rows: progress(num_rows, total_rows)
-    work = Measure(tuple(wants), infinite, rows, source.weight, on_rows)
-    total = engine(around(work), source.shards(names), operator.add)
+    meter = None
+    if callback is not None:
+        about = source.num_rows or getattr(source, "about_rows", None)
+        meter = Meter(callback, about, getattr(source, "num_bytes", None))
+    work = around(Measure(tuple(wants), infinite, rows, source.weight, meter.add if meter else None))
+    total = engine(work if meter is None else _Metered(work, meter), source.shards(names), operator.add)
     unread = (Skipped(shown(path), reason) for path, reason in getattr(source, "skipped", ()))  # whole files
     skipped = (*unread, *(total.skipped if total else ()))
     for one in skipped:
@@ -123,6 +121,19 @@ def gather(
     profile = finished(profile_of(source.name, source.bare, columns, wants, total, skipped))
     refuse_weightless(profile)
     return profile
+
+
+@dataclass(frozen=True)
+class _Metered:
+    """Reports the bytes of each part that is done; its rows are reported as they are measured."""
+
+    work: Callable[[Shard], Measured]
+    meter: Meter
+
+    def __call__(self, shard: Shard) -> Measured:
+        measured = self.work(shard)
+        self.meter.add(0, getattr(shard, "num_bytes", 0))
+        return measured
 
 
 def profile_of(

@@ -8,10 +8,11 @@ from __future__ import annotations
 import logging
 import os
 import sys
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+
+from tfnorm.progress import Callback, Progress
 
 PIPE_CLOSED = 141  # what a program has that the closing of a pipe ends (128 + SIGPIPE)
 
@@ -33,9 +34,8 @@ class Terminal:
         self.say(f"next: {command}")
 
     @contextmanager
-    def bar(self, title: str, unit: str = "rows") -> Iterator[Callable[[int, int | None], None] | None]:
-        """A progress bar with rows (or another `unit`), rows a second and the time left; gives what to call with rows and their
-        total."""
+    def bar(self, title: str, unit: str = "rows") -> Iterator[Callback | None]:
+        """A progress bar with rows (or another `unit`), megabytes, rows a second and the time left; gives what to call."""
         if self.quiet or not sys.stderr.isatty():
             yield None
             return
@@ -45,19 +45,26 @@ class Terminal:
         console = Console(stderr=True, no_color=not self.color or bool(os.environ.get("NO_COLOR")))
         text, left = progress.TextColumn, progress.TimeRemainingColumn()
         parts = (text("{task.description}"), progress.BarColumn(), text("{task.fields[done]}"), left)
-        lock, rows = threading.Lock(), 0  # several threads report
         with progress.Progress(*parts, console=console, transient=True) as shown:
             task = shown.add_task(title, total=None, done="")
 
-            def advance(more: int, total: int | None) -> None:
-                nonlocal rows
-                with lock:
-                    rows += more
-                    elapsed = shown.tasks[0].elapsed or 0.0
-                    speed = f", {rows / elapsed:,.0f} {unit}/s" if elapsed > 0 else ""
-                    shown.update(task, completed=rows, total=total, done=f"{rows:,} {unit}{speed}")
+            def advance(now: Progress) -> None:
+                share = now.share
+                total = None if share is None else 1.0
+                shown.update(task, completed=share or 0.0, total=total, done=progress_words(now, unit))
 
             yield advance
+
+
+def progress_words(now: Progress, unit: str) -> str:
+    """What stands beside a bar.
+
+    >>> progress_words(Progress(1_500_000, None, 250_000_000, 4_000_000_000, 3.0), "rows")
+    '1,500,000 rows, 500,000 rows/s, 250 of 4,000 MB'
+    """
+    speed = f", {now.done / now.seconds:,.0f} {unit}/s" if now.seconds > 0 else ""
+    size = f", {now.num_bytes / 1e6:,.0f} of {now.total_bytes / 1e6:,.0f} MB" if now.total_bytes else ""
+    return f"{now.done:,} {unit}{speed}{size}"
 
 
 def result(text: str) -> None:

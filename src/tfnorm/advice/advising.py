@@ -25,8 +25,8 @@ from tfnorm.chains import written
 from tfnorm.choosing import Unit, chosen_columns, numeric_columns
 from tfnorm.errors import ChoiceError
 from tfnorm.fitting import scan
-from tfnorm.gather import Progress
 from tfnorm.profile import ColumnProfile, Profile
+from tfnorm.progress import Callback
 from tfnorm.quantiles import Quantiles
 from tfnorm.sources import open_source
 from tfnorm.sources.columns import did_you_mean, quoted
@@ -50,7 +50,7 @@ def advise(
     unit: Unit = None,
     weight: Any = None,
     workers: int | None = None,
-    progress: Progress | None = None,
+    callback: Callback | None = None,
 ) -> Advice:
     """Ranked techniques for each column of numbers, with the numbers that decided, what would change it, and warnings.
 
@@ -104,7 +104,7 @@ def advise(
         if not names:
             raise ChoiceError(f"there is no column of numbers to advise on in {opened.name}; it has {quoted(columns)}.")
         chosen_columns(opened, names, axis, unit)
-        profile = scan(opened, columns=names, axis=axis, unit=unit, workers=workers, progress=progress)
+        profile = scan(opened, columns=names, axis=axis, unit=unit, workers=workers, callback=callback)
         findings = [f"{quoted([target])} is the target, and left out."] if target is not None else []
         wanted = names if target is not None else [name for name in names if len(profile[name].column.shape) == 1]
         found = Look({})

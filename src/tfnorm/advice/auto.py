@@ -21,7 +21,7 @@ from tfnorm.techniques import parse
 
 
 def resolved(
-    source: Any, choice: Any, *, exact: bool, workers: int | None, progress: Any, **how: Any
+    source: Any, choice: Any, *, exact: bool, workers: int | None, callback: Any, **how: Any
 ) -> tuple[Any, Any, bool]:
     """What to fit from, the choice with techniques for each "auto", and whether `how` is settled since that is a profile.
 
@@ -45,7 +45,7 @@ def resolved(
             "returns the data, or files."
         )
     within = {name: value for name, value in how.items() if name != "weight"}
-    profile = scan(opened, columns=auto, workers=workers, progress=progress, **within)
+    profile = scan(opened, columns=auto, workers=workers, callback=callback, **within)
     made = _advised(profile, choice)
     if opened.repeatable and (others or exact or _needs_more(made)):
         return opened, made, False

@@ -71,8 +71,8 @@ def advise(
     options: dict[str, Any] = {"axis": axis_of(axis), "unit": units_of(unit)}
     profile = _saved(paths)
     source: Any = open_files(paths, weight, delimiter, terminal) if profile is None else profile
-    with terminal.bar("scanning") as progress:
-        advice = tfnorm.advise(source, model, activation, target, workers=workers, progress=progress, **options)
+    with terminal.bar("scanning") as callback:
+        advice = tfnorm.advise(source, model, activation, target, workers=workers, callback=callback, **options)
     if output == "-":
         result(advice.plan().rstrip("\n"))
         return

@@ -70,7 +70,7 @@ def check(
     limits = thresholds_of(threshold or ())
     fitted = load(artefact)
     source = open_files(paths, weight, delimiter, terminal)
-    with terminal.bar("checking") as progress:
+    with terminal.bar("checking") as callback:
         drift = tfnorm.check(
             fitted,
             source,
@@ -79,7 +79,7 @@ def check(
             false_alarms=false_alarms,
             normalized=normalized,
             workers=workers,
-            progress=progress,
+            callback=callback,
         )
     if as_json:
         result(drift.to_json())

@@ -128,7 +128,7 @@ def compare(
     with silent_start():
         libraries()
     options: dict[str, Any] = {"model": model, "task": task, "columns": column or None, "validation": validation}
-    with terminal.bar("training", "steps") as progress:
+    with terminal.bar("training", "steps") as callback:
         found = run(
             source,
             target=target,
@@ -137,7 +137,7 @@ def compare(
             steps=steps,
             budget=seconds,
             rows=rows,
-            progress=progress,
+            callback=callback,
             **options,
         )
     if output == "-":

@@ -110,8 +110,8 @@ def fit(
     options |= policies_of(policy)
     if share:
         options["share"] = [group.split(",") for group in share]
-    with terminal.bar("fitting") as progress:
-        fitted = tfnorm.fit(source, choice, exact=exact, full=full, progress=progress, **options)
+    with terminal.bar("fitting") as callback:
+        fitted = tfnorm.fit(source, choice, exact=exact, full=full, callback=callback, **options)
     finish(fitted, output, as_json, terminal)
     if output not in (None, "-"):
         terminal.next(
@@ -147,8 +147,8 @@ def scan(
     check_output(output, force)
     source = open_files(paths, weight, delimiter, terminal, on_error)
     options |= {"checkpoint": checkpoint, "on_error": on_error}
-    with terminal.bar("scanning") as progress:
-        profile = tfnorm.scan(source, progress=progress, **options)
+    with terminal.bar("scanning") as callback:
+        profile = tfnorm.scan(source, callback=callback, **options)
     finish(profile, output, as_json, terminal)
     again = f"tfnorm show {shlex.quote(output)}" if output not in (None, "-") and output else None
     terminal.next(again or f"tfnorm fit {shlex.join(paths)} -t standard -o norm.json")
@@ -293,8 +293,8 @@ def _run_files(
     if not isinstance(fitted, Fitted):
         raise DataError(f"{artefact}: holds a profile, and no fit. Fit first: tfnorm fit ... -o norm.json.")
     planned = files_out.plan(paths, output, force=force)
-    with terminal.bar("inverting" if inverse else "transforming") as progress:
-        rows = files_out.run(fitted, planned, inverse=inverse, only=only or (), delimiter=delimiter, progress=progress)
+    with terminal.bar("inverting" if inverse else "transforming") as callback:
+        rows = files_out.run(fitted, planned, inverse=inverse, only=only or (), delimiter=delimiter, callback=callback)
     if as_json:
         result(json.dumps({"output": output, "files": len(planned.files), "rows": rows}))
     files = f"{len(planned.files)} files, " if len(planned.files) > 1 else ""

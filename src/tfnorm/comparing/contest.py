@@ -13,12 +13,13 @@ import numpy as np
 from tfnorm.comparing.clock import Clock
 from tfnorm.comparing.entrants import Entrant, entrant, keys_needed, named_choices
 from tfnorm.comparing.features import chosen_features
-from tfnorm.comparing.runs import Progress, Trainers, marks_of, plan, ready, train
+from tfnorm.comparing.runs import Trainers, marks_of, plan, ready, train
 from tfnorm.comparing.samples import TARGET, Split, Target, draw, read_target, split, target_column
 from tfnorm.comparing.training import libraries, network, users_network
 from tfnorm.comparing.values import Comparison, Contender
 from tfnorm.comparing.verdict import diverged, level_of, ranked, with_steps, words
 from tfnorm.errors import ChoiceError, DataError
+from tfnorm.progress import Callback
 from tfnorm.sources import open_source
 from tfnorm.sources.columns import quoted
 
@@ -46,7 +47,7 @@ def compare(
     optimizer: str = "adam",
     learning_rate: float | None = None,
     split_seed: int = 0,
-    progress: Progress | None = None,
+    callback: Callback | None = None,
 ) -> Comparison:
     """Train the same small network with each technique and with none; say which helps, and by how much.
 
@@ -73,7 +74,7 @@ def compare(
     weight: a column's name or an array: how much each row counts in fits, training and validation.
     rows: at most so many, drawn evenly from the source; 100,000 by default, fewer where rows are long.
     batch, activation, optimizer, learning_rate: of the training; Keras's own defaults for Adam.
-    progress: called with the steps done since it was last called, and the number in all.
+    callback: called with a `tfnorm.Progress` of the steps of all networks, as each is trained.
 
     Missing and infinite values are 0 after normalization; in raw features, the training part's mean.
 
@@ -132,7 +133,7 @@ def compare(
         notes.append("Techniques that give another number of features than others have initial weights of their own.")
     planned, chosen_seeds = plan(now, runs, steps, chosen_seeds, batch, notes)
     marks = marks_of(planned)
-    losses, accuracy = train(now, runs, chosen_seeds, marks, batch, progress, notes)
+    losses, accuracy = train(now, runs, chosen_seeds, marks, batch, callback, notes)
     chosen_seeds = chosen_seeds[: losses.shape[1]]
     contenders = [
         Contender(

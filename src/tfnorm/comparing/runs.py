@@ -6,7 +6,7 @@ The one law: of a seed, all contenders have the same initial weights, the same r
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,8 +17,8 @@ from tfnorm.comparing.entrants import Entrant, condition, varying
 from tfnorm.comparing.samples import Split, Target
 from tfnorm.comparing.training import Build, Data, Trainer, orders, placed
 from tfnorm.comparing.values import NONE
+from tfnorm.progress import Callback, Meter
 
-Progress = Callable[[int, int | None], None]
 """Called with the steps done since the last call, and how many there are in all."""
 
 
@@ -128,14 +128,14 @@ def train(
     seeds: tuple[int, ...],
     marks: np.ndarray,
     batch: int,
-    progress: Progress | None,
+    callback: Callback | None,
     notes: list[str],
 ) -> tuple[np.ndarray, np.ndarray]:
     """Losses (contenders, seeds, marks) and final accuracy (contenders, seeds): a seed for all contenders, then the next."""
     losses: list[list[np.ndarray]] = []
     accuracy: list[list[float]] = []
     steps = int(marks[-1])
-    total = steps * len(runs) * len(seeds)
+    meter = Meter(callback, steps * len(runs) * len(seeds)) if callback is not None else None
     capacity = max(steps, clock.MOST_STEPS) if now.budget is not None else steps  # what was compiled for timing serves
     slowest = 0.0
     for seed in seeds:
@@ -147,8 +147,8 @@ def train(
         found = []
         for run in runs:
             found.append(run.trainer.train(run.data, seed, order, _padded(marks, run)))
-            if progress is not None:
-                progress(steps, total)
+            if meter is not None:
+                meter.add(steps)
         losses.append([loss[: len(marks)] for loss, _ in found])
         accuracy.append([right for _, right in found])
         slowest = max(slowest, time.monotonic() - began)

@@ -30,9 +30,9 @@ from tfnorm.drift.sides import (
 from tfnorm.drift.values import SEVERITIES, ColumnDrift, Drift
 from tfnorm.errors import ChoiceError
 from tfnorm.fitted import Fitted
-from tfnorm.gather import Progress
 from tfnorm.maps import Map
 from tfnorm.profile import Column, Profile
+from tfnorm.progress import Callback
 from tfnorm.quantiles import Quantiles
 from tfnorm.sources.columns import did_you_mean, quoted
 from tfnorm.statistics import Count, Moments
@@ -54,7 +54,7 @@ def check(
     weight: Any = None,
     mask: Any = None,
     workers: int | None = None,
-    progress: Progress | None = None,
+    callback: Callback | None = None,
 ) -> Drift:
     """Whether new data are still those that were fitted: what is missing, new or out of range, and how distributions moved.
 
@@ -69,7 +69,7 @@ def check(
         fit, spread (1.5, 2.5), missing (0.01, 0.1), outside (0.01, 0.1); see `tfnorm.drift.Thresholds`.
     false_alarms: how probable any alarm may be where nothing has drifted, all columns together.
     normalized: whether the data are normalized already: they are then compared with what the fit makes of its own.
-    weight, mask, workers, progress: as for `scan`.
+    weight, mask, workers, callback: as for `scan`.
 
     Errors: DataError where no column of the fit is there; ChoiceError for columns and thresholds that there are not.
 
@@ -88,7 +88,7 @@ def check(
     reference = Reference.of(fitted, columns, normalized=normalized)
     if isinstance(source, Fitted):
         source = source.profile
-    arrived = reference.read(source, weight=weight, mask=mask, workers=workers, progress=progress)
+    arrived = reference.read(source, weight=weight, mask=mask, workers=workers, callback=callback)
     return reference.drift(arrived, limits, probability)
 
 

@@ -13,9 +13,10 @@ from typing import Any
 from tfnorm.drift.sides import evenness
 from tfnorm.errors import DataError
 from tfnorm.fitting import EVERYTHING
-from tfnorm.gather import Progress, Want, gather, threads
+from tfnorm.gather import Want, gather, threads
 from tfnorm.maps import Identity
 from tfnorm.profile import Column, Profile
+from tfnorm.progress import Callback
 from tfnorm.sources import Source, open_source
 from tfnorm.sources.columns import KIND_NOUNS, Kind, did_you_mean, quoted
 from tfnorm.sources.masks import masked, names_of
@@ -60,7 +61,7 @@ def read(
     weight: Any = None,
     mask: Any = None,
     workers: int | None = None,
-    progress: Progress | None = None,
+    callback: Callback | None = None,
 ) -> Arrived:
     """Read what can be compared. `known`: names that are not new; `exact_types`: whether another type is worth a note."""
     if isinstance(source, Profile):
@@ -78,18 +79,18 @@ def read(
     names = [name for name in expected if name in came and name not in problems]
     if mask is not None:
         opened = masked(opened, mask, names)
-    profile = statistics_of(opened, [expected[name] for name in names], workers, progress) if names else None
+    profile = statistics_of(opened, [expected[name] for name in names], workers, callback) if names else None
     rows = profile.num_rows if profile is not None else opened.num_rows or 0
     return Arrived(profile, rows, where, problems, notes, new)
 
 
 def statistics_of(
-    opened: Source, columns: Iterable[Column], workers: int | None = None, progress: Progress | None = None
+    opened: Source, columns: Iterable[Column], workers: int | None = None, callback: Callback | None = None
 ) -> Profile:
     """Every marginal statistic of these columns."""
     chosen = [as_it_came(opened, column) for column in columns]
     wants = [Want(column, "", Identity(), EVERYTHING) for column in chosen]
-    return gather(opened, chosen, wants, infinite=frozenset(), engine=threads(workers), progress=progress)
+    return gather(opened, chosen, wants, infinite=frozenset(), engine=threads(workers), callback=callback)
 
 
 def as_it_came(opened: Source, column: Column) -> Column:
