@@ -44,6 +44,9 @@ WORST = 1.0  # a regret beyond which a choice is merely bad
 SOFTEN = 0.05  # good choices count more: the weight of one is 1 / (SOFTEN + regret)
 PULL = 0.02  # to the prior, as a share of the data
 FLOOR = 0.2  # of the prior, which a measure weighs in any case: what these data sets do not show may be elsewhere
+FORGOTTEN = list(MEASURES).index("forgotten")
+"""What forgets (unit norms) is left out, and that weighs what the prior says: on spectra it halved the loss, on a series it
+added half, and no statistic of the features told which."""
 PRIOR = {
     **{"offset": 0.02, "narrow": 0.03, "wide": 0.1, "skewed": 0.03, "tailed": 0.01, "far": 0.03, "farthest": 0.01},
     **{"squeezed": 0.02, "tied": 0.05, "moved_zero": 0.02, "forgotten": 0.3, "bent": 0.02, "complexity": 0.02},
@@ -100,8 +103,9 @@ def fitted(tables: list[tuple[Mapping[str, np.ndarray], Mapping[str, float]]]) -
     """Weights from (measures, regrets) of several data sets; what is common to a data set is taken off."""
     rows, values = [], []
     for measures, regret in tables:
-        names = [name for name in regret if name in measures]
-        x, r = np.array([measures[name] for name in names]), np.minimum([regret[name] for name in names], WORST)
+        names = [name for name in regret if name in measures and not measures[name][FORGOTTEN]]
+        x, r = np.array([measures[name] for name in names]), np.array([regret[name] for name in names])
+        r = np.minimum((1 + r) / (1 + r.min()) - 1, WORST)
         weight = 1.0 / (SOFTEN + r) / len(names)
         x, r = x - np.average(x, axis=0, weights=weight), r - np.average(r, weights=weight)
         rows.append(x * np.sqrt(weight)[:, None])
