@@ -49,7 +49,7 @@ FORGOTTEN = list(MEASURES).index("forgotten")
 added half, and no statistic of the features told which."""
 PRIOR = {
     **{"offset": 0.02, "narrow": 0.03, "wide": 0.1, "skewed": 0.03, "tailed": 0.01, "far": 0.03, "farthest": 0.01},
-    **{"squeezed": 0.02, "tied": 0.05, "moved_zero": 0.02, "forgotten": 0.3, "bent": 0.02, "complexity": 0.02},
+    **{"squeezed": 0.02, "tied": 0.5, "moved_zero": 0.02, "forgotten": 0.3, "bent": 0.02, "complexity": 0.02},
 }
 
 

@@ -52,6 +52,12 @@ class Mapped:
         return self.std > 1e-12 * np.maximum(np.abs(self.mean), 1e-290)
 
     @cached_property
+    def died(self) -> np.ndarray:
+        """Whether what varied comes out as one value, to the last digits: nothing can be learned from that."""
+        extent = np.nanmax(self.points, axis=0, initial=-np.inf) - np.nanmin(self.points, axis=0, initial=np.inf)
+        return ~self.varies & (extent > 0)
+
+    @cached_property
     def standard(self) -> np.ndarray:
         """What comes out, in deviations from its mean."""
         return self._away / np.where(self.varies, self.std, 1.0)
@@ -75,7 +81,7 @@ def offset(mapped: Mapped) -> np.ndarray:
 
 def narrow(mapped: Mapped) -> np.ndarray:
     """log2(1 / deviation) where it is below 1: weights have to grow before the column counts."""
-    return np.clip(-np.log2(np.where(mapped.varies, mapped.std, 1.0)), 0.0, CAP)
+    return np.where(mapped.died, CAP, np.clip(-np.log2(np.where(mapped.varies, mapped.std, 1.0)), 0.0, CAP))
 
 
 def wide(mapped: Mapped) -> np.ndarray:
@@ -147,7 +153,7 @@ def bent(mapped: Mapped) -> np.ndarray:
     spread = np.sqrt(((away / size) ** 2 * mapped.weight).sum(axis=0))
     together = (away / size * mapped.standard * mapped.weight).sum(axis=0)
     told = np.where((spread > 0) & mapped.varies, (together / np.where(spread > 0, spread, 1.0)) ** 2, 1.0)
-    return np.clip(1.0 - told, 0.0, 1.0)
+    return np.where(mapped.died, 1.0, np.clip(1.0 - told, 0.0, 1.0))
 
 
 def complexity(mapped: Mapped) -> np.ndarray:
