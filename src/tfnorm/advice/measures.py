@@ -34,6 +34,7 @@ class Mapped:
     )  # (k, features) what becomes of the ends of what can come at all; the extremes where that is not known
     step: Map
     forgotten: float = 0.0  # the share of the variation that what comes out cannot tell
+    told: float = 1.0  # the share of the target's variation that a straight line tells; 1 where no target is known
 
     @cached_property
     def mean(self) -> np.ndarray:
@@ -156,6 +157,11 @@ def bent(mapped: Mapped) -> np.ndarray:
     return np.where(mapped.died, 1.0, np.clip(1.0 - told, 0.0, 1.0))
 
 
+def aside(mapped: Mapped) -> np.ndarray:
+    """The share of the target's variation that no straight line through what comes out tells; 0 where no target is known."""
+    return np.full(mapped.result.shape[1], 1.0 - mapped.told)
+
+
 def complexity(mapped: Mapped) -> np.ndarray:
     """A tenth a step, and a tenth of log2(1 + numbers a feature): what has to be understood, stored and computed."""
     steps = [one for one in mapped.step.steps() if not isinstance(one, Identity)]
@@ -167,7 +173,7 @@ MEASURES: Mapping[str, Callable[[Mapped], np.ndarray]] = {
     one.__name__: one
     for one in (
         *(offset, narrow, wide, skewed, tailed, far, farthest, squeezed, tied, moved_zero, forgotten),
-        *(bent, complexity),
+        *(bent, aside, complexity),
     )
 }
 """Every measure there is, by name: from a column before and after to one number a feature."""
