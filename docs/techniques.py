@@ -118,6 +118,15 @@ def _lines() -> Iterator[str]:
         "roots of shares, so that single values can be seen.",
         120,
     )
+    yield ""
+    yield from textwrap.wrap(
+        "Each that gathers something has numbers of its own for every key, too: `standard.by('store')`, "
+        "`robust.by('store', 'weekday', unseen='error', shrink=20)`. Rows of keys that the fit has not seen get the numbers of "
+        "all rows (`unseen='global'`), become missing (`'missing'`) or are refused (`'error'`); `shrink` adds so many rows that "
+        "lie as all rows do to those of each key, so that keys with few rows are drawn to all. "
+        "`fitted['price'].profile.by('store')` gives the numbers as a table.",
+        120,
+    )
     yield from ("", "## Which one?")
     for title, kinds in _groups().items():
         yield from ("", f"### {title}", "", "| technique | formula | choose it |", "| --- | --- | --- |")

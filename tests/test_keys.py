@@ -53,6 +53,32 @@ def test_keys_of_every_type(values: Any, expected: list[Any]) -> None:
 
 
 @pytest.mark.parametrize(
+    "pool",
+    [
+        ["b", "a", "é", ""],
+        ["x" * 12, "x" * 13, "x" * 14, "y" * 40, None],
+        [None],
+        ["a", "b", None, "zz"],  # some of what came before, and more
+        ["b", "a"],  # less than came before
+        [f"{i:05d}" for i in range(5000)],
+        [f"of more than twelve bytes {i:05d}" for i in range(5000)],
+    ],
+)
+@pytest.mark.parametrize("num_rows", [0, 1, 5, 3000, 40_000])
+def test_texts_have_the_same_keys_in_every_layout(pool: list[str | None], num_rows: int) -> None:
+    drawn = [pool[i] for i in np.random.default_rng(num_rows).integers(0, len(pool), num_rows)]
+    for start in (0, 2):
+        texts = drawn[start:]
+        for layout in (pa.string_view(), pa.string(), pa.large_string()):
+            array = pa.array(drawn, layout).slice(start)
+            keys, groups = Keys.of({"k": array})
+            wanted = sorted(set(texts), key=lambda text: (text is not None, text))
+            assert [key[0] for key in keys] == wanted
+            assert [wanted[group] for group in groups] == texts
+            assert keys.find({"k": array}).tolist() == groups.tolist()
+
+
+@pytest.mark.parametrize(
     ("values", "message"),
     [
         (np.array([1.0, 2.5]), "whole numbers of 64 bits, got 2.5 in row 8"),

@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from tfnorm.advice import Advice as Advice
     from tfnorm.advice import advise as advise
     from tfnorm.artefact import load as load
+    from tfnorm.comparing import Comparison as Comparison
+    from tfnorm.comparing import compare as compare
+    from tfnorm.drift import check as check
+    from tfnorm.drift import watch as watch
+    from tfnorm.drift_callback import DriftCallback as DriftCallback
     from tfnorm.errors import ArtefactError as ArtefactError
     from tfnorm.errors import ChoiceError as ChoiceError
     from tfnorm.errors import DataError as DataError
@@ -29,6 +34,8 @@ if TYPE_CHECKING:
     from tfnorm.layer import Normalize as Normalize
     from tfnorm.layer import RunningNormalize as RunningNormalize
     from tfnorm.profile import Profile as Profile
+    from tfnorm.reporting import Report as Report
+    from tfnorm.reporting import report as report
     from tfnorm.running import Running as Running
     from tfnorm.techniques import TECHNIQUES as TECHNIQUES
     from tfnorm.techniques import asinh as asinh
@@ -70,11 +77,15 @@ if TYPE_CHECKING:
 _HOME = {
     "advice": ("Advice", "advise"),
     "artefact": ("load",),
+    "comparing": ("Comparison", "compare"),
+    "drift": ("check", "watch"),
+    "drift_callback": ("DriftCallback",),
     "errors": ("ArtefactError", "ChoiceError", "DataError", "NotInvertibleError", "TfnormError"),
     "fitted": ("Fitted",),
     "fitting": ("fit", "scan"),
     "profile": ("Profile",),
     "layer": ("Normalize", "RunningNormalize"),
+    "reporting": ("Report", "report"),
     "running": ("Running",),
     "techniques": (
         "TECHNIQUES",
@@ -124,7 +135,7 @@ def __getattr__(name: str) -> Any:
     """A word's module is loaded when the word is first used (PEP 562)."""
     if name not in _MODULE:
         raise AttributeError(f"module 'tfnorm' has no attribute {name!r}")
-    if name in ("Normalize", "RunningNormalize"):
+    if name in ("Normalize", "RunningNormalize", "DriftCallback"):
         from tfnorm.keras_part import keras_part
 
         keras_part()

@@ -16,7 +16,6 @@ import json
 import math
 import os
 import re
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +23,12 @@ import tfnorm
 from tfnorm.codec import decode, encode
 from tfnorm.errors import ArtefactError, ChoiceError
 from tfnorm.fitted import Fitted
-from tfnorm.fitting import fingerprint
 from tfnorm.maps import Map
 from tfnorm.profile import Profile
 from tfnorm.rules import Rules
 from tfnorm.running import Memory, Running
 from tfnorm.techniques import Stages, parse
+from tfnorm.writing import write_atomically
 
 FORMAT, VERSION = "tfnorm", 1
 MAX_BYTES = 1 << 30
@@ -65,42 +64,6 @@ def dumps(value: Fitted | Profile | Running) -> bytes:
     # a list of numbers on one line; line breaks stand between values only, in text they are escaped
     text = re.sub(r"\[\n[^\[\]{}]*\]", lambda match: re.sub(r"\n\s*", " ", match[0]), text)
     return (text + "\n").encode()
-
-
-def write_atomically(path: Any, data: bytes) -> None:
-    """A reader of `path` finds the old file or the new one, never a part; where writing fails, the old one stays."""
-    target = Path(os.fspath(path))
-    if target.is_symlink():
-        target = target.resolve()
-    if target.exists() and not target.is_file():  # a pipe or a device is written through, not replaced
-        target.write_bytes(data)
-        return
-    mode = target.stat().st_mode & 0o777 if target.exists() else 0o666 & ~_umask()
-    if not target.parent.is_dir():
-        raise FileNotFoundError(f"{target}: there is no folder {target.parent}. Make it first.")
-    handle, beside = tempfile.mkstemp(prefix=".tfnorm.", suffix=".part", dir=target.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(beside).chmod(mode)
-        Path(beside).replace(target)
-    except BaseException:
-        Path(beside).unlink(missing_ok=True)
-        raise
-    if hasattr(os, "O_DIRECTORY"):  # the rename itself is on the disk once the folder is
-        folder = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def load(path: Any) -> Any:
@@ -188,7 +151,7 @@ def _fitted(profile: Profile, content: dict[str, Any]) -> Fitted:
     named = {*rules.policies, *(name for group in rules.share for name in group)}
     if not named <= set(maps):
         raise ArtefactError("rules are of columns that are not there.")
-    return Fitted(profile, stages, maps, fingerprint(stages, maps), rules)
+    return Fitted(profile, stages, maps, rules)
 
 
 def _checksum(content: Any) -> str:

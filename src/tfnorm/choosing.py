@@ -5,6 +5,7 @@ The one law: all that cannot be done is said before anything is read, in one err
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Mapping
 from itertools import takewhile
 from typing import Any, Literal
@@ -21,13 +22,14 @@ Unit = str | Mapping[str, str] | None
 Unstored = Literal["zero", "missing"]
 
 
-def stages_of(choice: Any, names: list[str], numeric: list[str]) -> dict[str, Stages]:
+def stages_of(choice: Any, names: list[str], numeric: list[str], hint: str = "") -> dict[str, Stages]:
+    """Each column's techniques; `hint` is what to say where none has numbers."""
     if not isinstance(choice, Mapping):
         stages = parse(choice)
         keys = {name for by in keys_of(stages) for name in by}
         numeric = [name for name in numeric if name not in keys]
         if not numeric:
-            raise ChoiceError(f"there is no column of numbers among {quoted(names)}.")
+            raise ChoiceError(f"there is no column of numbers among {quoted(names)}.{hint}")
         return dict.fromkeys(numeric, stages)
     choice = {str(name): one for name, one in choice.items()}  # as tables with numbers for names are read
     unknown = [name for name in choice if name not in names]
@@ -78,7 +80,9 @@ def chosen_columns(
     if names is None:
         names = numeric_columns(source, unit)
         if not names:
-            raise ChoiceError(f"there is no column of numbers in {source.name}; it has {quoted(known)}.")
+            raise ChoiceError(
+                f"there is no column of numbers in {source.name}; it has {quoted(known)}.{times_hint(source)}"
+            )
     missing = [name for name in names if name not in known]
     if missing:
         hints = "".join(did_you_mean(name, known) for name in missing[:3])
@@ -92,10 +96,7 @@ def chosen_columns(
         listed = ", ".join(f"{quoted([c.name])} ({c.dtype})" for c in wrong)
         problems.append(f"columns that hold no numbers cannot be normalized: {listed}. Cast them, or leave them out.")
     if times:
-        example = f'unit={{{times[0].name!r}: "s"}}'
-        problems.append(
-            f"columns {quoted(c.name for c in times)} hold times; say in which unit to count them: {example}."
-        )
+        problems.append(f"columns {quoted(c.name for c in times)} hold times; {_unit_hint(times[0].name)}")
     if problems:
         raise ChoiceError(f"{source.name}: " + " ".join(problems))
     _check_sparse(sparse, [known[name] for name in names])
@@ -113,6 +114,16 @@ def chosen_columns(
         )
         for name in names
     ]
+
+
+def times_hint(source: Source) -> str:
+    """What to do with columns of times, where there are some."""
+    names = [column.name for column in source.columns if column.kind == "time"]
+    return f" Columns {quoted(names)} hold times; {_unit_hint(names[0])}" if names else ""
+
+
+def _unit_hint(name: str) -> str:
+    return f'say in which unit to count them: unit={{{name!r}: "s"}}, or --unit {shlex.quote(name + "=s")} on the command line.'
 
 
 def _check_sparse(sparse: Unstored, columns: list[Any]) -> None:

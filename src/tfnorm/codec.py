@@ -37,13 +37,16 @@ def optional(default: Any) -> Any:
     return dataclasses.field(default=default, metadata={"optional": True})
 
 
-def encode(value: Any) -> Any:
-    """A dataclass as a dict that names its class first; arrays, tuples, numbers and text as JSON has them."""
+def encode(value: Any, level: int = 6) -> Any:
+    """A dataclass as a dict that names its class first; arrays, tuples, numbers and text as JSON has them.
+
+    level: of the compression, 1 where it is to be fast.
+    """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = {
-            field.name: _pack(getattr(value, field.name), field.metadata["packed"])
+            field.name: _pack(getattr(value, field.name), field.metadata["packed"], level)
             if "packed" in field.metadata
-            else encode(getattr(value, field.name))
+            else encode(getattr(value, field.name), level)
             for field in dataclasses.fields(value)
             if not ("optional" in field.metadata and getattr(value, field.name) == field.default)
         }
@@ -54,9 +57,9 @@ def encode(value: Any) -> Any:
     if isinstance(value, tuple | list):
         if all(type(item) is str for item in value):
             return list(value)
-        return [encode(item) for item in value]
+        return [encode(item, level) for item in value]
     if isinstance(value, dict):
-        return {str(key): encode(item) for key, item in value.items()}
+        return {str(key): encode(item, level) for key, item in value.items()}
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     return value
@@ -164,12 +167,12 @@ def _array(data: Any, path: str) -> np.ndarray:
     return np.array([_number(item, f"{path}[{i}]") for i, item in enumerate(data)], np.float64)
 
 
-def _pack(array: np.ndarray, dtype: str) -> dict[str, Any]:
+def _pack(array: np.ndarray, dtype: str, level: int) -> dict[str, Any]:
     data = np.ascontiguousarray(array, np.dtype(dtype).newbyteorder("<"))
     # bytes of equal weight side by side: the leading ones hardly change from cell to cell, so they all but vanish
     planes = data.reshape(-1).view(np.uint8).reshape(-1, data.itemsize).T.tobytes()
     size = len(data) if data.ndim == 1 else list(data.shape)
-    return {"items": size, "zlib": base64.b64encode(zlib.compress(planes, 6)).decode()}
+    return {"items": size, "zlib": base64.b64encode(zlib.compress(planes, level)).decode()}
 
 
 def _unpack(data: Any, dtype: str, path: str) -> np.ndarray:

@@ -6,8 +6,7 @@ The one law: what differs between the two runs is the scale of the inputs, and n
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import numpy as np
 
 from tfnorm.fitted import Fitted
 from tfnorm.summary import number
+from tfnorm.terminal import silent_start
 
 BATCH = 256
 UNITS = 32
@@ -24,25 +24,11 @@ MARKS = (0, 10, 30, 100, 300, 1000, 3000)  # steps at which losses are told
 
 def load_keras() -> Any:
     """Keras, without the messages of TensorFlow's start. ImportError where it is not installed."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # the same sums on every run
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
-    with _silent_start():
+    with silent_start():
         import keras
     return keras
-
-
-@contextmanager
-def _silent_start() -> Iterator[None]:
-    """Compiled code writes to the file behind stderr, past Python: send it away for a while."""
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
 
 
 def train(fitted: Fitted, folder: Path, target: str, say: Callable[[str], None], steps: int) -> None:

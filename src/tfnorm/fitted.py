@@ -5,13 +5,17 @@ The one law: every way out (NumPy, tables, the layer, a loaded file) applies the
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from tfnorm.codec import encode
 from tfnorm.errors import ChoiceError, DataError
 from tfnorm.fitted_column import DENSE_LIKE, FittedColumn
 from tfnorm.keras_part import keras_part
@@ -32,13 +36,18 @@ class Fitted:
     profile: Profile
     stages: Mapping[str, Stages]  # column -> its techniques, in turn
     maps: Mapping[str, Map]  # column -> what is done to its numbers
-    fingerprint: str  # SHA-256 of the choice and the maps: the same numbers, the same fingerprint
     rules: Rules = field(default_factory=Rules)  # policies, and which columns share their numbers
     fired: Counter[tuple[str, str]] = field(default_factory=Counter)
     """(column, policy) -> on how many values `transform` has let it fire, since this object was made; it is not saved.
 
     Under "unseen" are the rows whose key the fit has not seen.
     """
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of the choice and the maps: the same numbers, the same fingerprint."""
+        text = json.dumps({name: [text, encode(self.maps[name])] for name, text in self.choice.items()}, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
 
     @property
     def choice(self) -> dict[str, str]:
@@ -104,6 +113,9 @@ class Fitted:
             mapped = {name: {own: forms.like(batch[name], one) for own, one in new.items()} for name, new in found}
             rest = {name: {name: value} for name, value in batch.items() if name not in marks}
             return {name: one for column in rest for name, one in mapped.get(column, rest[column]).items()}
+        if frames.is_series(batch) and str(getattr(batch, "name", "")) in self.maps:
+            like = like.to_frame() if frames.is_series(like) else like
+            return self._apply(batch.to_frame(), inverse=inverse, like=like)[batch.name]
         if not self.profile.bare:
             raise DataError(
                 f"expected a table or a mapping with the columns {quoted(self.columns)}, got {type(batch).__name__}. "
@@ -225,6 +237,15 @@ class Fitted:
         flags = {"bare": self.profile.bare, "missing": self._missing(inputs)}
         normalize = part.Normalize(inputs, **flags, fingerprint=self.fingerprint)
         return part.attach(normalize, model, column.layer(inverse=True), dtypes=dtypes)
+
+    def watch(self, **options: Any) -> Any:
+        """Checks batches that pass by against this fit; see `tfnorm.drift.Watch` for the options.
+
+        `watch = fitted.watch()`, then `model.fit(watch(dataset), callbacks=[tfnorm.DriftCallback(watch)])`.
+        """
+        from tfnorm.drift import watch
+
+        return watch(self, **options)
 
     def save(self, path: Any) -> None:
         """Write it as JSON: beside first, then in place, so that a full disk or a kill leaves an old file whole."""

@@ -156,6 +156,20 @@ class FittedColumn:
             **kwargs,
         )
 
+    def plot(self, path: Any = None) -> Any:
+        """Its distribution before and after, with quartiles and outliers, as a picture that notebooks show.
+
+        path: where it is saved, too, as SVG or PNG by the end of the name; PNG needs `pip install 'tfnorm[plot]'`.
+
+        >>> import tfnorm
+        >>> tfnorm.fit(tfnorm.scan({"age": [22.0, 38.0, 26.0]}), "minmax")["age"].plot().scene.title
+        'age before: from 22 to 38, median 26, half of the values between 24 and 32; after minmax: from 0 to 1, median 0.25, \
+half of the values between 0.125 and 0.625'
+        """
+        from tfnorm.plots import of_fitted_column
+
+        return of_fitted_column(self, path)
+
     def columns(
         self, batch: Mapping[str, np.ndarray], *, inverse: bool = False, groups: Groups | None = None
     ) -> dict[str, np.ndarray]:

@@ -6,13 +6,13 @@ The one law: a fit is its profile and its choice; `fit(p, choice)` and `load(sav
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from tfnorm.chains import Place, first_places, next_places, solve, written
+from tfnorm.checkpoint import recorded
 from tfnorm.choosing import (
     Unit,
     Unstored,
@@ -23,16 +23,17 @@ from tfnorm.choosing import (
     numeric_columns,
     refuse_infinite,
     stages_of,
+    times_hint,
 )
-from tfnorm.codec import encode
 from tfnorm.errors import ChoiceError, DataError
 from tfnorm.fitted import Fitted
-from tfnorm.gather import Progress, Want, gather, threads
+from tfnorm.gather import Measure, Measured, Progress, Want, gather, threads
 from tfnorm.maps import Identity, Map
 from tfnorm.profile import Column, Profile
 from tfnorm.quantiles import Quantiles
 from tfnorm.rules import Rules, policies_of, share_of
-from tfnorm.sources import Source, open_source
+from tfnorm.skipping import Skipping
+from tfnorm.sources import OnError, Shard, Source, open_source
 from tfnorm.sources.columns import quoted
 from tfnorm.sources.masks import masked, names_of
 from tfnorm.statistics import Count, Extremes, Moments, Statistic
@@ -50,6 +51,8 @@ def scan(
     weight: Any = None,
     sparse: Unstored = "zero",
     mask: Any = None,
+    checkpoint: Any = None,
+    on_error: OnError = "raise",
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> Profile:
@@ -69,21 +72,30 @@ def scan(
     mask: which steps of padded rows are there; the others are null. A boolean array of the data's leading shape (n,) or
         (n, steps), True where there; the name of the column that holds such; or the number rows were padded with (a step is
         padding where all its features are this number). By column, {"series": "mask"}, where not all columns have it.
+    checkpoint: a folder in which is kept what was measured of each part of the files: stopped at any moment, the same call goes
+        on there, and ends with the same bits; with files added it reads only these; a file that changed is read again.
+    on_error: "raise", or "skip" to leave out files and parts of files that cannot be read; they are named in the log, and in
+        `profile.provenance`.
     workers: threads; as many as there are cores by default. The result is the same for any.
     progress: called with the number of rows measured at each step, and the number in all or None.
 
     >>> scan({"age": [22.0, 38.0, 26.0, float("nan")]})["age"].count.missing
     array([1])
     """
-    opened = open_source(source, weight=weight)
+    opened = open_source(source, weight=weight, on_error=on_error)
+    around = _around(opened, checkpoint, on_error)
     named = None if columns is None else [columns] if isinstance(columns, str) else list(columns)
     if mask is not None:
         all_columns = [name for name in numeric_columns(opened, unit) if name not in names_of(mask)]
         named = all_columns if named is None else named
         opened = masked(opened, mask, named)
     chosen = chosen_columns(opened, named, axis, unit, sparse)
+    left_out = {column.name for column in opened.columns} - {column.name for column in chosen} - {opened.weight}
+    if left_out and named is None:
+        _tell("left out", [column for column in opened.columns if column.name in left_out])
     wants = [Want(column, "", Identity(), EVERYTHING) for column in chosen]
-    return gather(opened, chosen, wants, infinite=frozenset(), engine=threads(workers), progress=progress)
+    engine = threads(workers)
+    return gather(opened, chosen, wants, infinite=frozenset(), engine=engine, progress=progress, around=around)
 
 
 def fit(
@@ -98,9 +110,12 @@ def fit(
     out_of_range: Any = "keep",
     share: Any = None,
     exact: bool = False,
+    full: bool = False,
     weight: Any = None,
     sparse: Unstored = "zero",
     mask: Any = None,
+    checkpoint: Any = None,
+    on_error: OnError = "raise",
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> Fitted:
@@ -115,6 +130,7 @@ def fit(
     exact: whether to read the data again where the first pass tells what a stage needs only within the bounds of the sketch
         (`fitted["x"].uncertainty`): lambda of yeo_johnson and box_cox, and what follows a curve in a chain. Percentiles stay
         the sketch's. What it does not tell at all (after `whiten`, say) is read again in any case.
+    full: whether to gather all that `scan` does, in the same pass, for `tfnorm.check` and reports: distributions too.
 
     Policies, each one word for all columns or a mapping from columns to words:
     constant: of a column with one value: "zero" (0, or `low`, whatever comes), "keep" (as it is) or "error".
@@ -133,6 +149,8 @@ def fit(
     """
     if not isinstance(exact, bool):
         raise ChoiceError(f"exact must be True or False, got {exact!r}.")
+    if not isinstance(full, bool):
+        raise ChoiceError(f"full must be True or False, got {full!r}.")
     given = {"infinite": infinite, "constant": constant, "missing": missing, "out_of_range": out_of_range}
     if _is_auto(choice):
         from tfnorm.advice import resolved
@@ -146,22 +164,32 @@ def fit(
             raise ChoiceError(
                 "axis, unit, weight, sparse and mask were settled when the profile was made; give them to tfnorm.scan."
             )
+        if checkpoint is not None or on_error != "raise":
+            raise ChoiceError(
+                "checkpoint and on_error are for reading data, and a profile is not read again. Leave them out."
+            )
         if exact:
             raise ChoiceError("exact=True reads the data again, and a profile has none. Fit from the data.")
+        if full and not set(EVERYTHING) <= {type(one.statistic) for one in source.gatherings}:
+            raise ChoiceError("full=True reads the data, and this profile does not hold all. Take that of tfnorm.scan.")
         stages = stages_of(choice, list(source), list(source))
         check_shapes([source[name].column for name in stages], stages)
         rules = _rules(stages, {name: source[name].column for name in stages}, given, share)
         refuse_infinite(source, [name for name in stages if rules.of(name).infinite == "error"])
         return solved(source, stages, rules)
-    opened = open_source(source, weight=weight)
+    opened = open_source(source, weight=weight, on_error=on_error)
+    around = _around(opened, checkpoint, on_error)
     opened, stages, chosen, wants = planned(opened, choice, axis, unit, sparse, mask)
+    wants = [_with_everything(want) for want in wants] if full else wants
     keys = check_keys(opened, stages)
     rules = _rules(stages, {column.name: column for column in chosen}, given, share)
     refused = frozenset(name for name in stages if rules.of(name).infinite == "error")
     reader = threads(workers)
 
     def read(wants: list[Want]) -> Profile:
-        return gather(opened, chosen, wants, infinite=refused, engine=reader, keys=keys, progress=progress)
+        return gather(
+            opened, chosen, wants, infinite=refused, engine=reader, keys=keys, progress=progress, around=around
+        )
 
     profile = read(wants)
     while again := [
@@ -192,21 +220,45 @@ def planned(
     numeric = [name for name in numeric_columns(opened, unit) if name not in names_of(mask)]
     if opened.bare:  # the one column there is was meant, whatever it holds
         numeric = by_name
-    stages = stages_of(choice, by_name, numeric)
+    stages = stages_of(choice, by_name, numeric, times_hint(opened))
     if mask is not None:
         opened = masked(opened, mask, list(stages))
     left_out = [c for c in opened.columns if c.name not in stages and c.name != opened.weight]
     if left_out and not isinstance(choice, Mapping):
-        logging.getLogger("tfnorm").info("left as they are: %s", quoted(f"{c.name} ({c.dtype})" for c in left_out))
+        _tell("left as they are", left_out)
     chosen = chosen_columns(opened, list(stages), axis, unit, sparse)
     check_shapes(chosen, stages)
     check_keys(opened, stages)
     return opened, stages, chosen, wanted(chosen, stages)
 
 
+def _tell(what: str, columns: Sequence[Any]) -> None:
+    logging.getLogger("tfnorm").info("%s: %s", what, quoted(f"{column.name} ({column.dtype})" for column in columns))
+
+
+def _around(opened: Source, checkpoint: Any, on_error: OnError) -> Callable[[Measure], Callable[[Shard], Measured]]:
+    """What is done around the measuring of a part."""
+    if on_error not in ("raise", "skip"):
+        raise ChoiceError(f'on_error must be "raise" or "skip", got {on_error!r}.')
+    if not hasattr(opened, "paths") and (checkpoint is not None or on_error == "skip"):
+        raise ChoiceError(f"checkpoint and on_error are for files, and this is {opened.name}. Leave them out.")
+
+    def around(measure: Measure) -> Callable[[Shard], Measured]:
+        run = Skipping(measure) if on_error == "skip" else measure
+        return run if checkpoint is None else recorded(measure, run, checkpoint)
+
+    return around
+
+
 def wanted(columns: Sequence[Column], stages: Mapping[str, Stages]) -> list[Want]:
     """What one pass gathers so that these techniques can be solved."""
     return [_want(column, place) for column in columns for place in first_places(stages[column.name])]
+
+
+def _with_everything(want: Want) -> Want:
+    """Of the column as it is, all there is."""
+    plain = not want.via and not want.by
+    return replace(want, kinds=tuple(dict.fromkeys((*want.kinds, *EVERYTHING)))) if plain else want
 
 
 def _want(column: Column, place: Place) -> Want:
@@ -249,10 +301,4 @@ def solved(profile: Profile, stages: Mapping[str, Stages], rules: Rules = Rules(
         raise DataError(
             f'columns {quoted(missing)}: values are missing. Mend them, or say missing="keep", or a number.'
         )
-    return Fitted(profile, dict(stages), steps, fingerprint(stages, steps), rules)
-
-
-def fingerprint(stages: Mapping[str, Stages], steps: Mapping[str, Map]) -> str:
-    """SHA-256 of the choice and the maps."""
-    text = json.dumps({name: [written(chain), encode(steps[name])] for name, chain in stages.items()}, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return Fitted(profile, dict(stages), steps, rules)

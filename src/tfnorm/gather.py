@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import itertools
+import logging
 import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
@@ -23,7 +24,7 @@ from tfnorm.errors import ChoiceError, DataError
 from tfnorm.gatherings import Gathering, KeyedGathering, Part
 from tfnorm.grouped import Grouped, Partition, of_partition
 from tfnorm.maps import Chain, Map, after, chain
-from tfnorm.profile import Column, Profile, Provenance
+from tfnorm.profile import Column, Profile, Provenance, Skipped
 from tfnorm.quantiles import Quantiles
 from tfnorm.sources import Batch, Shard, Source, rows_per_shard
 from tfnorm.sources.arrow import TextArray
@@ -70,6 +71,7 @@ class Measured:
     grouped: Mapping[tuple[str, ...], Grouped] = field(
         default_factory=dict
     )  # key columns -> statistics of the wants by them
+    skipped: tuple[Skipped, ...] = ()  # what could not be read
 
     def __add__(self, other: Measured) -> Measured:
         return Measured(
@@ -78,6 +80,7 @@ class Measured:
             {kind: mine + other.statistics[kind] for kind, mine in self.statistics.items()},
             hashlib.sha256((self.digest + other.digest).encode()).hexdigest(),
             {by: mine + other.grouped[by] for by, mine in self.grouped.items()},
+            self.skipped + other.skipped,
         )
 
 
@@ -90,9 +93,13 @@ def gather(
     engine: Callable[..., Measured | None],
     keys: Sequence[str] = (),
     progress: Progress | None = None,
+    around: Callable[[Measure], Callable[[Shard], Measured]] = lambda measure: measure,
 ) -> Profile:
     """Every want's statistics over all rows, in one pass. Infinite values are refused in the columns `infinite`; `keys` are
-    the key columns that this or another pass over the same data needs."""
+    the key columns that this or another pass over the same data needs; `around` is what is done around the measuring of a
+    part, to keep or to skip it."""
+    if progress is not None and not callable(progress):
+        raise ChoiceError(f"progress must be a function of (rows done, rows in all or None), got {progress!r}.")
     # all of them in every pass, so that the shards and their fingerprints are the same
     needed = (name for want in wants for name in want.columns)
     names = list(dict.fromkeys((*(column.name for column in columns), *keys, *needed)))
@@ -101,22 +108,35 @@ def gather(
     total_rows = None if progress is None else source.num_rows or getattr(source, "about_rows", None)
     on_rows = None if progress is None else lambda num_rows: progress(num_rows, total_rows)
     work = Measure(tuple(wants), infinite, rows, source.weight, on_rows)
-    total = engine(work, source.shards(names), operator.add)
+    total = engine(around(work), source.shards(names), operator.add)
+    unread = (Skipped(*one) for one in getattr(source, "skipped", ()))  # whole files
+    skipped = (*unread, *(total.skipped if total else ()))
+    for one in skipped:
+        logging.getLogger("tfnorm").warning("skipped: %s", one.reason)
+    if skipped and (total is None or total.num_rows == 0):
+        raise DataError(f"{source.name}: nothing could be read; {len(skipped)} parts were skipped: {skipped[0].reason}")
     if total is None or total.num_rows == 0:
         raise DataError(f"{source.name}: there are no rows to fit. Check the path or the data set.")
-    profile = finished(profile_of(source.name, source.bare, columns, wants, total))
+    profile = finished(profile_of(source.name, source.bare, columns, wants, total, skipped))
     refuse_weightless(profile)
     return profile
 
 
-def profile_of(source: str, bare: bool, columns: Sequence[Column], wants: Sequence[Want], total: Measured) -> Profile:
+def profile_of(
+    source: str,
+    bare: bool,
+    columns: Sequence[Column],
+    wants: Sequence[Want],
+    total: Measured,
+    skipped: tuple[Skipped, ...] = (),
+) -> Profile:
     """What was measured, by column; to be added to, or finished."""
     gatherings = tuple(Gathering(_parts(wants, kind, ()), statistic) for kind, statistic in total.statistics.items())
     keyed = tuple(
         KeyedGathering(tuple(_parts(wants, type(one), by) for one in grouped.statistics), grouped)
         for by, grouped in total.grouped.items()
     )
-    provenance = Provenance(source, total.num_rows, total.num_shards, total.digest)
+    provenance = Provenance(source, total.num_rows, total.num_shards, total.digest, skipped)
     return Profile(tuple(columns), bare, total.num_rows, gatherings, (provenance,), keyed)
 
 
@@ -166,7 +186,7 @@ class Measure:
     def __call__(self, shard: Shard) -> Measured:
         digest = hashlib.sha256(shard.fingerprint.encode("utf-8", "surrogatepass")).hexdigest()
         total = self._by_column(shard) if self._one_by_one(shard) else self._fold(shard(), shard.name)
-        return Measured(total.num_rows, 1, total.statistics, digest, total.grouped)
+        return dataclasses.replace(total, num_shards=1, digest=digest)
 
     def _one_by_one(self, shard: Shard) -> bool:
         alone = self.weight is None and all(

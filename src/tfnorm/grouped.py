@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
@@ -17,6 +16,7 @@ import numpy as np
 
 from tfnorm.errors import ChoiceError
 from tfnorm.keys import Keys
+from tfnorm.lazy import lazy
 from tfnorm.quantiles import Quantiles
 from tfnorm.statistics import Block, Count, Extremes, Moments, Statistic, in_two_parts, prepare
 
@@ -37,7 +37,7 @@ class Partition:
         """By one array of keys a key column; `place` and `first_row` are for errors."""
         return cls(*Keys.of(arrays, place, first_row))
 
-    @cached_property
+    @lazy
     def by_group(self) -> tuple[np.ndarray, np.ndarray]:
         """Where each key's rows begin in the second array, (keys + 1,), and the rows, key after key, (rows,)."""
         from tfnorm.kernels import groups
@@ -197,7 +197,7 @@ class _Groups:
         fast = {Count: self._count, Extremes: self._extremes, Moments: self._moments, Quantiles: self._quantiles}
         return fast[kind]() if kind in fast else self._one_by_one(kind)
 
-    @cached_property
+    @lazy
     def _measured(self) -> tuple[np.ndarray, np.ndarray]:
         """The kernel's sums and counts: one pass, whichever statistics ask."""
         from tfnorm.kernels import groups

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from tfnorm.errors import DataError
+from tfnorm.key_texts import is_text, text_codes
 
 _SPARE_TABLE = 1 << 16
 
@@ -205,9 +206,9 @@ def _arrow_codes(
         plain = data.astype(object) if isinstance(data, np.ndarray) and data.dtype.kind == "T" else data
         array = pa.array(plain, from_pandas=True)
         array = array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
-        if t.is_dictionary(array.type) and not _is_text(array.type.value_type):
+        if t.is_dictionary(array.type) and not is_text(array.type.value_type):
             array = array.dictionary_decode()
-        texts = _text_codes(array)
+        texts = text_codes(name, array)
     except (pa.ArrowException, TypeError, ValueError) as error:  # a lone surrogate, texts beside numbers
         reason = str(error).splitlines()[0][:120]
         raise DataError(
@@ -228,38 +229,6 @@ def _arrow_codes(
     absent = np.asarray(array.is_null())
     numbers = array.fill_null(False if t.is_boolean(array.type) else 0).to_numpy(zero_copy_only=False)
     return _whole_codes(name, numbers, absent if null is None else null | absent, place, first_row)
-
-
-def _text_codes(array: Any) -> tuple[list[str], np.ndarray] | None:
-    """The different texts, sorted, and 1 + the place of each row's among them, 0 where null; None where it holds no texts."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-    import pyarrow.types as t
-
-    given = t.is_dictionary(array.type)
-    values = array.type.value_type if given else array.type
-    if not _is_text(values):
-        return None
-    if not (t.is_string(values) or t.is_large_string(values)):
-        array, given = (array.dictionary_decode() if given else array).cast(pa.large_string()), False
-    encoded = array if given else array.dictionary_encode()
-    codes = np.asarray(encoded.indices.cast(pa.int64()).fill_null(-1))
-    dictionary = encoded.dictionary
-    if given:  # which may hold a text twice, or null
-        once = dictionary.dictionary_encode()
-        codes, dictionary = np.append(np.asarray(once.indices.fill_null(-1)), -1)[codes], once.dictionary
-    order = pc.array_sort_indices(dictionary)
-    ranks = np.zeros(len(dictionary) + 1, np.int64)  # the last, at -1, is null's
-    ranks[np.asarray(order)] = np.arange(1, len(dictionary) + 1)
-    return dictionary.take(order).to_pylist(), ranks[codes]
-
-
-def _is_text(type_: Any) -> bool:
-    import pyarrow.types as t
-
-    return any(
-        test(type_) for test in (t.is_string, t.is_large_string, t.is_string_view, t.is_binary, t.is_large_binary)
-    )
 
 
 def _used(column: KeyColumn, codes: np.ndarray) -> tuple[KeyColumn, np.ndarray]:

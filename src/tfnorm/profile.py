@@ -56,6 +56,14 @@ class Column:
 
 
 @dataclass(frozen=True)
+class Skipped:
+    """A part of a source that could not be read, and was left out because the user said so."""
+
+    part: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class Provenance:
     """One source that was read."""
 
@@ -63,6 +71,7 @@ class Provenance:
     num_rows: int
     num_shards: int
     fingerprint: str  # SHA-256 over the shards' fingerprints in order
+    skipped: tuple[Skipped, ...] = optional(())
 
 
 @dataclass(frozen=True)
@@ -92,6 +101,9 @@ class Profile(Mapping[str, "ColumnProfile"]):
                 f"It has: {', '.join(map(repr, list(self._by_name)[:20]))}."
             )
         return ColumnProfile(self, self._by_name[name])
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._by_name
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._by_name)
@@ -345,6 +357,59 @@ class ColumnProfile:
     def curve(self, feature: int = 0) -> Curve:
         """The cumulative distribution of one feature."""
         return self.quantiles.curve(feature, self.extremes)
+
+    def by(self, *columns: str) -> dict[str, np.ndarray]:
+        """The numbers by key that a technique `.by(*columns)` has gathered: the key columns and, beside them, count, missing,
+        min, max, mean, std and median, as far as it asked for them; an entry a key, sorted. A table for `pandas.DataFrame`.
+
+        >>> import tfnorm
+        >>> table = {"store": ["b", "a", "b"], "price": [1.0, 5.0, 3.0]}
+        >>> fitted = tfnorm.fit(table, {"price": "standard.by('store')"})
+        >>> {name: array.tolist() for name, array in fitted["price"].profile.by("store").items() if name in ("store", "mean")}
+        {'store': ['a', 'b'], 'mean': [5.0, 2.0]}
+        """
+        keyed = self.profile.by(columns)
+        found = (
+            {kind: keyed.take(kind, self.column.name, "") for kind in (Count, Extremes, Moments, Quantiles)}
+            if keyed
+            else {}
+        )
+        if keyed is None or not any(found.values()):
+            gathered = [one.grouped.keys.names for one in self.profile.keyed]
+            raise DataError(
+                f"column {self.column.name!r}: has no numbers by {columns}; "
+                + (f"this profile has some by {gathered}." if gathered else "fit it with a technique .by(...).")
+            )
+        keys = keyed.grouped.keys
+        table = {
+            name: np.array([key[i] for key in map(keys.__getitem__, range(len(keys)))])
+            for i, name in enumerate(columns)
+        }
+        count, extremes, moments, quantiles = found.values()
+        numbers: dict[str, np.ndarray] = {}
+        if isinstance(count, Count):
+            numbers |= {"count": count.finite, "missing": count.missing}
+        if isinstance(extremes, Extremes):
+            known = extremes.minimum <= extremes.maximum
+            numbers |= {
+                "min": np.where(known, extremes.minimum, np.nan),
+                "max": np.where(known, extremes.maximum, np.nan),
+            }
+        if isinstance(moments, Moments):
+            numbers |= {"mean": np.where(moments.weight > 0, moments.mean, np.nan), "std": moments.std}
+        if isinstance(quantiles, Quantiles):
+            numbers["median"] = quantiles.at(0.5, extremes)
+        shape = (len(keys),) if self.column.features == 1 else (len(keys), self.column.features)
+        return table | {name: array.reshape(-1, len(keys)).T.reshape(shape) for name, array in numbers.items()}
+
+    def plot(self, path: Any = None) -> Any:
+        """Its distribution with quartiles and outliers, as a picture that notebooks show.
+
+        path: where it is saved, too, as SVG or PNG by the end of the name; PNG needs `pip install 'tfnorm[plot]'`.
+        """
+        from tfnorm.plots import of_column_profile
+
+        return of_column_profile(self, path)
 
     def _plain(self, values: np.ndarray) -> Any:
         return float(values[0]) if self.column.scalar else values

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -260,7 +261,7 @@ class Curve:
         """Several at once."""
         if not len(self.count):
             return [float("nan")] * len(q)
-        edges, below, upto = self._steps()
+        edges, below, upto = self._steps
         position = np.clip(q, 0.0, 1.0) * max(self.total - 1.0, 0.0)
         first, second = np.floor(position), np.ceil(position)
         a, b = (_value_at(rank, edges, below, upto) for rank in (first, second))
@@ -268,7 +269,7 @@ class Curve:
 
     def cumulative(self, values: np.ndarray) -> np.ndarray:
         """The estimated share of values at most each of `values`."""
-        edges, below, upto = self._steps()
+        edges, below, upto = self._steps
         at = np.searchsorted(edges, values, side="right") - 1
         inside = np.clip(at, 0, len(edges) - 1)
         after = np.minimum(inside + 1, len(edges) - 1)
@@ -296,7 +297,7 @@ class Curve:
         a piece without width."""
         if not len(self.count):
             return (np.empty(0),) * 3
-        edges, below, upto = self._steps()
+        edges, below, upto = self._steps
         low, high = np.repeat(edges, 2)[:-1], np.repeat(edges, 2)[1:]
         low[0::2], high[0::2] = edges, edges
         mass = np.empty(len(low))
@@ -321,6 +322,7 @@ class Curve:
         sums = np.cumsum(change[np.lexsort((-change, order))])
         return float(sums.max(initial=0.0) / self.total)
 
+    @cached_property
     def _steps(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(edges, count below each, count up to and with each): jumps at single values, straight lines through cells."""
         edges = np.unique(np.concatenate([self.low, self.high]))

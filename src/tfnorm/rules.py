@@ -98,6 +98,24 @@ class Rules:
     def of(self, name: str) -> Policies:
         return self.policies.get(name, Policies())
 
+    def words(self) -> list[str]:
+        """Those that are not the default, in words.
+
+        >>> Rules({"fare": Policies(missing="fill", fill=0.0)}, (("open", "close"),)).words()
+        ['"fare": missing=0', '"open", "close" share their numbers']
+        """
+        said = {
+            name: ", ".join(
+                f"{one.name}={policies.done(one.name)}"
+                for one in dataclasses.fields(policies)
+                if one.name != "fill" and getattr(policies, one.name) != one.default
+            )
+            for name, policies in self.policies.items()
+        }
+        alike = {words: [name for name, own in said.items() if own == words] for words in said.values()}
+        groups = [f"{quoted(names)}: {words}" for words, names in alike.items()]
+        return groups + [f"{quoted(group)} share their numbers" for group in self.share]
+
     def sharing(self, name: str) -> tuple[str, ...]:
         """The columns whose numbers are solved together with this one's, itself among them."""
         return next((group for group in self.share if name in group), (name,))

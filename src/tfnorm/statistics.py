@@ -140,7 +140,7 @@ class _Progress:
         from tfnorm.kernels import moments
 
         if self._filled > 1:
-            moments.add_up(self._parts[: self._filled], True)
+            moments.add_up(self._parts[: self._filled])
             self._filled = 1
         return self._parts[0].copy()  # without the room for blocks
 
@@ -451,9 +451,9 @@ class Moments(Statistic):
     def __add__(self, other: Moments) -> Moments:
         from tfnorm.kernels import moments
 
-        parts = np.stack([self._stacked(), other._stacked()])
-        moments.add_up(parts, False)
-        return Moments(*parts[0])
+        total = self._stacked()
+        moments.add(total, other._stacked())
+        return Moments(*total)
 
     def scaled(self, factor: float | np.ndarray) -> Moments:
         sums = {name: getattr(self, name) * factor for name in ("weight", "m2", "m3", "m4")}

@@ -5,16 +5,18 @@ The one law: only what was gathered is said, and many features are summed up by 
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
+from tfnorm.binning import Bins, bins_of
 from tfnorm.fitted import Fitted
 from tfnorm.maps import Affine, Chain, Clip, Fill, FillAndMark, Identity, Limit, Log1p, Map
 from tfnorm.profile import Column, Profile
-from tfnorm.quantiles import Curve, Quantiles
+from tfnorm.quantiles import Quantiles
 from tfnorm.sources.columns import cell
 from tfnorm.statistics import Count, Extremes, Moments, Statistic
 from tfnorm.techniques import Stages, Technique
@@ -101,32 +103,18 @@ def facts(profile: Profile, name: str, feature: int | None = None) -> dict[str, 
     if Quantiles in found:
         curve = found[Quantiles].curve(0, extremes)
         said.update(zip(QUARTILES, curve.quantiles(np.array(list(QUARTILES.values()))), strict=True))
-        said["histogram"] = histogram(curve)
+        said["bins"] = bins_of(curve, BINS)
     return said
 
 
-def histogram(curve: Curve, bins: int = BINS) -> str:
-    """Equal bins in block characters; an empty one is blank.
-
-    They reach from the smallest value to the largest, or from 1,000 values on from the 1 % to the 99 % quantile, unless
-    these coincide.
+def histogram(bins: Bins | None) -> str:
+    """Bins in block characters; an empty one is blank.
 
     >>> import tfnorm
-    >>> histogram(tfnorm.scan([0.0, 1.0, 1.0, 2.0, 2.0, 2.0, 3.0])["x"].curve(), 4)
+    >>> histogram(bins_of(tfnorm.scan([0.0, 1.0, 1.0, 2.0, 2.0, 2.0, 3.0])["x"].curve(), 4))
     '▃▅█▃'
     """
-    if not len(curve.count):
-        return ""
-    low, high = curve.quantiles(np.array([0.01, 0.99]))
-    if curve.total < 1000 or not low < high:
-        low, high = float(curve.low.min()), float(curve.high.max())
-    if not low < high:
-        return ""
-    part = np.arange(bins + 1) / bins
-    edges = low * (1 - part) + high * part
-    edges[0], edges[-1] = np.nextafter(low, -np.inf), high
-    shares = np.maximum(np.diff(curve.cumulative(edges)), 0.0)
-    return bars(shares)
+    return "" if bins is None else bars(bins.shares)
 
 
 def bars(heights: np.ndarray) -> str:
@@ -244,13 +232,22 @@ def records(value: Profile | Fitted) -> Iterator[dict[str, Any]]:
             record["technique"] = value.choice[name]
             record["map"] = map_words(step, value.stages[name], column.features)
             record["invertible"] = step.invertible
+            record["policies"] = dataclasses.asdict(value.rules.of(name))
+            record["share"] = [list(group) for group in value.rules.share if name in group]
             if step.keyed():
                 record["by"] = [list(keyed.keys.names) for keyed in step.keyed()]
                 record["keys"] = [len(keyed.keys) for keyed in step.keyed()]
         yield record
 
 
+def told(value: Any) -> Any:
+    """A value as JSON has it: None for what is no number."""
+    if isinstance(value, list):
+        return [told(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def _plain(column: Column, **arrays: np.ndarray) -> dict[str, Any]:
     """Arrays as JSON has them: one number for a scalar column, and None for what is no number."""
-    lists = {name: [v if math.isfinite(v) else None for v in array.tolist()] for name, array in arrays.items()}
+    lists = {name: told(array.tolist()) for name, array in arrays.items()}
     return {name: values[0] if column.scalar else values for name, values in lists.items()}

@@ -12,19 +12,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
+from tfnorm.binning import Bins
+from tfnorm.drawing import small, svg
 from tfnorm.fitted import Fitted
 from tfnorm.maps import Map, Matrix
-from tfnorm.profile import Column, Profile
+from tfnorm.profile import Column, ColumnProfile, Profile
 from tfnorm.sources.columns import cell
-from tfnorm.summary import facts, instant, map_words, notes, number, share
+from tfnorm.summary import facts, histogram, instant, map_words, notes, number, share
 
 MAX_LINES = 40
 WIDEST = 160  # where nobody says how wide the terminal is (a pipe, a notebook)
 NAME_LENGTH = 24
 WORDS_LENGTH = 56
 LEFT = frozenset(
-    {"column", "type", "technique", "what it does", "distribution", "note", "why", "runner-up", "warnings"}
-)
+    {"column", "type", "technique", "what it does", "distribution", "note", "drift", "findings"}
+) | frozenset({"why", "runner-up", "warnings"})
 DROPPED = ("type", "zeros", "25%", "75%", "std", "missing", "median", "mean", "max", "min", "distribution", "note")
 DROPPED_OF_A_FIT = ("25%", "75%", "std", "mean", "median", "distribution", "missing", "max", "min", "note")
 """In this order, where the terminal is narrow; a narrower one that still fits comes back."""
@@ -37,18 +41,19 @@ class Table:
     title: str
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
-    more: str  # what is not shown; empty for nothing
+    more: str  # lines below: what is not shown, and policies; empty for nothing
     dropped: tuple[str, ...]  # which columns go first where there is no room
+    bins: tuple[Bins | None, ...] = ()  # of each row's distribution, where it is drawn instead of written
 
 
 def profile_text(profile: Profile, width: int | None = None) -> str:
     """A profile as plain text; `width` is the terminal's by default."""
-    return as_text(_profile_table(profile), width)
+    return table_text(_profile_table(profile), width)
 
 
 def profile_html(profile: Profile) -> str:
-    """A profile as a small HTML table, without scripts or colors."""
-    return as_html(_profile_table(profile))
+    """A profile as a small HTML table with drawings, without scripts."""
+    return table_html(_profile_table(profile))
 
 
 def fitted_text(fitted: Fitted, width: int | None = None) -> str:
@@ -60,12 +65,12 @@ def fitted_text(fitted: Fitted, width: int | None = None) -> str:
     column  technique  what it does   missing  min  max
     age     minmax     (x - 22) / 16        0   22   38
     """
-    return as_text(_fitted_table(fitted), width)
+    return table_text(_fitted_table(fitted), width)
 
 
 def fitted_html(fitted: Fitted) -> str:
-    """A fit as a small HTML table, without scripts or colors."""
-    return as_html(_fitted_table(fitted))
+    """A fit as a small HTML table with drawings, without scripts."""
+    return table_html(_fitted_table(fitted))
 
 
 def _profile_table(profile: Profile) -> Table:
@@ -93,7 +98,7 @@ def _subject(profile: Profile, columns: int) -> str:
 
 
 def _table(title: str, profile: Profile, names: Sequence[str], fitted: Fitted | None) -> Table:
-    lines: list[dict[str, str]] = []
+    lines: list[tuple[dict[str, str], Bins | None]] = []
     if profile.bare and len(names) == 1 and profile[names[0]].column.features > 1:  # an array: a line a feature
         features = profile[names[0]].column.features
         lines = [_line(profile, names[0], fitted, j) for j in range(min(features, MAX_LINES))]
@@ -102,13 +107,19 @@ def _table(title: str, profile: Profile, names: Sequence[str], fitted: Fitted | 
         lines = [_line(profile, name, fitted, None) for name in names[:MAX_LINES]]
         more, what = len(names) - len(lines), "columns"
     keys = ["column", "type", "technique", "what it does", "missing", "zeros", "min", "25%", "median", "75%", "max"]
-    keys = [key for key in [*keys, "mean", "std", "distribution", "note"] if any(line.get(key) for line in lines)]
-    rows = tuple(tuple(line.get(key, "") for key in keys) for line in lines)
-    rest = f"... and {more:,} more {what}" if more > 0 else ""
-    return Table(title, tuple(keys), rows, rest, DROPPED if fitted is None else DROPPED_OF_A_FIT)
+    keys = [key for key in [*keys, "mean", "std", "distribution", "note"] if any(line.get(key) for line, _ in lines)]
+    rows = tuple(tuple(line.get(key, "") for key in keys) for line, _ in lines)
+    rest = "\n".join(
+        ([f"... and {more:,} more {what}"] if more > 0 else [])
+        + [cell(words, 10 * NAME_LENGTH) for words in (fitted.rules.words() if fitted else ())]
+    )
+    dropped = DROPPED if fitted is None else DROPPED_OF_A_FIT
+    return Table(title, tuple(keys), rows, rest, dropped, tuple(bins for _, bins in lines))
 
 
-def _line(profile: Profile, name: str, fitted: Fitted | None, feature: int | None) -> dict[str, str]:
+def _line(
+    profile: Profile, name: str, fitted: Fitted | None, feature: int | None
+) -> tuple[dict[str, str], Bins | None]:
     column = profile[name].column
     said = facts(profile, name, feature if column.features > 1 else 0)
     line = {"column": shown_name(name) + (f"[{feature}]" if feature is not None else "")}
@@ -130,7 +141,7 @@ def _line(profile: Profile, name: str, fitted: Fitted | None, feature: int | Non
     line |= {title: instant(said[key], column, span) for key, title in shown.items() if key in said}
     if "std" in said:
         line["std"] = number(said["std"]) + (f" {column.unit}" if column.unit and said["std"] == said["std"] else "")
-    line["distribution"] = said.get("histogram", "")
+    line["distribution"] = histogram(said.get("bins"))
     line["note"] = notes(profile, name, said, feature)
     if fitted is not None:
         if line["what it does"].startswith("becomes"):
@@ -138,7 +149,7 @@ def _line(profile: Profile, name: str, fitted: Fitted | None, feature: int | Non
         step = fitted.maps[name]
         lost = "not invertible" if step.lost else _dropped(step) if feature is None else ""
         line["note"] = "; ".join(filter(None, [line["note"], lost]))
-    return line
+    return line, said.get("bins")
 
 
 def _dropped(step: Map) -> str:
@@ -156,8 +167,8 @@ def _type(column: Column) -> str:
     return column.dtype + shape
 
 
-def as_text(table: Table, width: int | None) -> str:
-    """A table as plain text; `width` is the terminal's by default."""
+def table_text(table: Table, width: int | None) -> str:
+    """As plain text, as wide as the terminal or `width`."""
     width = width or shutil.get_terminal_size((WIDEST, 24)).columns
     keys = list(table.header)
     cut = {"what it does": WORDS_LENGTH, "technique": 34, "note": 40, "type": 24}
@@ -182,7 +193,7 @@ def as_text(table: Table, width: int | None) -> str:
     for i in range(len(table.rows)):
         lines.append(_joined(keys, {key: cells[key][i] for key in keys}, widths))
     if table.more:
-        lines.append(table.more)
+        lines += table.more.split("\n")
     if left_out:
         order = [key for key in table.header if key in left_out]
         lines.append(f"(too narrow for: {', '.join(order)})")
@@ -213,15 +224,17 @@ def _shortened(text: str, width: int) -> str:
     return kept.rstrip() + "..."
 
 
-def as_html(table: Table, remarks: Sequence[str] = ()) -> str:
-    """A table as HTML, with remarks below it."""
+def table_html(table: Table, remarks: Sequence[str] = ()) -> str:
+    """As HTML with remarks below it, without scripts."""
 
-    def row(tag: str, cells: Sequence[str]) -> str:
-        texts = (_html_cell(tag, key, text) for key, text in zip(table.header, cells, strict=True))
+    def row(tag: str, cells: Sequence[str], bins: Bins | None = None) -> str:
+        texts = (_html_cell(tag, key, text, bins) for key, text in zip(table.header, cells, strict=True))
         return f"<tr>{''.join(texts)}</tr>"
 
-    body = "".join(row("td", cells) for cells in table.rows)
-    more = "".join(f"<div>{html.escape(text)}</div>" for text in (table.more, *remarks) if text)
+    body = "".join(
+        row("td", cells, bins) for cells, bins in zip(table.rows, table.bins or (None,) * len(table.rows), strict=True)
+    )
+    more = "".join(f"<div>{html.escape(text)}</div>" for text in (*table.more.split("\n"), *remarks) if text)
     return (
         f'<div style="overflow-x:auto"><div>{html.escape(table.title)}</div>'
         f'<table style="font-variant-numeric:tabular-nums"><thead>{row("th", table.header)}</thead>'
@@ -229,11 +242,30 @@ def as_html(table: Table, remarks: Sequence[str] = ()) -> str:
     )
 
 
-def _html_cell(tag: str, key: str, text: str) -> str:
+def _html_cell(tag: str, key: str, text: str, bins: Bins | None) -> str:
     style = "text-align:left" if key in LEFT else "text-align:right"
-    if key == "distribution":
-        style += ";white-space:pre;font-family:monospace"
-    return f'<{tag} style="{style}">{html.escape(text)}</{tag}>'
+    inside = svg(small(bins)) if key == "distribution" and bins is not None else html.escape(text)
+    return f'<{tag} style="{style}">{inside}</{tag}>'
+
+
+def keys_text(profile: ColumnProfile, keys: tuple[str, ...], width: int | None = None) -> str:
+    """The numbers of one column by key, a line a key."""
+    found = profile.by(*keys)
+    title = f"{shown_name(profile.column.name)} by {len(found[keys[0]]):,} keys of {', '.join(map(shown_name, keys))}"
+    rows = tuple(
+        tuple(
+            cell("null" if one is None else str(one), NAME_LENGTH) if name in keys else _cell_of(one)
+            for name, one in zip(found, row, strict=True)
+        )
+        for row in zip(*(array[:MAX_LINES] for array in found.values()), strict=True)
+    )
+    more = len(found[keys[0]]) - len(rows)
+    rest = f"... and {more:,} more keys: all of them with --json, or fitted[name].profile.by(...)" if more else ""
+    return table_text(Table(title, tuple(found), rows, rest, ("median", "missing", "std")), width)
+
+
+def _cell_of(value: Any) -> str:
+    return number(float(value)) if np.ndim(value) == 0 else ", ".join(number(float(one)) for one in value[:4])
 
 
 def table_of(value: Any, width: int | None = None) -> str:

@@ -33,8 +33,9 @@ class Terminal:
         self.say(f"next: {command}")
 
     @contextmanager
-    def bar(self, title: str) -> Iterator[Callable[[int, int | None], None] | None]:
-        """A progress bar with rows, rows a second and the time left; gives what to call with rows and their total."""
+    def bar(self, title: str, unit: str = "rows") -> Iterator[Callable[[int, int | None], None] | None]:
+        """A progress bar with rows (or another `unit`), rows a second and the time left; gives what to call with rows and their
+        total."""
         if self.quiet or not sys.stderr.isatty():
             yield None
             return
@@ -53,8 +54,8 @@ class Terminal:
                 with lock:
                     rows += more
                     elapsed = shown.tasks[0].elapsed or 0.0
-                    speed = f", {rows / elapsed:,.0f} rows/s" if elapsed > 0 else ""
-                    shown.update(task, completed=rows, total=total, done=f"{rows:,} rows{speed}")
+                    speed = f", {rows / elapsed:,.0f} {unit}/s" if elapsed > 0 else ""
+                    shown.update(task, completed=rows, total=total, done=f"{rows:,} {unit}{speed}")
 
             yield advance
 
@@ -71,6 +72,20 @@ def result(text: str) -> None:
 def fail(message: str) -> None:
     """An error, in one line."""
     print(f"tfnorm: error: {' '.join(message.split())}", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def silent_start() -> Iterator[None]:
+    """TensorFlow's start without its messages: compiled code writes to the file behind stderr, past Python."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def show_log(quiet: bool) -> None:

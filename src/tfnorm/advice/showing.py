@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tfnorm.advice.values import Advice
-from tfnorm.tables import MAX_LINES, Table, as_html, as_text, shown_name
+from tfnorm.tables import MAX_LINES, Table, shown_name, table_html, table_text
 
 DROPPED = ("runner-up", "warnings", "why")
 SHOWN_WARNINGS = 1
@@ -18,13 +18,13 @@ SHOWN_WARNINGS = 1
 
 def advice_text(advice: Advice, width: int | None = None) -> str:
     """As plain text; `width` is the terminal's by default."""
-    lines = [as_text(_table(advice), width), *advice.findings]
+    lines = [table_text(_table(advice), width), *advice.findings]
     return "\n".join(lines)
 
 
 def advice_html(advice: Advice) -> str:
     """As a small HTML table, without scripts or colors."""
-    return as_html(_table(advice), advice.findings)
+    return table_html(_table(advice), advice.findings)
 
 
 def _table(advice: Advice) -> Table:

@@ -1,7 +1,7 @@
 """The command line.
 
 The one law: results on stdout, all else on stderr, and nothing is loaded that a command does not need: none but `demo`
-loads TensorFlow.
+and `compare` loads TensorFlow.
 """
 
 from __future__ import annotations
@@ -19,6 +19,9 @@ import tfnorm
 # ruff: isort: off
 from tfnorm.cli import main_job as main_job  # the order in which they are listed
 from tfnorm.cli import advise as advise
+from tfnorm.cli import compare as compare
+from tfnorm.cli import check as check
+from tfnorm.cli import report as report
 
 # ruff: isort: on
 from tfnorm.cli.common import app

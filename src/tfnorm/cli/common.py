@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from tfnorm.fitted import Fitted
     from tfnorm.profile import Profile
 
-EXIT = "Exit codes: 0 done, 1 error in data or file, 2 wrong usage, 130 interrupted."
+SKIPPED = 4
+EXIT = "Exit codes: 0 done, 1 error, 2 wrong usage, 3 drift, 4 skipped, 130 stopped."
 
 app = typer.Typer(
     rich_markup_mode=None,
@@ -40,6 +41,7 @@ Policy = Annotated[
 ]
 Share = Annotated[list[str] | None, typer.Option("--share", metavar="A,B,C", help="These get one set of numbers.")]
 Exact = Annotated[bool, typer.Option("--exact", help="Read again where one pass gives bounds only.")]
+Full = Annotated[bool, typer.Option("--full", help="Gather all that scan does, for check and report.")]
 PlanFile = Annotated[str | None, typer.Option("--plan", metavar="PLAN.TOML", help="What advise wrote, edited or not.")]
 Output = Annotated[str | None, typer.Option("-o", "--output", metavar="FILE", help="Write it here; - for stdout.")]
 Artefact = Annotated[str, typer.Argument(metavar="NORM.JSON", help="What fit or scan wrote; - for stdin.")]
@@ -53,6 +55,13 @@ Weight = Annotated[str | None, typer.Option("--weight", metavar="COLUMN", help="
 Delimiter = Annotated[str | None, typer.Option("--delimiter", metavar="CHAR", help="Of CSV, if neither comma nor tab.")]
 Workers = Annotated[int | None, typer.Option("--workers", min=1, metavar="N", help="Threads; all cores by default.")]
 Force = Annotated[bool, typer.Option("--force", help="Write over what is there.")]
+Checkpoint = Annotated[
+    str | None,
+    typer.Option("--checkpoint", metavar="FOLDER", help="Keep what is measured; go on there when run again."),
+]
+OnErrorOption = Annotated[
+    str, typer.Option("--on-error", metavar="raise|skip", help="Files that cannot be read.", show_default=False)
+]
 Json = Annotated[bool, typer.Option("--json", help="Numbers as JSON instead of a table.")]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Errors only.")]
 NoColor = Annotated[bool, typer.Option("--no-color", help="As NO_COLOR=1.")]
@@ -67,6 +76,18 @@ def axis_of(text: str) -> int | None:
     if text not in ("last", "all"):
         raise typer.BadParameter(f'expected last or all, got "{text}"', param_hint="--axis")
     return -1 if text == "last" else None
+
+
+def on_error_of(text: str) -> Any:
+    if text not in ("raise", "skip"):
+        raise typer.BadParameter(f'expected raise or skip, got "{text}"', param_hint="--on-error")
+    return text
+
+
+def end_if_skipped(profile: Profile) -> None:
+    """With an exit code of its own, where something was left out."""
+    if any(origin.skipped for origin in profile.provenance):
+        raise typer.Exit(SKIPPED)
 
 
 def units_of(texts: Sequence[str] | None) -> str | dict[str, str] | None:
@@ -103,6 +124,19 @@ def policies_of(texts: Sequence[str] | None) -> dict[str, Any]:
     return found
 
 
+def pairs_of(texts: Sequence[str] | None) -> dict[str, str]:
+    """Column -> technique, each column once."""
+    found: dict[str, str] = {}
+    for name, technique in map(column_and_technique, texts or ()):
+        if name in found:
+            raise typer.BadParameter(
+                f"column \"{name}\" is there twice. For several techniques in turn: --set {name}='{found[name]}, {technique}'",
+                param_hint="--set",
+            )
+        found[name] = technique
+    return found
+
+
 def column_and_technique(text: str) -> tuple[str, str]:
     """`column=technique` split at the last `=` that leaves a technique: names and arguments may hold others."""
     from tfnorm.techniques import parse
@@ -132,10 +166,12 @@ def plan_of(path: str, technique: str | None, chosen: Sequence[str] | None) -> t
     return dict(plan.choice), dict(plan.options)
 
 
-def open_files(paths: Sequence[str], weight: str | None, delimiter: str | None, terminal: Terminal) -> Any:
+def open_files(
+    paths: Sequence[str], weight: str | None, delimiter: str | None, terminal: Terminal, on_error: str = "raise"
+) -> Any:
     from tfnorm.sources import open_source
 
-    source = open_source(list(paths), weight=weight, delimiter=delimiter)
+    source = open_source(list(paths), weight=weight, delimiter=delimiter, on_error=on_error_of(on_error))
     for note in getattr(source, "notes", ()):
         terminal.say(f"note: {note}")
     return source
@@ -175,6 +211,26 @@ def finish(value: Fitted | Profile, output: str | None, as_json: bool, terminal:
         terminal.say("not saved: -o FILE does")
     else:
         terminal.say(f"saved {output}")
+
+
+def show_keys(profile: Profile, name: str, as_json: bool) -> None:
+    """The numbers of a column by each set of keys that it was fitted by."""
+    from tfnorm.summary import told
+    from tfnorm.tables import keys_text
+
+    column = profile[name]
+    sets = [
+        keyed.grouped.keys.names for keyed in profile.keyed if any(p.column == name for one in keyed.parts for p in one)
+    ]
+    if not sets:
+        raise DataError(
+            f'column "{name}": has no numbers by key. Fit it with one: --set {name}="standard.by(\'store\')".'
+        )
+    for keys in sets:
+        found = column.by(*keys)
+        rows = zip(*(array.tolist() for array in found.values()), strict=True)
+        lines = [{of: told(one) for of, one in zip(found, row, strict=True)} for row in rows]
+        result(json.dumps(lines, indent=1) if as_json else keys_text(column, keys))
 
 
 def show_value(value: Fitted | Profile, as_json: bool) -> None:

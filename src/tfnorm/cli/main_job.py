@@ -15,12 +15,15 @@ from tfnorm.cli.common import (
     EXIT,
     Artefact,
     Axis,
+    Checkpoint,
     Chosen,
     Delimiter,
     Exact,
     Force,
+    Full,
     Json,
     NoColor,
+    OnErrorOption,
     Only,
     Output,
     Paths,
@@ -37,13 +40,15 @@ from tfnorm.cli.common import (
     axis_of,
     begin,
     check_output,
-    column_and_technique,
+    end_if_skipped,
     end_of,
     finish,
     load,
     open_files,
+    pairs_of,
     plan_of,
     policies_of,
+    show_keys,
     show_value,
     units_of,
 )
@@ -62,10 +67,13 @@ def fit(
     policy: Policy = None,
     share: Share = None,
     exact: Exact = False,
+    full: Full = False,
     axis: Axis = "last",
     unit: Unit = None,
     weight: Weight = None,
     delimiter: Delimiter = None,
+    checkpoint: Checkpoint = None,
+    on_error: OnErrorOption = "raise",
     workers: Workers = None,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -75,6 +83,7 @@ def fit(
 
     \b
     tfnorm fit train.csv -t standard --set fare='log1p, standard' -o norm.json
+    tfnorm fit train/ --set age=robust --set "price=standard.by('store')"
     tfnorm fit 'train/*.parquet' --plan plan.toml -o norm.json
 
     A technique is a name, or several in turn: see tfnorm techniques. Policies: constant=zero|keep|error,
@@ -83,9 +92,10 @@ def fit(
     terminal = begin(quiet, no_color)
     units = units_of(unit)
     options: dict[str, Any] = {"axis": axis_of(axis), "unit": units, "workers": workers}
-    pairs = dict(column_and_technique(text) for text in chosen or [])
+    pairs = pairs_of(chosen)
     check_output(output, force)
-    source = open_files(paths, weight, delimiter, terminal)
+    source = open_files(paths, weight, delimiter, terminal, on_error)
+    options |= {"checkpoint": checkpoint, "on_error": on_error}
     choice: Any = technique or "standard"
     if pairs and technique is None:
         choice = pairs
@@ -101,12 +111,13 @@ def fit(
     if share:
         options["share"] = [group.split(",") for group in share]
     with terminal.bar("fitting") as progress:
-        fitted = tfnorm.fit(source, choice, exact=exact, progress=progress, **options)
+        fitted = tfnorm.fit(source, choice, exact=exact, full=full, progress=progress, **options)
     finish(fitted, output, as_json, terminal)
     if output not in (None, "-"):
         terminal.next(
             f"tfnorm transform {shlex.quote(str(output))} {shlex.quote(paths[0])} -o normalized{end_of(paths)}"
         )
+    end_if_skipped(fitted.profile)
 
 
 @app.command(epilog=EXIT)
@@ -118,6 +129,8 @@ def scan(
     unit: Unit = None,
     weight: Weight = None,
     delimiter: Delimiter = None,
+    checkpoint: Checkpoint = None,
+    on_error: OnErrorOption = "raise",
     workers: Workers = None,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -132,24 +145,37 @@ def scan(
     terminal = begin(quiet, no_color)
     options: dict[str, Any] = {"axis": axis_of(axis), "unit": units_of(unit), "workers": workers}
     check_output(output, force)
-    source = open_files(paths, weight, delimiter, terminal)
+    source = open_files(paths, weight, delimiter, terminal, on_error)
+    options |= {"checkpoint": checkpoint, "on_error": on_error}
     with terminal.bar("scanning") as progress:
         profile = tfnorm.scan(source, progress=progress, **options)
     finish(profile, output, as_json, terminal)
     again = f"tfnorm show {shlex.quote(output)}" if output not in (None, "-") and output else None
     terminal.next(again or f"tfnorm fit {shlex.join(paths)} -t standard -o norm.json")
+    end_if_skipped(profile)
 
 
 @app.command(epilog=EXIT)
-def show(artefact: Artefact, as_json: Json = False, quiet: Quiet = False) -> None:
+def show(
+    artefact: Artefact,
+    keys: Annotated[str | None, typer.Option("--keys", metavar="COLUMN", help="This one's numbers by key.")] = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    no_color: NoColor = False,
+) -> None:
     """Show a saved fit or profile as a table.
 
     \b
     tfnorm show norm.json
     tfnorm show norm.json --json | jq '.[].mean'
+    tfnorm show norm.json --keys price
     """
-    begin(quiet, False)
-    show_value(load(artefact), as_json)
+    begin(quiet, no_color)
+    value = load(artefact)
+    if keys is None:
+        show_value(value, as_json)
+    else:
+        show_keys(getattr(value, "profile", value), keys, as_json)
 
 
 @app.command(epilog=EXIT)

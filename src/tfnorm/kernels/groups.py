@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from tfnorm.kernels.cells import U
 from tfnorm.kernels.moments import (
     CENTER,
     EXPONENT,
@@ -43,6 +44,56 @@ def number_in_range(values, low, table, codes):
             table[at] = found
     for i in range(len(values)):
         codes[i] = table[values[i] - low] - 1
+    return found
+
+
+_ODD_ONE, _ODD_TWO = U(0x9E3779B97F4A7C15), U(0xD1B54A32D192ED03)  # of no pattern: they carry low bits to the highest
+
+
+@kernel
+def _place_of(one, two, shift):
+    mixed = two * _ODD_ONE
+    return ((mixed ^ (mixed >> U(32)) ^ one) * _ODD_TWO) >> shift
+
+
+@kernel
+def _table_of(different, number, shift):
+    """Where each pair is looked for: open addressing."""
+    table = np.full(1 << np.int64(U(64) - shift), -1, np.int32)
+    mask = U(len(table) - 1)
+    for code in range(number):
+        at = _place_of(different[code, 0], different[code, 1], shift)
+        while table[at] >= 0:
+            at = (at + U(1)) & mask
+        table[at] = code
+    return table
+
+
+@entry
+def number_pairs(pairs, known, different, codes):
+    """Number pairs (n, 2) uint64 from 1 on: to `codes`. The first `known` of `different` (most, 2) have the numbers 1 to
+    `known`; those that come besides are put behind them. Returns how many there are, or -1 where they are more than fit."""
+    shift, found = U(64 - 12), known
+    while found > 1 << np.int64(U(62) - shift):
+        shift -= U(1)
+    table = _table_of(different, found, shift)
+    for i in range(len(pairs)):
+        one, two, mask = pairs[i, 0], pairs[i, 1], U(len(table) - 1)
+        at = _place_of(one, two, shift)
+        code = table[at]
+        while code >= 0 and (different[U(code), 0] != one or different[U(code), 1] != two):
+            at = (at + U(1)) & mask
+            code = table[at]
+        if code < 0:
+            if found == len(different):
+                return -1
+            code = table[at] = found
+            different[found, 0], different[found, 1] = one, two
+            found += 1
+            if 4 * found > len(table):  # where more are full, looking takes longer
+                shift -= U(1)
+                table = _table_of(different, found, shift)
+        codes[i] = code + 1
     return found
 
 

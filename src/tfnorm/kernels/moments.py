@@ -67,9 +67,9 @@ def _add(a, b, out):
         exponent_a = a[EXPONENT, j] if a[M2, j] > 0.0 else -float(MAX_EXPONENT)
         exponent_b = b[EXPONENT, j] if b[M2, j] > 0.0 else -float(MAX_EXPONENT)
         exponent = max(exponent_a, exponent_b)
-        if half != 0.0:
-            exponent = max(exponent, _exponent_of(half) + 1.0)
-        elif a[M2, j] == b[M2, j] == 0.0:
+        if abs(half) >= _power_of_two(exponent - 1.0) or (half != 0.0 and exponent == -MAX_EXPONENT):
+            exponent = max(exponent, _exponent_of(half) + 1.0)  # which takes a while, and seldom changes it
+        elif half == a[M2, j] == b[M2, j] == 0.0:
             exponent = max(a[EXPONENT, j], b[EXPONENT, j])
         unit = _power_of_two(-exponent)
         ratio_a = _power_of_two(max(exponent_a - exponent, -500.0))
@@ -125,17 +125,22 @@ def _central(block):
 
 
 @entry
-def add_up(parts, raw):
-    """Add all of `parts` (n, 7 or 10, features) to the first, in order; `raw` says that all but the first are sums of powers."""
+def add_up(parts):
+    """Add all of `parts` (n, 10, features), which are sums of powers, to the first, which is not, in order."""
     total = parts[0]
     for k in range(1, len(parts)):
         part = parts[k]
-        if raw:
-            _central(part)
-            for j in range(part.shape[1]):
-                total[MINIMUM, j] = min(total[MINIMUM, j], part[MINIMUM, j])
-                total[MAXIMUM, j] = max(total[MAXIMUM, j], part[MAXIMUM, j])
+        _central(part)
+        for j in range(part.shape[1]):
+            total[MINIMUM, j] = min(total[MINIMUM, j], part[MINIMUM, j])
+            total[MAXIMUM, j] = max(total[MAXIMUM, j], part[MAXIMUM, j])
         _add(total, part, total)
+
+
+@entry
+def add(total, part):
+    """Add `part` (7, features) to `total`, same."""
+    _add(total, part, total)
 
 
 @kernel

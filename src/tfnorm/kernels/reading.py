@@ -92,20 +92,6 @@ def find_apart(bits, lanes, together, group_step, row_step, out):
         out[i] = _row_apart(bits[i], out[i], word)
 
 
-@kernel
-def _sum_up(values, of_finite, held, ends, parts, sums, block):
-    """Sums and extremes of a block, of what is finite or of all, about its center. Says as `fold_lanes` whether they serve."""
-    lanes = sums.shape[1]
-    quads = len(values) // lanes // 4
-    prepare_lanes(block, ends, sums)
-    if of_finite:
-        one_pass_of_finite(values, quads, lanes, ends, parts, sums)
-    else:
-        one_pass(values, quads, lanes, ends, parts, sums)
-    rest(values[4 * quads * lanes :], ends, sums, of_finite)
-    return fold_lanes(held, ends, sums, block)
-
-
 @entry
 def read(x, bits, block_values, whole, blocks, counts, shift, base, together, group_step, row_step, out):
     """Block after block of `x` (float32 or float64; `bits` are the same as integers): sums of powers and extremes into `blocks`
@@ -122,28 +108,35 @@ def read(x, bits, block_values, whole, blocks, counts, shift, base, together, gr
     number = 0
     for first in range(0, len(x), block_values):
         values = x[first : first + block_values]
-        found, rows, any_apart = GOOD, len(values) // features, True
+        found, rows, quads, any_apart = GOOD, len(values) // features, len(values) // lanes // 4, True
         if len(blocks) > 0:
             block = blocks[number]
             step = (rows + SAMPLE_ROWS - 1) // SAMPLE_ROWS
-            sampled = 0
-            for row in range(0, rows, step):
+            sampled = (rows + step - 1) // step
+            for row in range(sampled):
                 for j in range(features):
-                    sample[sampled, j] = values[row * features + j]
-                sampled += 1
+                    sample[row, j] = values[row * step * features + j]
             provisional(sample[:sampled], whole, block)
-            held[:] = rows
-            found = _sum_up(values, False, held, ends, parts, sums, block)
-            not_finite[:] = 0
-            of_finite = found == NOT_FINITE
-            if of_finite:
-                count_not_finite(values, lanes, not_finite)
-                for j in range(features):
-                    held[j] -= not_finite[0, j] + not_finite[1, j] + not_finite[2, j]
-                found = _sum_up(values, True, held, ends, parts, sums, block)
-            if found == FAR:
-                better_center(block, whole)
-                found = _sum_up(values, of_finite, held, ends, parts, sums, block)
+            held[:], not_finite[:] = rows, 0
+            centered = of_finite = found == NOT_FINITE  # not a constant, of which there would be code of its own
+            for attempt in range(3):
+                prepare_lanes(block, ends, sums)
+                if of_finite:
+                    one_pass_of_finite(values, quads, lanes, ends, parts, sums)
+                else:
+                    one_pass(values, quads, lanes, ends, parts, sums)
+                rest(values[4 * quads * lanes :], ends, sums, of_finite)
+                found = fold_lanes(held, ends, sums, block)
+                if found == NOT_FINITE and attempt == 0:
+                    of_finite = True
+                    count_not_finite(values, lanes, not_finite)
+                    for j in range(features):
+                        held[j] -= not_finite[0, j] + not_finite[1, j] + not_finite[2, j]
+                elif found == FAR and not centered:
+                    centered = True
+                    better_center(block, whole)
+                else:
+                    break
             if found == GOOD:
                 any_apart = False
                 for lane in range(lanes):

@@ -223,5 +223,6 @@ def _refuse_other_delimiter(path: str, name: str, delimiter: str) -> None:
         if other != delimiter and other in name:
             got = f'got one, named "{cell(name)}"'
             raise DataError(
-                f"{path}: expected columns, {got}. Its delimiter seems to be {called}: pass delimiter={other!r}."
+                f"{path}: expected columns, {got}. Its delimiter seems to be {called}: pass delimiter={other!r}, "
+                f"or --delimiter {other!r} on the command line."
             )

@@ -9,14 +9,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from tfnorm.errors import DataError
-from tfnorm.sources import Column, Shard
+from tfnorm.sources import Column, OnError, Shard
 from tfnorm.sources.columns import KIND_NOUNS, cell, describe, did_you_mean, pick, quoted, weight_column
 from tfnorm.sources.paths import CSV, PARQUET, find_all
 
@@ -120,6 +120,8 @@ class FilesSource:
     paths: tuple[str, ...]
     delimiter: str | None
     weight: str | None
+    on_error: OnError = "raise"
+    skipped: list[tuple[str, str]] = field(default_factory=list, compare=False)  # files that were left out, and why
 
     @property
     def bare(self) -> bool:
@@ -133,17 +135,35 @@ class FilesSource:
     def _first(self) -> OpenedFile:
         """The first file that has rows: all others are held against it."""
         for path in self.paths:
-            opened = open_path(path, self.delimiter)
-            if opened.num_rows != 0:
+            opened = self._open(path)
+            if opened is not None and opened.num_rows != 0:
                 return opened
+        if self.skipped:
+            raise DataError(f"{self.name}: nothing could be read. {self.skipped[0][1]}")
         raise DataError(f"{self.name}: no rows in {_count(self.paths)}. Statistics need at least one.")
 
     @cached_property
     def _opened(self) -> tuple[OpenedFile, ...]:
         """Every file, opened; those without rows left out."""
         first = self._first
-        opened = (first if path == first.path else open_path(path, self.delimiter) for path in self.paths)
-        return tuple(file for file in opened if file.num_rows != 0)
+        before = self.paths.index(first.path)
+        opened = [first, *(self._open(path) for path in self.paths[before + 1 :])]
+        return tuple(file for file in opened if file is not None and file.num_rows != 0)
+
+    def _open(self, path: str) -> OpenedFile | None:
+        with self._skipping(path):
+            return open_path(path, self.delimiter)
+        return None
+
+    @contextmanager
+    def _skipping(self, path: str) -> Iterator[None]:
+        """An error of this file is kept and not raised, where the user said so."""
+        try:
+            yield
+        except DataError as error:
+            if self.on_error == "raise":
+                raise
+            self.skipped.append((path, str(error)))
 
     @property
     def columns(self) -> tuple[Column, ...]:
@@ -176,7 +196,11 @@ class FilesSource:
         first = self._first
         by_name = {column.name: column for column in first.columns}
         kept = {file.path for file in self._opened}
-        said = [f"{path}: skipped, it has no rows" for path in self.paths if path not in kept]
+        said = [
+            f"{path}: skipped, it has no rows"
+            for path in self.paths
+            if path not in kept and path not in dict(self.skipped)
+        ]
         for file in self._opened:
             extra = [column.name for column in file.columns if column.name not in by_name]
             if extra:
@@ -193,9 +217,13 @@ class FilesSource:
     def shards(self, columns: Sequence[str]) -> Iterator[Shard]:
         names = list(columns) if self.weight is None else [*columns, self.weight]
         wanted = pick(self.columns, names, self._first.path)
+        fitting = []
         for file in self._opened:
-            _check(file, wanted, self._first)
-        return chain.from_iterable(file.shards(wanted) for file in self._opened)
+            if file.path not in dict(self.skipped):
+                with self._skipping(file.path):
+                    _check(file, wanted, self._first)
+                    fitting.append(file)
+        return chain.from_iterable(file.shards(wanted) for file in fitting)
 
 
 def _check(file: OpenedFile, wanted: Sequence[Column], first: OpenedFile) -> None:
@@ -233,13 +261,15 @@ def _count(paths: Sequence[str]) -> str:
     return paths[0] if len(paths) == 1 else f"{len(paths)} files"
 
 
-def open_files(data: Any, *, weight: Any = None, delimiter: str | None = None) -> FilesSource:
+def open_files(
+    data: Any, *, weight: Any = None, delimiter: str | None = None, on_error: OnError = "raise"
+) -> FilesSource:
     """A path, a glob, a folder, or a list of these, in the order given; a file that is found twice is read once."""
     patterns = list(data) if isinstance(data, (list, tuple)) else [data]
     if weight is not None and not isinstance(weight, str):
         raise DataError(f"weight: for files expected the name of a column, got {type(weight).__name__}.")
     name = os.fsdecode(patterns[0]) if len(patterns) == 1 else f"{len(patterns)} paths from {os.fsdecode(patterns[0])}"
-    source = FilesSource(name, find_all(patterns), delimiter, weight)
+    source = FilesSource(name, find_all(patterns), delimiter, weight, on_error)
     if weight is not None:
         weight_column(source.columns, weight, source._first.path)
     elif not source.columns:

@@ -6,6 +6,7 @@ column among them, or the number that rows were padded with.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -101,6 +102,11 @@ class Masked:
     def repeatable(self) -> bool:
         return self.source.repeatable
 
+    @property
+    def skipped(self) -> Sequence[tuple[str, str]]:
+        """What could not be read."""
+        return getattr(self.source, "skipped", ())
+
     def shards(self, columns: Sequence[str]) -> Iterator[Shard]:
         masks = {name: self.masks[name] for name in columns if name in self.masks}
         needed = [one for one in masks.values() if isinstance(one, str)]
@@ -127,12 +133,17 @@ class MaskedShard:
 
     @property
     def fingerprint(self) -> str:
-        said = {name: "an array" if isinstance(one, np.ndarray) else one for name, one in self.masks.items()}
+        said = {name: _digest(one) if isinstance(one, np.ndarray) else one for name, one in self.masks.items()}
         return f"{self.shard.fingerprint}, masked by {said}"
 
     @property
     def num_rows(self) -> int | None:
         return self.shard.num_rows
+
+    @property
+    def path(self) -> str:
+        """Of the file that it is a part of."""
+        return self.shard.path  # type: ignore[attr-defined]
 
     def __call__(self) -> Iterable[Batch]:
         row = 0
@@ -188,3 +199,7 @@ def _where(values: Any, there: Any, what: str) -> Any:
 
 def _null(values: np.ndarray, gone: np.ndarray) -> np.ndarray:
     return np.ma.MaskedArray(np.ma.getdata(values), gone | np.ma.getmaskarray(values)) if gone.any() else values
+
+
+def _digest(mask: np.ndarray) -> str:
+    return hashlib.sha256(mask.tobytes()).hexdigest()[:16]

@@ -68,7 +68,17 @@ def _widened(series: Any) -> Any:
 def _read(series: Any, column: Column, first_row: int) -> np.ndarray:
     if not _has_arrow(series.dtype):
         return np.asarray(series.to_numpy())
-    return to_numpy(_widened(series).to_arrow(), column, _NAME, first_row)
+    return to_numpy(_to_arrow(_widened(series)), column, _NAME, first_row)
+
+
+def _to_arrow(series: Any) -> Any:
+    """Texts as the views that polars holds, without copying them: Arrow does something with them from pyarrow 19 on."""
+    import polars as pl
+    import pyarrow as pa
+
+    if series.dtype == pl.String and int(pa.__version__.split(".", 1)[0]) >= 19:
+        return series.to_arrow(compat_level=pl.CompatLevel.newest())
+    return series.to_arrow()
 
 
 def lazy_columns(frame: Any) -> tuple[Column, ...]:

@@ -1,0 +1,73 @@
+"""Parts of a source that cannot be read, left out by request.
+
+The one law: a part counts whole or not at all, and what is left out is named.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from tfnorm.errors import DataError
+from tfnorm.gather import Measure, Measured
+from tfnorm.profile import Skipped
+from tfnorm.sources import Batch, Shard
+
+
+@dataclass(frozen=True)
+class Skipping:
+    """A `Measure` that leaves out the parts that cannot be read. What was read and is refused (infinite values) is an error."""
+
+    measure: Measure
+
+    def __call__(self, shard: Shard) -> Measured:
+        try:
+            return self.measure(_Fragile(shard))
+        except _UnreadableError as error:
+            skipped = (Skipped(shard.name, error.reason),)
+            return dataclasses.replace(self.measure.nothing(), num_shards=1, skipped=skipped)
+
+
+class _UnreadableError(Exception):
+    """Reading failed, for that reason."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class _Fragile:
+    """A part whose errors are told from those of measuring it."""
+
+    def __init__(self, shard: Any) -> None:
+        self._shard = shard
+        if hasattr(shard, "one_by_one"):
+            self.one_by_one = self._one_by_one
+
+    @property
+    def name(self) -> str:
+        return str(self._shard.name)
+
+    @property
+    def fingerprint(self) -> str:
+        return str(self._shard.fingerprint)
+
+    @property
+    def num_rows(self) -> int | None:
+        return self._shard.num_rows
+
+    def __call__(self) -> Iterator[Batch]:
+        return _guarded(lambda: iter(self._shard()))
+
+    def _one_by_one(self) -> Iterator[tuple[str, Iterator[Any]]]:
+        for name, arrays in _guarded(lambda: iter(self._shard.one_by_one())):
+            yield name, _guarded(lambda arrays=arrays: iter(arrays))  # type: ignore[misc]
+
+
+def _guarded(begin: Callable[[], Iterator[Any]]) -> Iterator[Any]:
+    try:
+        yield from begin()
+    except DataError as error:
+        raise _UnreadableError(str(error)) from error
