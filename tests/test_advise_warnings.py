@@ -85,6 +85,21 @@ def test_a_column_that_leaks_the_target() -> None:
     assert any("a profile does not say" in finding for finding in from_profile.findings)
 
 
+def test_what_the_target_tells_is_measured() -> None:
+    """A column that the target follows in a straight line stays straight, its tails too; one whose logarithm it follows bends."""
+    heavy = RNG.standard_t(2.2, ROWS)
+    size = np.exp(RNG.normal(3, 1.2, ROWS))
+    data = {"delay": heavy, "size": size}
+    straight = tfnorm.advise(data | {"late": heavy + RNG.normal(0, 0.2, ROWS)}, "linear", target="late")["delay"]
+    assert straight.ranked[0].measures["aside"] < 0.1
+    bent = tfnorm.advise(data | {"price": np.log(size) + RNG.normal(0, 0.2, ROWS)}, "linear", target="price")["size"]
+    assert bent.ranked[0].measures["aside"] < 0.15
+    assert bent.technique != "standard"
+    assert any("of the target" in words for words in bent.evidence)
+    untold = tfnorm.advise(data, "linear")["size"]
+    assert {one.measures["aside"] for one in untold.ranked} == {0.0}
+
+
 def test_a_text_target() -> None:
     x = RNG.normal(0, 1, ROWS)
     data = {"label": np.where(x > 0, "yes", "no"), "x": x, "noise": RNG.normal(0, 1, ROWS)}

@@ -15,7 +15,7 @@ import numpy as np
 from tfnorm.advice.candidates import Bounds, candidates_for, mapped_by
 from tfnorm.advice.described import Described, described
 from tfnorm.advice.distribution import KINDS, Distribution, distribution_of
-from tfnorm.advice.looks import LEAKS, Look, look, told_of, whole_rows
+from tfnorm.advice.looks import LEAKS, Look, beside, look, told_of, whole_rows
 from tfnorm.advice.measures import measured
 from tfnorm.advice.values import Advice, Candidate, ColumnAdvice
 from tfnorm.advice.warnings import warnings_of
@@ -62,8 +62,8 @@ def advise(
         a column tells the target, and how features of vectors go together.
     model: "mlp", "linear", "cnn", "rnn", "transformer", "knn" or "trees".
     activation: of its hidden layers; "tanh" and other saturating ones mind large values more.
-    target: the column that is to be predicted: it gets no advice, and columns that tell it nearly exactly get a warning.
-        That needs a source; a profile does not tell it.
+    target: the column that is to be predicted: it gets no advice; what a straight line through each column tells of it is
+        measured, too; and columns that tell it nearly exactly get a warning. That needs a source; a profile does not tell it.
 
     The other arguments are those of `scan`.
 
@@ -74,7 +74,7 @@ def advise(
     ('looks like an identifier (whole numbers, each there once, evenly spread): leave it out',)
     >>> fitted = tfnorm.fit({"income": income}, tfnorm.advise({"income": income}).choice)
     """
-    weights = weights_for(model, activation)
+    weights_for(model, activation)  # errors before anything is read
     if target is not None and not isinstance(target, str):
         raise ChoiceError(f"target must be the name of a column, got {target!r}.")
     if isinstance(source, Profile):
@@ -115,7 +115,7 @@ def advise(
         left_out = [c.name for c in opened.columns if c.name not in (*names, target, opened.weight)]
         if left_out:
             findings.append(f"no numbers, left as they are: {quoted(left_out)}.")
-    advised = {name: _advised(profile[name], model, weights, found, target) for name in names}
+    advised = {name: _advised(profile[name], model, activation, found, target) for name in names}
     leaking = [name for name, one in advised.items() if any("target" in words for words in one.warnings)]
     if leaking:
         findings.append(
@@ -127,11 +127,12 @@ def advise(
 
 
 def _advised(
-    profile: ColumnProfile, model: str, weights: Mapping[str, float], found: Look, target: str | None
+    profile: ColumnProfile, model: str, activation: str | None, found: Look, target: str | None
 ) -> ColumnAdvice:
     name = profile.column.name
-    distribution = distribution_of(profile, whole_rows(found, name))
+    distribution = distribution_of(profile, whole_rows(found, name), beside(found, name, target))
     d = described(profile, distribution)
+    weights = weights_for(model, activation, told=distribution.beside is not None)
     ranked = ranking(distribution, list(candidates_for(profile.column, d.bounds)), d.bounds, weights)
     warnings = warnings_of(d)
     if target is not None and target in found.rows and name in found.rows and found.rows[name].ndim == 1:
@@ -182,7 +183,7 @@ def _elsewhere(
             found.append((f"without the outermost {2 * OUTERMOST:.1%} of the values", again[0].technique))
     for other in OTHER_MODELS:
         if other != model:
-            theirs = weights_for(other, None)
+            theirs = weights_for(other, None, told=distribution.beside is not None)
             best = min(ranked, key=lambda one: round(score(one.measures, theirs), 9))
             found.append((f"for {other}", best.technique))
     return found

@@ -136,7 +136,12 @@ def _points_mapped(distribution: Distribution, step: Map, bounds: Bounds) -> Map
         return None
     zeros = count.zero / np.maximum(count.finite, 1)
     at_bounds = np.where(np.isfinite(at_bounds), at_bounds, 0.0)
-    return Mapped(points, distribution.weight, np.where(held, result, np.nan), zeros, at_zero, at_bounds, step)
+    told = 1.0
+    if distribution.beside is not None:
+        with np.errstate(all="ignore"):
+            told = distribution.beside.told(np.asarray(step.forward(distribution.beside.values[:, None], np))[:, 0])
+    found = np.where(held, result, np.nan)
+    return Mapped(points, distribution.weight, found, zeros, at_zero, at_bounds, step, told=told)
 
 
 def _rows_mapped(distribution: Distribution, stages: Stages) -> Mapped | None:

@@ -35,6 +35,7 @@ class Distribution:
     points: np.ndarray  # (n, features); NaN where a feature has fewer
     weight: np.ndarray  # (n, features), of each feature 1 in all; 0 where there is no point
     rows: np.ndarray | None = None  # (m, ...) whole rows of a vector, as they are or as if features were independent
+    beside: Any = None  # its values beside the target's (`looks.Beside`), where a target is known
     solved: dict[Any, Any] = field(default_factory=dict)  # a memo: technique -> its map of this column
 
     @property
@@ -48,8 +49,9 @@ class Distribution:
         return np.asarray(~extremes.constant & (extremes.minimum < extremes.maximum))
 
 
-def distribution_of(column: ColumnProfile, rows: np.ndarray | None = None) -> Distribution:
-    """A column's distribution; `rows`: some of its rows, where they were read and it is a vector.
+def distribution_of(column: ColumnProfile, rows: np.ndarray | None = None, beside: Any = None) -> Distribution:
+    """A column's distribution; `rows`: some of its rows, where they were read and it is a vector; `beside`: its values and the
+    target's.
 
     >>> import tfnorm
     >>> found = distribution_of(tfnorm.scan({"age": [22.0, 38.0, 26.0, 26.0]})["age"])
@@ -63,7 +65,7 @@ def distribution_of(column: ColumnProfile, rows: np.ndarray | None = None) -> Di
         rows = _independent(whole[Quantiles], whole[Extremes])
     picked = {kind: _picked(statistic, places) for kind, statistic in whole.items()}
     curves = [picked[Quantiles].curve(j, picked[Extremes]) for j in range(len(places))]
-    return Distribution(picked, *_side_by_side([points_of(one) for one in curves]), rows)
+    return Distribution(picked, *_side_by_side([points_of(one) for one in curves]), rows, beside)
 
 
 def _picked(statistic: Any, places: np.ndarray) -> Any:

@@ -6,6 +6,7 @@ column tells the target.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import islice
@@ -113,6 +114,47 @@ def told_of(target: np.ndarray, values: np.ndarray) -> float:
     # groups of few rows differ by chance: so much is taken off, as in the adjusted R^2
     used, free = int((number > 0).sum()) - 1, len(y) - int((number > 0).sum())
     return float(max(0.0, 1.0 - (1.0 - between / whole) * (used + free) / free)) if whole > 0 and free > 0 else 0.0
+
+
+@dataclass(frozen=True)
+class Beside:
+    """A column's values beside those of the target, row by row."""
+
+    values: np.ndarray  # (n,) finite
+    target: np.ndarray  # (n, k) centered: one number, or a mark for each class
+
+    def told(self, mapped: np.ndarray) -> float:
+        """The share of the target's variation that a straight line through the mapped values tells."""
+        away = mapped - mapped.mean()
+        size = float((away**2).sum())
+        whole = float((self.target**2).sum())
+        if not (math.isfinite(size) and size > 0 and whole > 0):
+            return 0.0
+        return float(min(1.0, ((away @ self.target) ** 2).sum() / size / whole))
+
+
+def beside(found: Look, name: str, target: str | None) -> Beside | None:
+    """A column of numbers and the target; None where there are too few rows that have both, or the target is not known."""
+    values, y = found.rows.get(name), found.rows.get(target) if target is not None else None
+    if values is None or y is None or values.ndim != 1 or values.dtype.kind not in "biuf" or y.ndim != 1:
+        return None
+    known = np.isfinite(values.astype(np.float64))
+    if y.dtype.kind in "biuf":
+        known &= np.isfinite(y.astype(np.float64))
+    if known.sum() < ENOUGH_ROWS:
+        return None
+    values, marks = values[known].astype(np.float64), _marks(y[known])
+    return None if marks is None else Beside(values, marks - marks.mean(axis=0))
+
+
+def _marks(y: np.ndarray) -> np.ndarray | None:
+    """(n, k): numbers as they are, classes as marks; None for text of too many kinds."""
+    numeric = y.dtype.kind in "biuf"
+    different, codes = np.unique(y if numeric else y.astype(str), return_inverse=True)
+    if numeric and len(different) > FEW_CLASSES:
+        size = float(np.abs(y.astype(np.float64)).max()) or 1.0  # so that no square overflows
+        return (y.astype(np.float64) / size)[:, None]
+    return np.eye(len(different))[codes] if len(different) <= 200 else None
 
 
 def _ranks(codes: np.ndarray) -> np.ndarray:

@@ -34,6 +34,7 @@ class Mapped:
     )  # (k, features) what becomes of the ends of what can come at all; the extremes where that is not known
     step: Map
     forgotten: float = 0.0  # the share of the variation that what comes out cannot tell
+    told: float = 1.0  # the share of the target's variation that a straight line tells; 1 where no target is known
 
     @cached_property
     def mean(self) -> np.ndarray:
@@ -50,6 +51,12 @@ class Mapped:
     @cached_property
     def varies(self) -> np.ndarray:
         return self.std > 1e-12 * np.maximum(np.abs(self.mean), 1e-290)
+
+    @cached_property
+    def died(self) -> np.ndarray:
+        """Whether what varied comes out as one value, to the last digits: nothing can be learned from that."""
+        extent = np.nanmax(self.points, axis=0, initial=-np.inf) - np.nanmin(self.points, axis=0, initial=np.inf)
+        return ~self.varies & (extent > 0)
 
     @cached_property
     def standard(self) -> np.ndarray:
@@ -75,7 +82,7 @@ def offset(mapped: Mapped) -> np.ndarray:
 
 def narrow(mapped: Mapped) -> np.ndarray:
     """log2(1 / deviation) where it is below 1: weights have to grow before the column counts."""
-    return np.clip(-np.log2(np.where(mapped.varies, mapped.std, 1.0)), 0.0, CAP)
+    return np.where(mapped.died, CAP, np.clip(-np.log2(np.where(mapped.varies, mapped.std, 1.0)), 0.0, CAP))
 
 
 def wide(mapped: Mapped) -> np.ndarray:
@@ -147,7 +154,12 @@ def bent(mapped: Mapped) -> np.ndarray:
     spread = np.sqrt(((away / size) ** 2 * mapped.weight).sum(axis=0))
     together = (away / size * mapped.standard * mapped.weight).sum(axis=0)
     told = np.where((spread > 0) & mapped.varies, (together / np.where(spread > 0, spread, 1.0)) ** 2, 1.0)
-    return np.clip(1.0 - told, 0.0, 1.0)
+    return np.where(mapped.died, 1.0, np.clip(1.0 - told, 0.0, 1.0))
+
+
+def aside(mapped: Mapped) -> np.ndarray:
+    """The share of the target's variation that no straight line through what comes out tells; 0 where no target is known."""
+    return np.full(mapped.result.shape[1], 1.0 - mapped.told)
 
 
 def complexity(mapped: Mapped) -> np.ndarray:
@@ -161,7 +173,7 @@ MEASURES: Mapping[str, Callable[[Mapped], np.ndarray]] = {
     one.__name__: one
     for one in (
         *(offset, narrow, wide, skewed, tailed, far, farthest, squeezed, tied, moved_zero, forgotten),
-        *(bent, complexity),
+        *(bent, aside, complexity),
     )
 }
 """Every measure there is, by name: from a column before and after to one number a feature."""

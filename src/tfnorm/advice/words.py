@@ -63,6 +63,7 @@ WORDS: Mapping[str, tuple[str, Callable[[float], str]]] = {
     "moved_zero": ("zero stays nearer to 0 than by {by}", _small),
     "forgotten": ("{best} of the variation lost ({other} by {by})", _share),
     "bent": ("{best} of the variation on a straight line ({other} by {by})", _kept),
+    "aside": ("a straight line tells {best} of the target ({other} by {by})", _kept),
     "complexity": ("simpler than {by}", _small),
 }
 """Measure -> words for (what the best gives, what another technique gives, that one's name), and a measure's natural unit."""
