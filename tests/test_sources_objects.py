@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import subprocess
 import sys
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -88,30 +89,14 @@ def test_what_is_no_connection() -> None:
 
 
 def test_decimals_and_times_of_a_driver() -> None:
-    from datetime import datetime
-
-    class Cursor:
-        description = (("price",), ("when",))
-
-        def __init__(self) -> None:
-            self.rows = [
-                (Decimal("1.50"), datetime(2024, 1, 1)),
-                (None, None),
-                (Decimal("22.250"), datetime(2024, 1, 3)),
-            ]
-
-        def execute(self, query: str) -> None: ...
-
-        def fetchmany(self, count: int) -> list[Any]:
-            rows, self.rows = self.rows[:count], self.rows[count:]
-            return rows
-
-        def close(self) -> None: ...
-
-    class Connection:
-        cursor = Cursor
-
-    profile = tfnorm.scan(tfnorm.sql("SELECT", Connection()), unit={"when": "D"})
+    """As PostgreSQL's drivers give them; sqlite3 does so where it is told to."""
+    sqlite3.register_converter("price", lambda text: Decimal(text.decode()))
+    sqlite3.register_converter("moment", lambda text: datetime.fromisoformat(text.decode()))
+    connection = sqlite3.connect(":memory:", detect_types=sqlite3.PARSE_DECLTYPES)
+    connection.execute('CREATE TABLE sales (price price, "when" moment)')
+    rows = [("1.50", "2024-01-01 00:00:00"), (None, None), ("22.250", "2024-01-03 00:00:00")]
+    connection.executemany("INSERT INTO sales VALUES (?, ?)", rows)
+    profile = tfnorm.scan(tfnorm.sql("SELECT * FROM sales", connection), unit={"when": "D"})
     assert profile["price"].extremes.maximum[0] == 22.25
     assert profile["when"].extremes.maximum[0] - profile["when"].extremes.minimum[0] == 2
 
