@@ -95,7 +95,7 @@ def _kept_by_margin(ranked: Sequence[Candidate], weights: Mapping[str, float]) -
     gain = best.score - (ranked[1].score - margin)
     return (
         f"{ranked[1].technique} would gain little ({_small(gain)}; from {_small(margin)} on it counts)"
-        if gain > 0
+        if gain >= 1e-3
         else ""
     )
 
