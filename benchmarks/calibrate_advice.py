@@ -4,14 +4,21 @@ The one law: only the data sets of `advice_sets.CALIBRATE` are used. Each is tra
 with MIXTURES in which each column has one drawn at random; the regret of such a choice (its loss over the best one's, less 1)
 is explained by the measures, the mean over columns: non-negative least squares, with a pull to PRIOR where the data are silent.
 Prints the weights as `tfnorm/advice/weights.py` holds them, and the mean regret by leaving out one data set after another.
+
+Then the margin by which `standard` is left, and what bending weighs more (`fit_margins`): each data set is advised by column with
+the weights of the others and each of MARGINS and BENDS, and trained; where no target is told, also with targets that follow one
+of its columns in a straight line (`echoes`): nobody knows then that they do not.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import itertools
 import time
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +32,7 @@ from tfnorm.advice.described import described
 from tfnorm.advice.distribution import distribution_of
 from tfnorm.advice.looks import beside, look, whole_rows
 from tfnorm.advice.measures import MEASURES, measured
+from tfnorm.advice.weights import REFERENCE
 from tfnorm.sources import open_source
 from tfnorm.techniques import parse
 
@@ -47,6 +55,7 @@ PULL = 0.02  # to the prior, as a share of the data
 FLOOR = 0.2  # of the prior, which a measure weighs in any case: what these data sets do not show may be elsewhere
 ASIDE = list(MEASURES).index("aside")
 """What the target tells: weights are fitted with it and without."""
+BENT = list(MEASURES).index("bent")
 FORGOTTEN = list(MEASURES).index("forgotten")
 """What forgets (unit norms) is left out, and that weighs what the prior says: on spectra it halved the loss, on a series it
 added half, and no statistic of the features told which."""
@@ -135,6 +144,79 @@ def best_of(measures: Mapping[str, np.ndarray], weights: np.ndarray, names: list
     return min((name for name in names if name in measures), key=lambda name: float(measures[name] @ weights))
 
 
+MARGINS = (0.0, 0.01, 0.02, 0.035, 0.05, 0.075, 0.1, 0.15, 0.2)
+BENDS = (0.0, 0.1, 0.25, 0.5)
+SEEDS_OF_MARGINS = 2
+BEHIND = 0.05  # of the loss of `standard`, from which on being behind counts
+ECHOES, NOISE = 2, 0.4  # targets that are a column and so many deviations of noise
+
+Setting = tuple[float, float]  # the margin, and what bending weighs more
+SETTINGS: list[Setting] = list(itertools.product(MARGINS, BENDS))
+Weights = Mapping[tuple[bool, str, str], np.ndarray]  # (target told, model, the data set left out) -> of all measures
+
+
+def by_column(train: DataSet, name: str, weights: Weights, *, told: bool) -> dict[str, dict[str, Choice]]:
+    """Model -> setting -> what would be advised for each column with the weights that the data set `name` did not see."""
+    advice = tfnorm.advise({**train.columns, TARGET: train.target}, target=TARGET)
+    found: dict[str, dict[str, Choice]] = {model: {REFERENCE: REFERENCE} for model in MODELS}
+    for model, (margin, bends) in itertools.product(MODELS, SETTINGS):
+        choice = {}
+        for column, advised in advice.columns.items():
+            measures = {one.technique: np.array([one.measures.get(m, 0.0) for m in MEASURES]) for one in advised.ranked}
+            known = told and any(x[ASIDE] for x in measures.values())  # never of vectors
+            weigh = weights[known, model, name] + bends * (np.arange(len(MEASURES)) == BENT)
+            scores = {one: round(float(x @ weigh) + margin * (one != REFERENCE), 9) for one, x in measures.items()}
+            best = min(scores, key=scores.__getitem__)
+            choice[column] = REFERENCE if scores[best] == scores.get(REFERENCE) else best
+        found[model][str((margin, bends))] = choice
+    return found
+
+
+def echoes(data: DataSet) -> Iterator[DataSet]:
+    """The same columns, with targets that follow one of them in a straight line."""
+    generator = np.random.default_rng(zlib.crc32(data.name.encode()))
+    usual = [name for name, values in data.columns.items() if values.ndim == 1 and np.nanstd(values) > 0]
+    for name in generator.permutation(usual)[:ECHOES] if len(usual) > 1 else ():
+        values = data.columns[name]
+        clean = np.where(np.isfinite(values), values, np.nanmedian(values)) / np.nanstd(values)
+        target = clean + NOISE * generator.standard_normal(len(clean))
+        yield dataclasses.replace(data, name=f"{data.name} ~ {name}", target=target, classes=0)
+
+
+def fit_margins(cache: Cache, weights: Weights) -> None:
+    """Prints, by model and with the target told or not, the setting that is `preferred`, and what comes of leaving sets out."""
+    for told in (False, True):
+        gains: dict[tuple[str, Setting], list[float]] = {}
+        sets: list[str] = []
+        for name, make in CALIBRATE.items():
+            data, chosen = make(), partial(by_column, name=name, weights=weights, told=told)
+            for one in (data, *(() if told else echoes(data))):
+                seeds = SEEDS_OF_MARGINS if one is data else 1
+                losses = run(one, chosen, cache, seeds)
+                sets.append(name)
+                for model, setting in itertools.product(MODELS, SETTINGS):
+                    ours, theirs = (losses[model][key].min(axis=1).mean() for key in (str(setting), REFERENCE))
+                    gains.setdefault((model, setting), []).append(float(ours / theirs - 1))
+        for model in MODELS:
+            mine = {setting: np.array(gains[model, setting]) for setting in SETTINGS}
+            best = preferred(mine, np.ones(len(sets), bool))
+            print(f"\nmargin, {'target told' if told else 'no target'}, {model}: {best[0]}, bending more by {best[1]}")
+            print(f"    without it against standard: {against(mine[0.0, 0.0])}")
+            print(f"    with it: {against(mine[best])}")
+            left = {name: np.array([one == name for one in sets]) for name in CALIBRATE}
+            out = [mine[preferred(mine, ~here)][here] for here in left.values()]
+            print(f"    left out in turn: {against(np.concatenate(out))}")
+
+
+def preferred(gains: Mapping[Setting, np.ndarray], kept: np.ndarray) -> Setting:
+    """The setting with the fewest sets clearly behind `standard`; of those, with the lowest mean."""
+    return min(gains, key=lambda one: ((gains[one][kept] > BEHIND).sum(), np.minimum(gains[one][kept], 1.0).mean()))
+
+
+def against(gains: np.ndarray) -> str:
+    return f"mean {gains.mean():+.1%}, at worst {gains.max():+.1%}, {(gains > BEHIND).sum()} of {len(gains)} clearly behind"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--cache", type=Path, required=True, help="a JSON file outside the repository")
@@ -150,7 +232,8 @@ def main() -> None:
         for model, losses in trained.items():
             tables[model][name] = measures, regrets(losses)
         print(f"{name}: {time.perf_counter() - start:.0f} s", flush=True)
-    for told, model in [(told, model) for told in (False, True) for model in MODELS]:
+    unseen: dict[tuple[bool, str, str], np.ndarray] = {}
+    for told, model in itertools.product((False, True), MODELS):
         by_set = tables[model]
         weights = fitted(list(by_set.values()), told=told)
         said = ", ".join(f'"{m}": {w:.4f}' for m, w in zip(MEASURES, weights, strict=True))
@@ -158,6 +241,7 @@ def main() -> None:
         lost = []
         for name, (measures, regret) in by_set.items():
             others = fitted([table for other, table in by_set.items() if other != name], told=told)
+            unseen[told, model, name] = others
             chosen = best_of(measures, others, [one for one in regret if not one.startswith("mixture")])
             lost.append((regret[chosen], regret["standard"], regret["minmax"]))
             print(
@@ -167,6 +251,7 @@ def main() -> None:
         print(
             f"    left out in turn, the mean regret is {means[0]:.1%} (standard {means[1]:.1%}, minmax {means[2]:.1%})"
         )
+    fit_margins(cache, unseen)
 
 
 if __name__ == "__main__":

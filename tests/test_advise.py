@@ -17,7 +17,7 @@ from tfnorm.advice.candidates import candidates_for, mapped_by
 from tfnorm.advice.distribution import distribution_of
 from tfnorm.advice.looks import told_of
 from tfnorm.advice.measures import MEASURES, measured
-from tfnorm.advice.weights import MODELS, weights_for
+from tfnorm.advice.weights import LEAVING, MODELS, REFERENCE, weights_for
 from tfnorm.maps import Map
 from tfnorm.statistics import Moments
 from tfnorm.techniques import TECHNIQUES, parse
@@ -66,7 +66,8 @@ def test_a_technique_that_is_added_is_a_candidate_and_may_win(generator: np.rand
     try:
         ranked = tfnorm.advise({"x": generator.normal(5, 2, ROWS)})["x"].ranked
         found = {one.technique: one.score for one in ranked}
-        assert found["miracle"] == pytest.approx(found["standard"], rel=1e-6)
+        margin = weights_for("mlp", None)[LEAVING]  # of the reference alone nothing is asked for being left
+        assert found["miracle"] == pytest.approx(found[REFERENCE] + margin, rel=1e-6)
     finally:
         del TECHNIQUES["miracle"]
     assert "miracle" not in {one.technique for one in tfnorm.advise({"x": generator.normal(5, 2, 99)})["x"].ranked}
@@ -163,6 +164,28 @@ def test_every_model_gets_advice(model: str, generator: np.random.Generator) -> 
         assert scores == sorted(scores)
         assert all(score >= 0 for score in scores)
     tfnorm.fit(columns(generator), advice.choice)
+
+
+def test_the_reference_is_left_for_a_clear_gain_only(generator: np.random.Generator) -> None:
+    """Where it is kept by the margin, that is said, with what would have been gained."""
+    weights = weights_for("mlp", None)
+    seen = 0
+    for shape in (0.5, 1.0, 2.0, 4.0):
+        column = tfnorm.advise({"x": generator.gamma(shape, 3, ROWS)})["x"]
+        reference = next(one for one in column.ranked if one.technique == REFERENCE)
+        others = [one for one in column.ranked if one is not reference]
+        gain = reference.score - min(one.score for one in others) + weights[LEAVING]
+        assert (column.technique == REFERENCE) == (gain <= weights[LEAVING])
+        kept = any("would gain little" in words for words in column.evidence)
+        assert kept == (1e-3 <= gain <= weights[LEAVING])
+        seen += kept
+    assert seen
+
+
+def test_weights_know_whether_a_target_is_named() -> None:
+    assert weights_for("mlp", None)[LEAVING] > weights_for("mlp", None, told=True, named=True).get(LEAVING, 0.0)
+    assert LEAVING not in weights_for("trees", None)
+    assert LEAVING not in weights_for("knn", None)
 
 
 # What stays the same.

@@ -1,7 +1,8 @@
 """advise(): which technique suits which column.
 
 The one law: every candidate is treated alike. The column's sketch is pushed through it, what comes out is measured, and its
-score is the sum of what the measures weigh; no line here or elsewhere says of a technique when it is good.
+score is the sum of what the measures weigh; no line here or elsewhere says of a technique when it is good. Only the reference,
+what people take who ask nobody, is left at a price: small gains that are expected do not carry the risk.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from tfnorm.advice.looks import LEAKS, Look, beside, look, told_of, whole_rows
 from tfnorm.advice.measures import measured
 from tfnorm.advice.values import Advice, Candidate, ColumnAdvice
 from tfnorm.advice.warnings import warnings_of
-from tfnorm.advice.weights import weights_for
+from tfnorm.advice.weights import LEAVING, REFERENCE, weights_for
 from tfnorm.advice.words import RODS, evidence, would_change
 from tfnorm.chains import written
 from tfnorm.choosing import Unit, chosen_columns, numeric_columns
@@ -56,7 +57,8 @@ def advise(
 
     Each technique of the registry, and each with `standard` behind it where it bends, is a candidate. The column's sketch is
     pushed through it and what comes out is measured (skewness, tails, range, what is nearly tied, what is lost, ...;
-    `tfnorm.advice.measures`); the score is the weighted sum, lower is better. Weights come from training results.
+    `tfnorm.advice.measures`); the score is the weighted sum, lower is better. `standard`, the reference, is left where another
+    one's score is lower by a margin. Weights and margin come from training results.
 
     source: a Profile (of `tfnorm.scan`), or what `scan` takes. A source is read once, and some of its rows again: for whether
         a column tells the target, and how features of vectors go together.
@@ -132,7 +134,8 @@ def _advised(
     name = profile.column.name
     distribution = distribution_of(profile, whole_rows(found, name), beside(found, name, target))
     d = described(profile, distribution)
-    weights = weights_for(model, activation, told=distribution.beside is not None)
+    known = {"told": distribution.beside is not None, "named": target in found.rows}
+    weights = weights_for(model, activation, **known)
     ranked = ranking(distribution, list(candidates_for(profile.column, d.bounds)), d.bounds, weights)
     warnings = warnings_of(d)
     if target is not None and target in found.rows and name in found.rows and found.rows[name].ndim == 1:
@@ -144,7 +147,7 @@ def _advised(
             )
     if not ranked:  # nothing can be said of no values
         return ColumnAdvice(name, (Candidate("identity", 0.0, {}),), (), "", warnings)
-    elsewhere = _elsewhere(distribution, d, ranked, model, weights)
+    elsewhere = _elsewhere(distribution, d, ranked, model, weights, known)
     return ColumnAdvice(
         name, ranked, evidence(d, ranked, weights), would_change(ranked[0].technique, elsewhere), warnings
     )
@@ -161,17 +164,24 @@ def ranking(
         mapped = mapped_by(distribution, stages, bounds)
         if mapped is not None:
             measures = measured(mapped)
-            found.setdefault(written(stages), Candidate(written(stages), score(measures, weights), measures))
+            text = written(stages)
+            found.setdefault(text, Candidate(text, score(text, measures, weights), measures))
     return tuple(sorted(found.values(), key=lambda one: round(one.score, 9)))
 
 
-def score(measures: Mapping[str, float], weights: Mapping[str, float]) -> float:
-    """The sum of what the measures weigh."""
-    return float(sum(weights.get(name, 0.0) * value for name, value in measures.items()))
+def score(technique: str, measures: Mapping[str, float], weights: Mapping[str, float]) -> float:
+    """The sum of what the measures weigh, and the price of leaving the reference."""
+    price = 0.0 if technique == REFERENCE else weights.get(LEAVING, 0.0)
+    return price + float(sum(weights.get(name, 0.0) * value for name, value in measures.items()))
 
 
 def _elsewhere(
-    distribution: Distribution, d: Described, ranked: tuple[Candidate, ...], model: str, weights: Mapping[str, float]
+    distribution: Distribution,
+    d: Described,
+    ranked: tuple[Candidate, ...],
+    model: str,
+    weights: Mapping[str, float],
+    known: Mapping[str, bool],
 ) -> list[tuple[str, str]]:
     """What would be best under other circumstances: without the outermost values, for other models."""
     found = []
@@ -183,8 +193,8 @@ def _elsewhere(
             found.append((f"without the outermost {2 * OUTERMOST:.1%} of the values", again[0].technique))
     for other in OTHER_MODELS:
         if other != model:
-            theirs = weights_for(other, None, told=distribution.beside is not None)
-            best = min(ranked, key=lambda one: round(score(one.measures, theirs), 9))
+            theirs = weights_for(other, None, **known)
+            best = min(ranked, key=lambda one: round(score(one.technique, one.measures, theirs), 9))
             found.append((f"for {other}", best.technique))
     return found
 

@@ -16,7 +16,7 @@ class Candidate:
     """A technique, and what becomes of the column by it."""
 
     technique: str  # as `fit` takes it
-    score: float  # the weighted sum of its measures; lower is better
+    score: float  # the weighted sum of its measures, and a margin where it is not the reference; lower is better
     measures: Mapping[str, float]  # each from 0 (nothing to object to) up: see `tfnorm.advice.measures`
 
 

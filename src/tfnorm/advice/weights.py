@@ -13,7 +13,13 @@ from tfnorm.errors import ChoiceError
 MODELS = ("mlp", "linear", "cnn", "rnn", "transformer", "knn", "trees")
 SATURATING = ("tanh", "sigmoid", "hard_sigmoid", "softsign")
 
-FITTED: Mapping[str, Mapping[str, float]] = {
+REFERENCE = "standard"
+"""What people take who ask nobody. It is left only where another technique's score is lower by the margin."""
+
+LEAVING = "leaving"
+"""The margin, as it stands beside the weights of the measures: added to every score but the reference's."""
+
+FITTED: Mapping[str, dict[str, float]] = {
     "linear": {
         **{"offset": 0.0707, "narrow": 0.0113, "wide": 0.0200, "skewed": 0.0060, "tailed": 0.0020, "far": 0.0124},
         **{"farthest": 0.0833, "squeezed": 0.0931, "tied": 0.1000, "moved_zero": 0.0040, "forgotten": 0.3000},
@@ -32,7 +38,7 @@ FITTED: Mapping[str, Mapping[str, float]] = {
 }
 """From training results, where no target is known; see docs/advice.md."""
 
-WITH_TARGET: Mapping[str, Mapping[str, float]] = {
+WITH_TARGET: Mapping[str, dict[str, float]] = {
     "linear": {
         **{"offset": 0.0752, "narrow": 0.0070, "wide": 0.0345, "skewed": 0.0060, "tailed": 0.0020, "far": 0.0060},
         **{"farthest": 0.0737, "squeezed": 0.0040, "tied": 0.1000, "moved_zero": 0.0040, "forgotten": 0.3000},
@@ -51,6 +57,20 @@ WITH_TARGET: Mapping[str, Mapping[str, float]] = {
 }
 """From training results, where it is."""
 
+MARGINS: Mapping[str, Mapping[str, float]] = {
+    "linear": {LEAVING: 0.2, "bent": 0.25},
+    "mlp": {LEAVING: 0.2},
+    "saturating": {LEAVING: 0.02, "bent": 0.25},
+}
+"""What is added where no target is known: nobody knows then whether it follows a column in a straight line."""
+
+MARGINS_WITH_TARGET: Mapping[str, Mapping[str, float]] = {
+    "linear": {LEAVING: 0.05, "bent": 0.1},
+    "mlp": {"bent": 0.25},
+    "saturating": {LEAVING: 0.01},
+}
+"""What is added where it is. Both from training results, after the weights; see docs/advice.md."""
+
 OTHERS: Mapping[str, Mapping[str, float]] = {
     # distances: scales must be equal, nothing far, nothing lost; where the middle lies is the same to all
     "knn": {
@@ -63,8 +83,11 @@ OTHERS: Mapping[str, Mapping[str, float]] = {
 """By reasoning, not from training results."""
 
 
-def weights_for(model: str, activation: str | None, *, told: bool = False) -> Mapping[str, float]:
-    """The weights of a family, `told` the target or not; ChoiceError for a family that is not known.
+def weights_for(model: str, activation: str | None, *, told: bool = False, named: bool = False) -> Mapping[str, float]:
+    """The weights of a family; ChoiceError for a family that is not known.
+
+    told: whether the target is measured against this column (never for vectors).
+    named: whether there is a target to measure columns against.
 
     >>> weights_for("trees", None)["complexity"]
     1.0
@@ -75,9 +98,9 @@ def weights_for(model: str, activation: str | None, *, told: bool = False) -> Ma
         raise ChoiceError(f'activation must be the name of one ("relu", "tanh"), or None, got {activation!r}.')
     if model in OTHERS:
         return OTHERS[model]
-    fitted = WITH_TARGET if told else FITTED
-    if model == "linear":
-        return fitted["linear"]
     # a cnn and a transformer begin as an mlp does; the cells of an rnn saturate
     saturating = activation in SATURATING or (model == "rnn" and activation is None)
-    return fitted["saturating" if saturating else "mlp"]
+    family = "linear" if model == "linear" else "saturating" if saturating else "mlp"
+    fitted = (WITH_TARGET if told else FITTED)[family]
+    more = (MARGINS_WITH_TARGET if named else MARGINS)[family]
+    return fitted | {name: fitted.get(name, 0.0) + value for name, value in more.items()}

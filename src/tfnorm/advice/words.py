@@ -11,10 +11,11 @@ from collections.abc import Callable, Mapping, Sequence
 from tfnorm.advice.described import Described
 from tfnorm.advice.measures import USUAL
 from tfnorm.advice.values import Candidate
+from tfnorm.advice.weights import LEAVING, REFERENCE
 from tfnorm.summary import number, share
 
 RODS = (
-    "standard",
+    REFERENCE,
     "minmax",
     "identity",
 )  # what people would have taken: the first of them that is not the best is the measuring rod
@@ -72,7 +73,7 @@ WORDS: Mapping[str, tuple[str, Callable[[float], str]]] = {
 def evidence(d: Described, ranked: Sequence[Candidate], weights: Mapping[str, float]) -> tuple[str, ...]:
     """What the column is like, and the two or three numbers by which the best stands before what people would have taken."""
     best = ranked[0]
-    found = [one for one in (_like(d),) if one]
+    found = [one for one in (_like(d), _kept_by_margin(ranked, weights)) if one]
     by_name = {one.technique: one for one in ranked}
     other = next((by_name[name] for name in RODS if name in by_name and name != best.technique), None)
     other = other or (ranked[1] if len(ranked) > 1 else None)
@@ -84,6 +85,19 @@ def evidence(d: Described, ranked: Sequence[Candidate], weights: Mapping[str, fl
     reasons = [name for name in reasons if gain[name] > 1e-6]
     differences = [words for name in reasons if (words := _difference(name, best, other))]
     return (*found, *differences[: REASONS - len(found)])
+
+
+def _kept_by_margin(ranked: Sequence[Candidate], weights: Mapping[str, float]) -> str:
+    """Where another technique stands before the reference by less than what leaving it costs: which one, and by how much."""
+    best, margin = ranked[0], weights.get(LEAVING, 0.0)
+    if best.technique != REFERENCE or len(ranked) < 2:
+        return ""
+    gain = best.score - (ranked[1].score - margin)
+    return (
+        f"{ranked[1].technique} would gain little ({_small(gain)}; from {_small(margin)} on it counts)"
+        if gain >= 1e-3
+        else ""
+    )
 
 
 def _difference(name: str, best: Candidate, other: Candidate) -> str:
