@@ -9,13 +9,14 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 from tfnorm.errors import DataError
 from tfnorm.sources import Batch, Column
 from tfnorm.sources.arrow import schema_columns, to_numpy
-from tfnorm.sources.columns import cell, quoted, refuse_duplicates
+from tfnorm.sources.columns import NUMBERS_WITH_COMMAS, cell, quoted, refuse_duplicates
 from tfnorm.sources.files import OpenedFile, Stamp, reading
 from tfnorm.sources.formats import ending_of
 from tfnorm.sources.remote import input_stream, is_gzip, is_url
@@ -54,6 +55,11 @@ class CsvFile:
     @property
     def num_rows(self) -> None:
         return None
+
+    @property
+    def row_of_first(self) -> int:
+        """As errors count them: the header is row 1."""
+        return 2
 
     @property
     def num_bytes(self) -> int:
@@ -188,17 +194,25 @@ def open_csv(path: str, delimiter: str | None = None) -> OpenedFile:
             reader = _reader(path, delimiter, None)
             schema = reader.schema
             header = tuple(schema.names)
+            head = next(iter(reader), None)
             empty = all(pa.types.is_null(type_) for type_ in schema.types) and not any(
-                batch.num_rows for batch in reader
+                batch.num_rows for batch in ([] if head is None else chain([head], reader))
             )
         except pa.ArrowInvalid as error:
             if "Empty CSV" not in str(error):
+                match = _RAGGED.search(str(error))
+                if match and match[2] == "1":  # one column, and rows of more: their commas are no delimiters
+                    _refuse_other_delimiter(path, _first_line(path), delimiter)
                 raise explained(path, error) from error
             return OpenedFile(path, stamp, (), 0, lambda _: ())
     refuse_duplicates(header, path)
     if len(header) == 1:
         _refuse_other_delimiter(path, header[0], delimiter)
-    columns = schema_columns(schema, path)
+    commas = () if head is None else _with_commas(head)
+    columns = tuple(
+        replace(column, dtype=NUMBERS_WITH_COMMAS) if column.name in commas else column
+        for column in schema_columns(schema, path)
+    )
     types = {field.name: pa.float64() if pa.types.is_null(field.type) else field.type for field in schema}
 
     def shards(wanted: Sequence[Column]) -> Sequence[CsvFile]:
@@ -216,6 +230,20 @@ def about_rows(path: str, num_bytes: int) -> int | None:
     with input_stream(path) as file:
         start = file.read(1 << 18)
     return round(start.count(b"\n") * num_bytes / max(1, len(start)))
+
+
+def _with_commas(head: Any) -> set[str]:
+    """The columns of text of which all that is there looks like 1,5 or 1,234."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    texts = [name for name, type_ in zip(head.schema.names, head.schema.types, strict=True) if type_ == pa.string()]
+    return {name for name in texts if pc.all(pc.match_substring_regex(head.column(name), r"^[+-]?\d+(,\d+)+$")).as_py()}
+
+
+def _first_line(path: str) -> str:
+    with input_stream(path) as file:
+        return str(file.read(1 << 12).split(b"\n")[0].decode(errors="replace"))
 
 
 def _refuse_utf16(path: str) -> None:
