@@ -240,6 +240,19 @@ def test_numbers_with_commas_are_seen(text: str, tmp_path: Path) -> None:
         tfnorm.fit(source, {"a": "standard"})
 
 
+def test_a_few_texts_among_numbers_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """In the first block they make a column one of text, which a technique for all numbers leaves out."""
+    (tmp_path / "a.csv").write_text("a,b,id\n" + "1,2,007\n" * 3000 + "3,oops,A1\n" + "1,,\n" * 5)
+    said = 'text, as "oops" in row 3002 is no number'
+    with pytest.raises(TfnormError, match=rf'a.csv: columns that hold no numbers .*"b" \({said}\)'):
+        tfnorm.fit(tmp_path / "a.csv", {"a": "standard", "b": "standard"})
+    assert cli.main(["fit", str(tmp_path / "a.csv"), "-t", "standard"]) == 0
+    assert f'note: {tmp_path / "a.csv"}: column "b" is {said}' in capsys.readouterr().err
+    (tmp_path / "0.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(TfnormError, match=rf'"b": expected numbers as in .*, got {said}'):
+        tfnorm.fit(tmp_path, "standard")
+
+
 def test_infinities_are_missing_on_request(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("a\n1\n1e400\n3\n-inf\n")
     fitted = tfnorm.fit(tmp_path, "standard", infinite="missing")

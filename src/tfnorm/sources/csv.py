@@ -30,6 +30,8 @@ NULLS = ("", "NA", "N/A", "n/a", "#N/A", "#NA", "NULL", "null", "None")
 _CONVERSION = re.compile(
     r"In CSV column #(\d+): (?:Row #(\d+): )?CSV conversion error to .*?: (?:invalid value )?'(.*)'", re.DOTALL
 )
+MOSTLY = 0.9  # of a column's values are numbers: then the others are told
+_NUMBER, _COMMAS = r"^\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*$", r"^[+-]?\d+(,\d+)+$"
 _RAGGED = re.compile(r"(?:Row #(\d+): )?Expected (\d+) columns, got (\d+)")
 
 
@@ -208,11 +210,9 @@ def open_csv(path: str, delimiter: str | None = None) -> OpenedFile:
     refuse_duplicates(header, path)
     if len(header) == 1:
         _refuse_other_delimiter(path, header[0], delimiter)
-    commas = () if head is None else _with_commas(head)
-    columns = tuple(
-        replace(column, dtype=NUMBERS_WITH_COMMAS) if column.name in commas else column
-        for column in schema_columns(schema, path)
-    )
+    texts = {} if head is None else _of_texts(head)
+    columns = tuple(replace(c, dtype=texts.get(c.name, c.dtype)) for c in schema_columns(schema, path))
+    notes = tuple(f"column {quoted([name])} is {said}" for name, said in texts.items() if said != NUMBERS_WITH_COMMAS)
     types = {field.name: pa.float64() if pa.types.is_null(field.type) else field.type for field in schema}
 
     def shards(wanted: Sequence[Column]) -> Sequence[CsvFile]:
@@ -220,7 +220,7 @@ def open_csv(path: str, delimiter: str | None = None) -> OpenedFile:
         return [CsvFile(path, stamp, delimiter, header, chosen, tuple(wanted))]
 
     about = None if empty else about_rows(path, stamp.num_bytes)
-    return OpenedFile(path, stamp, columns, 0 if empty else None, shards, about_rows=about)
+    return OpenedFile(path, stamp, columns, 0 if empty else None, shards, about_rows=about, notes=notes)
 
 
 def about_rows(path: str, num_bytes: int) -> int | None:
@@ -232,13 +232,23 @@ def about_rows(path: str, num_bytes: int) -> int | None:
     return round(start.count(b"\n") * num_bytes / max(1, len(start)))
 
 
-def _with_commas(head: Any) -> set[str]:
-    """The columns of text of which all that is there looks like 1,5 or 1,234."""
+def _of_texts(head: Any) -> dict[str, str]:
+    """What is said of columns of text that would be of numbers, were they written otherwise or without a few values."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    texts = [name for name, type_ in zip(head.schema.names, head.schema.types, strict=True) if type_ == pa.string()]
-    return {name for name in texts if pc.all(pc.match_substring_regex(head.column(name), r"^[+-]?\d+(,\d+)+$")).as_py()}
+    found = {}
+    for name, type_ in zip(head.schema.names, head.schema.types, strict=True):
+        if type_ != pa.string():
+            continue
+        column = head.column(name)
+        if pc.all(pc.match_substring_regex(column, _COMMAS)).as_py():
+            found[name] = NUMBERS_WITH_COMMAS
+        elif (pc.mean(pc.match_substring_regex(column.slice(0, 1000), _NUMBER)).as_py() or 0.0) > MOSTLY:
+            numbers = pc.match_substring_regex(column, _NUMBER)
+            if pc.mean(numbers).as_py() > MOSTLY and (row := pc.index(numbers, False).as_py()) >= 0:
+                found[name] = f'text, as "{cell(column[row])}" in row {row + 2} is no number'
+    return found
 
 
 def _first_line(path: str) -> str:
