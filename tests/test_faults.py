@@ -329,3 +329,75 @@ def test_nothing_that_could_run_code_is_imported() -> None:
             elif isinstance(node, ast.keyword):
                 said = node.value.value if isinstance(node.value, ast.Constant) else None
                 assert (node.arg, said) not in {("allow_pickle", True), ("safe_mode", False)}, path
+
+
+# Where each fault is tested, that none is forgotten: file -> tests
+TESTS = {
+    "test_faults": (
+        *("refused_and_named", "right_though_it_may_mislead", "null_and_nan_are_counted_apart"),
+        *("integers_beyond_float64_are_exact", "all_columns_that_are_no_numbers_are_told_at_once"),
+        *("a_few_texts_among_numbers_are_told", "numbers_with_commas_are_seen", "infinities_are_missing_on_request"),
+        *("hostile_names_everywhere", "hostile_names_of_files", "nothing_that_could_run_code_is_imported"),
+    ),
+    "test_faults_system": (
+        *("files_that_would_fill_memory", "out_of_memory_is_an_error_and_leaves_the_old_file"),
+        *("ten_times_the_columns_take_ten_times_as_long", "a_device_that_is_full"),
+        *("a_full_disk_leaves_the_old_file_and_no_rest", "eight_writers_and_readers_of_one_path"),
+        *("the_same_bits_whatever_is_around", "no_path_and_no_address_in_an_artefact_is_followed"),
+        *("code_in_the_config_of_our_layer_does_not_run", "requests_of_a_served_model"),
+    ),
+    "test_fuzz": ("artefacts", "csv", "tfrecord"),
+    "test_sources_files": (
+        *(
+            "damaged_parquet",
+            "files_without_rows",
+            "order_of_columns_and_extra_ones_do_not_matter",
+            "widths_may_differ",
+        ),
+        *("a_missing_column", "text_where_numbers_were", "twice_the_same_name", "every_type_of_parquet", "late_text"),
+        *("integers_and_then_something_wider", "ragged_rows", "another_delimiter", "decimal_commas", "damaged_csv"),
+        *("a_nul_makes_text", "latin_1_in_a_column", "damaged_gzip", "many_equal_rows_in_little_memory"),
+        *("bounded_memory_of_csv", "a_file_that_changes", "no_permission", "a_link_to_nothing", "null_beside_nan"),
+        *("folders_that_link_in_a_loop",),
+    ),
+    "test_sources_tfrecord": (
+        *("truncated", "padded", "every_flipped_bit_is_noticed", "damaged_data_and_length", "other_files"),
+        *("a_length_made_to_do_damage", "a_length_of_two_gigabytes_takes_no_memory", "compressed_files_cut_short"),
+        *("a_later_record_that_differs", "missing_features_are_null", "a_hundred_thousand_features", "hostile_names"),
+        *("a_bomb_is_read_in_bounded_memory", "files_without_records", "a_file_that_changes_while_it_is_read"),
+    ),
+    "test_sources_formats_each": (
+        *("pickles_are_never_opened", "npy_headers_that_lie", "hdf5_reads_no_other_file", "hdf5_shapes_that_lie"),
+        *("zarr_codecs_that_unpickle", "zarr_shapes_that_lie", "arrow_offsets_that_lead_outside"),
+    ),
+    "test_images": (
+        *("broken_files_are_named", "bombs_are_refused_before_they_are_decoded", "sixteen_bits"),
+        *("another_number_of_channels", "folders_of_any_size"),
+    ),
+    "test_checkpoint": (
+        *("killed_at_any_moment_it_goes_on", "two_at_once", "a_damaged_record_is_measured_again"),
+        *("skipped_parts_are_named_and_the_rest_counts", "added_and_changed_files_alone_are_read"),
+    ),
+    "test_artefact": (
+        *("heads", "altered_bytes", "missing_and_extra_keys", "anything_in_place_of_anything", "duplicate_keys"),
+        *("numbers_that_json_has_not", "deep_nesting", "states_that_no_data_have", "maps_that_no_fit_has"),
+        *("a_bomb_is_not_unpacked", "a_full_disk_leaves_the_old_file", "a_kill_leaves_a_whole_file"),
+        *("many_writers_and_readers", "any_name_of_a_column", "what_is_no_artefact"),
+    ),
+    "test_fit": ("one_error_lists_all_columns_that_hold_no_numbers", "infinities", "times_ask_for_a_unit"),
+    "test_fit_same": ("the_same_bits_for_any_workers",),
+    "test_layer": ("a_lone_tensor_of_a_hundred_thousand_columns", "five_thousand_columns_are_a_handful_of_nodes"),
+    "test_layer_models": (
+        *("a_fresh_process_loads_it_in_safe_mode", "a_config_that_is_none_is_refused", "hostile_names_save_and_load"),
+        *("names_of_columns_never_become_names_of_ours",),
+    ),
+    "test_report": ("names_are_escaped_everywhere", "it_loads_nothing"),
+    "test_report_browser": ("hostile_names_are_shown_and_do_nothing", "it_opens_without_a_request_or_an_error"),
+}
+
+
+@pytest.mark.parametrize("file", TESTS)
+def test_no_test_of_a_fault_went_away(file: str) -> None:
+    tree = ast.parse((Path(__file__).parent / f"{file}.py").read_text())
+    there = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+    assert {f"test_{name}" for name in TESTS[file]} <= there
