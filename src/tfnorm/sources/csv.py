@@ -212,7 +212,6 @@ def open_csv(path: str, delimiter: str | None = None) -> OpenedFile:
         _refuse_other_delimiter(path, header[0], delimiter)
     texts = {} if head is None else _of_texts(head)
     columns = tuple(replace(c, dtype=texts.get(c.name, c.dtype)) for c in schema_columns(schema, path))
-    notes = tuple(f"column {quoted([name])} is {said}" for name, said in texts.items() if said != NUMBERS_WITH_COMMAS)
     types = {field.name: pa.float64() if pa.types.is_null(field.type) else field.type for field in schema}
 
     def shards(wanted: Sequence[Column]) -> Sequence[CsvFile]:
@@ -220,7 +219,7 @@ def open_csv(path: str, delimiter: str | None = None) -> OpenedFile:
         return [CsvFile(path, stamp, delimiter, header, chosen, tuple(wanted))]
 
     about = None if empty else about_rows(path, stamp.num_bytes)
-    return OpenedFile(path, stamp, columns, 0 if empty else None, shards, about_rows=about, notes=notes)
+    return OpenedFile(path, stamp, columns, 0 if empty else None, shards, about_rows=about)
 
 
 def about_rows(path: str, num_bytes: int) -> int | None:
