@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ast
 import gzip
-import os
 import struct
 from collections.abc import Callable
 from datetime import datetime
@@ -269,11 +268,13 @@ HOSTILE = ["", "a\nb", "e\u0301", "é", "=1+1", "@x", "</script><script>alert(1)
            "\x1b[31mred", "\tz", "a,b", '"', "x" * 300, "__proto__", "{{7*7}}"]  # fmt: skip
 
 
-def test_hostile_names_everywhere(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_hostile_names_everywhere(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Fitted, saved, shown, reported, written and brought back by the commands."""
     wide = pa.table([VALUES + i for i in range(len(HOSTILE))], HOSTILE)
     pq.write_table(wide, tmp_path / "a.parquet")
-    os.chdir(tmp_path)
+    monkeypatch.chdir(tmp_path)
     for arguments in (
         "fit a.parquet -t standard -o n.json",
         "show n.json",
