@@ -280,7 +280,10 @@ def _stage(
     known = _known(profile, names, stages, i, done, stage.needs).statistics
     if not known:
         raise ChoiceError(_unknown(profile, names[0], stage, stages[:i]))
-    step = stage.solve(known)
+    try:
+        step = stage.solve(known)
+    except ChoiceError as error:  # a technique knows the statistics, not of what they are
+        raise ChoiceError(f"column {quoted(names)}: {error}") from None
     refine = stage.kind.refine
     if refine is None:
         return step, []

@@ -15,7 +15,7 @@ from tfnorm.covariance import Covariance, excess
 from tfnorm.errors import ChoiceError, DataError
 from tfnorm.profile import UNITS, Column, Profile
 from tfnorm.sources import Source
-from tfnorm.sources.columns import did_you_mean, quoted
+from tfnorm.sources.columns import NUMBERS_WITH_COMMAS, did_you_mean, quoted
 from tfnorm.techniques import Stages, parse
 
 Unit = str | Mapping[str, str] | None
@@ -81,7 +81,7 @@ def chosen_columns(
         names = numeric_columns(source, unit)
         if not names:
             raise ChoiceError(
-                f"there is no column of numbers in {source.name}; it has {quoted(known)}.{times_hint(source)}"
+                f"there is no column of numbers in {source.name}; it has {quoted(known)}.{hint_of(source)}"
             )
     missing = [name for name in names if name not in known]
     if missing:
@@ -116,10 +116,14 @@ def chosen_columns(
     ]
 
 
-def times_hint(source: Source) -> str:
-    """What to do with columns of times, where there are some."""
+def hint_of(source: Source) -> str:
+    """What to do with columns of times, and of numbers with commas, where there are some."""
     names = [column.name for column in source.columns if column.kind == "time"]
-    return f" Columns {quoted(names)} hold times; {_unit_hint(names[0])}" if names else ""
+    said = f" Columns {quoted(names)} hold times; {_unit_hint(names[0])}" if names else ""
+    commas = [column.name for column in source.columns if column.dtype == NUMBERS_WITH_COMMAS]
+    return said + (
+        f" Columns {quoted(commas)} hold numbers with commas: write 1,5 as 1.5 and 1,234 as 1234." if commas else ""
+    )
 
 
 def _unit_hint(name: str) -> str:

@@ -20,10 +20,10 @@ from tfnorm.choosing import (
     check_shapes,
     chosen_columns,
     fits_shape,
+    hint_of,
     numeric_columns,
     refuse_infinite,
     stages_of,
-    times_hint,
 )
 from tfnorm.errors import ChoiceError, DataError
 from tfnorm.fitted import Fitted
@@ -221,7 +221,7 @@ def planned(
     numeric = [name for name in numeric_columns(opened, unit) if name not in names_of(mask)]
     if opened.bare:  # the one column there is was meant, whatever it holds
         numeric = by_name
-    stages = stages_of(choice, by_name, numeric, times_hint(opened))
+    stages = stages_of(choice, by_name, numeric, hint_of(opened))
     if mask is not None:
         opened = masked(opened, mask, list(stages))
     left_out = [c for c in opened.columns if c.name not in stages and c.name != opened.weight]

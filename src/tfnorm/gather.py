@@ -30,7 +30,7 @@ from tfnorm.progress import Callback, Meter
 from tfnorm.quantiles import Quantiles
 from tfnorm.sources import Batch, Shard, Source, rows_per_shard
 from tfnorm.sources.arrow import TextArray
-from tfnorm.sources.columns import row_bytes
+from tfnorm.sources.columns import quoted, row_bytes
 from tfnorm.sources.counted import Counted
 from tfnorm.sources.remote import shown
 from tfnorm.sources.stored import Sparse, Stored
@@ -199,7 +199,10 @@ class Measure:
 
     def __call__(self, shard: Shard) -> Measured:
         digest = hashlib.sha256(shard.fingerprint.encode("utf-8", "surrogatepass")).hexdigest()
-        total = self._by_column(shard) if self._one_by_one(shard) else self._fold(shard(), shard.name)
+        if self._one_by_one(shard):
+            total = self._by_column(shard)
+        else:
+            total = self._fold(shard(), shard.name, getattr(shard, "row_of_first", 0))
         return dataclasses.replace(total, num_shards=1, digest=digest)
 
     def _one_by_one(self, shard: Shard) -> bool:
@@ -228,9 +231,9 @@ class Measure:
         }
         return Measured(totals[0].num_rows, 0, joined, "", {})
 
-    def _fold(self, batches: Iterable[Batch], place: str) -> Measured:
+    def _fold(self, batches: Iterable[Batch], place: str, first_row: int = 0) -> Measured:
+        """`first_row`: the number of the first row, as errors count them."""
         fold: Fold[Measured] = Fold(operator.add)
-        first_row = 0
         for batch in recut(batches, self.rows):
             fold.push(measured := self.of(batch, place, first_row))
             first_row += measured.num_rows
@@ -294,7 +297,7 @@ class Measure:
             if want.column.name in self.infinite and isinstance(count, Count) and count.infinite.any():
                 row = _first_row(np.isinf(np.ma.filled(array, 0)), stored)
                 raise DataError(
-                    f"column {want.column.name!r}: infinite value in row {first_row + row} ({place}). "
+                    f"column {quoted([want.column.name])}: infinite value in row {first_row + row} ({place}). "
                     'Mend it, or treat it as missing with infinite="missing".'
                 )
         joined = {by: {kind: kind.join(several) for kind, several in kinds.items()} for by, kinds in parts.items()}

@@ -15,7 +15,7 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import reduce
+from functools import cache, reduce
 from itertools import takewhile
 from numbers import Real
 from operator import add
@@ -182,8 +182,14 @@ def policies_of(names: list[str], **given: Any) -> dict[str, Policies]:
     return {name: made for name, one in found.items() if (made := Policies(**one)) != Policies()}
 
 
+@cache
+def _words(policy: str) -> list[str]:
+    """What a policy may be. Kept, as it is asked for every column."""
+    return [word for word in get_args(get_type_hints(Policies)[policy]) if word != "fill"]
+
+
 def _checked(policy: str, said: Any) -> dict[str, Any]:
-    words = [word for word in get_args(get_type_hints(Policies)[policy]) if word != "fill"]
+    words = _words(policy)
     if policy == "missing" and isinstance(said, Real) and not isinstance(said, bool) and math.isfinite(said):
         return {"missing": "fill", "fill": float(said)}
     if not isinstance(said, str) or said not in words:

@@ -27,7 +27,7 @@ class Terminal:
     def say(self, message: str) -> None:
         """A message, unless quiet."""
         if not self.quiet:
-            print(message, file=sys.stderr, flush=True)
+            print(visible(message), file=sys.stderr, flush=True)
 
     def next(self, command: str) -> None:
         """The command that a user would run next, unless quiet."""
@@ -78,7 +78,16 @@ def result(text: str) -> None:
 
 def fail(message: str) -> None:
     """An error, in one line."""
-    print(f"tfnorm: error: {' '.join(message.split())}", file=sys.stderr, flush=True)
+    print(f"tfnorm: error: {visible(' '.join(message.split()))}", file=sys.stderr, flush=True)
+
+
+def visible(text: str) -> str:
+    r"""Without what would steer the terminal or turn the text around: names of files may hold anything.
+
+    >>> print(visible("a\x1b[31m\u202eb"))
+    a\x1b[31m\u202eb
+    """
+    return "".join(c if c.isprintable() or c in "\n\xa0" else ascii(c)[1:-1] for c in text)
 
 
 @contextmanager

@@ -25,6 +25,9 @@ SPARSE_VALUES, RAGGED_STEPS = 64, 256  # stored in a row, where only reading wou
 KIND_NOUNS: dict[Kind, str] = {"number": "numbers", "time": "times", "other": "text or objects"}
 """How an error says what a column holds."""
 
+NUMBERS_WITH_COMMAS = "numbers with commas"
+"""The dtype of a column of text that would hold numbers, were they written with decimal points and no marks for thousands."""
+
 
 def native(dtype: np.dtype[Any]) -> np.dtype[Any]:
     """The dtype that is delivered: in this machine's byte order, and float32 for the small floats of `ml_dtypes`."""

@@ -9,13 +9,14 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 from tfnorm.errors import DataError
 from tfnorm.sources import Batch, Column
 from tfnorm.sources.arrow import schema_columns, to_numpy
-from tfnorm.sources.columns import cell, quoted, refuse_duplicates
+from tfnorm.sources.columns import NUMBERS_WITH_COMMAS, cell, quoted, refuse_duplicates
 from tfnorm.sources.files import OpenedFile, Stamp, reading
 from tfnorm.sources.formats import ending_of
 from tfnorm.sources.remote import input_stream, is_gzip, is_url
@@ -29,6 +30,8 @@ NULLS = ("", "NA", "N/A", "n/a", "#N/A", "#NA", "NULL", "null", "None")
 _CONVERSION = re.compile(
     r"In CSV column #(\d+): (?:Row #(\d+): )?CSV conversion error to .*?: (?:invalid value )?'(.*)'", re.DOTALL
 )
+MOSTLY = 0.9  # of a column's values are numbers: then the others are told
+_NUMBER, _COMMAS = r"^\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*$", r"^[+-]?\d+(,\d+)+$"
 _RAGGED = re.compile(r"(?:Row #(\d+): )?Expected (\d+) columns, got (\d+)")
 
 
@@ -54,6 +57,11 @@ class CsvFile:
     @property
     def num_rows(self) -> None:
         return None
+
+    @property
+    def row_of_first(self) -> int:
+        """As errors count them: the header is row 1."""
+        return 2
 
     @property
     def num_bytes(self) -> int:
@@ -188,17 +196,22 @@ def open_csv(path: str, delimiter: str | None = None) -> OpenedFile:
             reader = _reader(path, delimiter, None)
             schema = reader.schema
             header = tuple(schema.names)
+            head = next(iter(reader), None)
             empty = all(pa.types.is_null(type_) for type_ in schema.types) and not any(
-                batch.num_rows for batch in reader
+                batch.num_rows for batch in ([] if head is None else chain([head], reader))
             )
         except pa.ArrowInvalid as error:
             if "Empty CSV" not in str(error):
+                match = _RAGGED.search(str(error))
+                if match and match[2] == "1":  # one column, and rows of more: their commas are no delimiters
+                    _refuse_other_delimiter(path, _first_line(path), delimiter)
                 raise explained(path, error) from error
             return OpenedFile(path, stamp, (), 0, lambda _: ())
     refuse_duplicates(header, path)
     if len(header) == 1:
         _refuse_other_delimiter(path, header[0], delimiter)
-    columns = schema_columns(schema, path)
+    texts = {} if head is None else _of_texts(head)
+    columns = tuple(replace(c, dtype=texts.get(c.name, c.dtype)) for c in schema_columns(schema, path))
     types = {field.name: pa.float64() if pa.types.is_null(field.type) else field.type for field in schema}
 
     def shards(wanted: Sequence[Column]) -> Sequence[CsvFile]:
@@ -216,6 +229,30 @@ def about_rows(path: str, num_bytes: int) -> int | None:
     with input_stream(path) as file:
         start = file.read(1 << 18)
     return round(start.count(b"\n") * num_bytes / max(1, len(start)))
+
+
+def _of_texts(head: Any) -> dict[str, str]:
+    """What is said of columns of text that would be of numbers, were they written otherwise or without a few values."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    found = {}
+    for name, type_ in zip(head.schema.names, head.schema.types, strict=True):
+        if type_ != pa.string():
+            continue
+        column = head.column(name)
+        if pc.all(pc.match_substring_regex(column, _COMMAS)).as_py():
+            found[name] = NUMBERS_WITH_COMMAS
+        elif (pc.mean(pc.match_substring_regex(column.slice(0, 1000), _NUMBER)).as_py() or 0.0) > MOSTLY:
+            numbers = pc.match_substring_regex(column, _NUMBER)
+            if pc.mean(numbers).as_py() > MOSTLY and (row := pc.index(numbers, False).as_py()) >= 0:
+                found[name] = f'text, as "{cell(column[row])}" in row {row + 2} is no number'
+    return found
+
+
+def _first_line(path: str) -> str:
+    with input_stream(path) as file:
+        return str(file.read(1 << 12).split(b"\n")[0].decode(errors="replace"))
 
 
 def _refuse_utf16(path: str) -> None:
