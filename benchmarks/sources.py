@@ -179,21 +179,145 @@ def race_images(report: Report, folder: Path) -> None:
     report.within(section, FIT, BARE_DECODING, 1.15)
 
 
+# ------------------------------------------------------------------------------------------------- CSV, .npy, checkpoints
+
+
+def kept(folder: Path, name: str, write: Callable[[Path], None]) -> Path:
+    """A file, written where it is not there yet."""
+    path = folder / name
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(path)
+    return path
+
+
+def race_csv(report: Report, folder: Path) -> None:
+    import duckdb
+    import polars as pl
+    import pyarrow as pa
+    import pyarrow.csv as pc
+
+    import tfnorm
+
+    x = common.normal(report.arguments.csv_rows, 10, np.float64)
+    names = [f"c{j}" for j in range(x.shape[1])]
+    path = kept(folder, f"rows-{len(x)}.csv", lambda path: pc.write_csv(pa.table(list(x.T), names), path))
+    reference = Reference.of_array(x)
+    size = path.stat().st_size / 1e9
+    columns = [f"{of}({name})" for of in ("avg", "stddev_pop", "min", "max") for name in names]
+    query = f"select {', '.join(columns)} from read_csv('{path}')"
+
+    def bare() -> int:
+        return sum(batch.num_rows for batch in pc.open_csv(path, pc.ReadOptions(block_size=1 << 22)))
+
+    def all_rows(rows: int) -> str:
+        if rows != len(x):
+            raise DifferentError(f"read {rows} rows of {len(x)}")
+        return ""
+
+    def in_duckdb() -> Any:
+        with duckdb.connect(config={"threads": report.arguments.threads}) as connection:
+            return connection.execute(query).fetchone()
+
+    def of_duckdb(row: Any) -> str:
+        found = dict(zip(("mean", "std", "minimum", "maximum"), np.reshape(row, (4, -1)), strict=True))
+        return reference.check(found, tolerance=EXACT)
+
+    section = report.race(
+        f"CSV {len(x):,} x {x.shape[1]}",
+        f"float64, {size:.3g} GB on disk",
+        [
+            Contestant(
+                FIT,
+                lambda: tfnorm.fit(path, "standard"),
+                lambda fitted: reference.check(common.of_profile(fitted.profile), tolerance=EXACT),
+            ),
+            Contestant("bare pyarrow.csv read_csv", lambda: pc.read_csv(path).num_rows, all_rows),
+            Contestant("bare pyarrow.csv open_csv", bare, all_rows),
+            Contestant(
+                "polars mean, std, min, max",
+                lambda: pl.scan_csv(path).select(common.polars_statistics()).collect(engine="streaming"),
+                lambda frame: reference.check(common.of_polars(frame), tolerance=EXACT),
+            ),
+            Contestant("duckdb avg, stddev_pop, min, max", in_duckdb, of_duckdb),
+        ],
+        gigabytes=size,
+    )
+    report.within(section, FIT, "bare pyarrow.csv read_csv", 1.1)
+    report.within(section, FIT, "polars mean, std, min, max", 1.0)
+    report.within(section, FIT, "duckdb avg, stddev_pop, min, max", 1.0)
+
+
+def race_npy(report: Report, folder: Path) -> None:
+    import tfnorm
+
+    x = common.normal(report.arguments.npy_rows, 64)
+    path = kept(folder, f"rows-{len(x)}.npy", lambda path: np.save(path, x))
+    reference = Reference.of_array(x)
+    check = lambda fitted: reference.check(common.of_profile(fitted.profile), tolerance=EXACT)  # noqa: E731
+    section = report.race(
+        f".npy {len(x):,} x {x.shape[1]}",
+        "float32, in the system's cache",
+        [
+            Contestant("fit of the file", lambda: tfnorm.fit(path, "standard"), check),
+            Contestant("fit of the array in memory", lambda: tfnorm.fit(x, "standard"), check),
+        ],
+        gigabytes=x.nbytes / 1e9,
+    )
+    report.faster(section, "fit of the file", "fit of the array in memory", 0.5)
+
+
+def race_checkpoint(report: Report, folder: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    import tfnorm
+
+    x = common.normal(report.arguments.checkpoint_rows, 50, np.float64)
+    table = pa.table(list(x.T), [f"c{j}" for j in range(x.shape[1])])
+    path = kept(folder, f"rows-{len(x)}.parquet", lambda path: pq.write_table(table, path, row_group_size=1 << 18))
+    reference = Reference.of_array(x)
+    check = lambda fitted: reference.check(common.of_profile(fitted.profile), tolerance=EXACT)  # noqa: E731
+
+    def recorded() -> Any:
+        with tempfile.TemporaryDirectory(dir=folder) as kept:
+            return tfnorm.fit(path, "standard", checkpoint=kept)
+
+    section = report.race(
+        f"checkpoint, Parquet {len(x):,} x {x.shape[1]}",
+        f"float64, {path.stat().st_size / 1e9:.3g} GB on disk",
+        [
+            Contestant("fit with a checkpoint", recorded, check),
+            Contestant("fit without", lambda: tfnorm.fit(path, "standard"), check),
+        ],
+        gigabytes=x.nbytes / 1e9,
+    )
+    report.within(section, "fit with a checkpoint", "fit without", 1.02)
+
+
 def main() -> None:
     parser = common.options(__doc__ or "")
-    parser.add_argument("--only", choices=["tfrecord", "images"], help="one of them")
+    parser.add_argument("--only", choices=["tfrecord", "images", "csv", "npy", "checkpoint"], help="one of them")
     parser.add_argument("--rows", type=int, default=1_000_000, help="of the TFRecord files")
     parser.add_argument("--images", type=int, default=400, help="how many")
+    parser.add_argument("--csv-rows", type=int, default=500_000)
+    parser.add_argument("--npy-rows", type=int, default=2_000_000)
+    parser.add_argument("--checkpoint-rows", type=int, default=1_000_000)
     parser.add_argument("--dir", type=Path, help="for the files, which are kept; without it a temporary one")
     arguments = parser.parse_args()
     common.settle(arguments.threads)
     report = Report(Path(__file__).name, arguments)
+    races = {
+        "tfrecord": lambda folder: [race_records(report, folder, what) for what in (SCALARS, VECTOR)],
+        "images": lambda folder: race_images(report, folder),
+        "csv": lambda folder: race_csv(report, folder),
+        "npy": lambda folder: race_npy(report, folder),
+        "checkpoint": lambda folder: race_checkpoint(report, folder),
+    }
     with tempfile.TemporaryDirectory() as temporary:
-        folder = arguments.dir or Path(temporary)
-        for what in (SCALARS, VECTOR) if arguments.only != "images" else ():
-            race_records(report, folder, what)
-        if arguments.only != "tfrecord":
-            race_images(report, folder)
+        for name, race in races.items():
+            if arguments.only in (None, name):
+                race(arguments.dir or Path(temporary))
     report.finish()
 
 

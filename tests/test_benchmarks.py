@@ -45,16 +45,19 @@ CASES = {
         2,
     ),
     "sources.py": (
-        "--rows 2000 --images 3",
-        ["TFRecord 2,000 x ten floats", "TFRecord 2,000 x vector of 64", "images 3 x 400 x 600"],
-        3,
+        "--rows 2000 --images 3 --csv-rows 2000 --npy-rows 2000 --checkpoint-rows 2000",
+        [
+            *("TFRecord 2,000 x ten floats", "TFRecord 2,000 x vector of 64", "images 3 x 400 x 600"),
+            *("CSV 2,000 x 10", ".npy 2,000 x 64", "checkpoint, Parquet 2,000 x 50"),
+        ],
+        8,
     ),
     "startup.py": ("--rows 100 --cold float32 --cold-rounds 1", ["starting", "compiling"], 2),
 }
 
 
 def test_the_benchmarks_run(tmp_path: Path) -> None:
-    for peer in ("sklearn", "polars", "tensorflow"):
+    for peer in ("sklearn", "polars", "tensorflow", "duckdb"):
         if importlib.util.find_spec(peer) is None:
             pytest.skip(f"{peer} is not installed")
     running = {script: start(script, tmp_path) for script in CASES}  # side by side: most of it is importing

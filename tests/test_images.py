@@ -19,6 +19,7 @@ from PIL import Image
 import tfnorm
 from test_sources_tfrecord import example
 from test_sources_tfrecord import write as write_tfrecord
+from tfnorm.artefact import dumps
 from tfnorm.errors import ChoiceError, DataError
 from tfnorm.sources import images as sources
 from tfnorm.sources.counted import Counted
@@ -319,3 +320,131 @@ def test_backbones() -> None:
     for wrong in ("ResNet5000", 3):
         with pytest.raises(ChoiceError):
             tfnorm.images.check(wrong)
+
+
+# --------------------------------------------------------------------------------------------- what is broken, stopped, added
+
+
+def test_broken_images_are_left_out_one_by_one(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    pixels = [picture(9, 7) for _ in range(9)]
+    for number, one in enumerate(pixels):
+        write(tmp_path / f"{number}.png", encoded(one))
+    whole = (tmp_path / "4.png").read_bytes()
+    (tmp_path / "0.png").write_bytes(b"no image at all")  # the first one tells the column where it can be read
+    (tmp_path / "4.png").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(DataError, match=r"0\.png"):
+        tfnorm.scan(tmp_path)
+    with caplog.at_level("WARNING"):
+        profile = tfnorm.fit(tmp_path, "standard", on_error="skip").profile
+    kept = [one for number, one in enumerate(pixels) if number not in (0, 4)]
+    assert profile.num_rows == 7
+    np.testing.assert_array_equal(profile["image"].count.finite, [7 * 9 * 7] * 3)
+    exact = np.concatenate([one.reshape(-1, 3) for one in kept]).astype(np.float64)
+    np.testing.assert_allclose(profile["image"].mean, exact.mean(axis=0), rtol=1e-13)
+    (origin,) = profile.provenance
+    assert [Path(one.part).name for one in origin.skipped] == ["0.png", "4.png"]
+    assert all(one.part in one.reason for one in origin.skipped)
+    assert "4.png" in caplog.text
+    opened = tfnorm.images.open(tmp_path)
+    assert tfnorm.scan(opened, on_error="skip").num_rows == 7
+
+
+def test_none_can_be_read(tmp_path: Path) -> None:
+    write(tmp_path / "a.png", b"nothing")
+    with pytest.raises(DataError, match=r"none of 1 images can be read.*a\.png"):
+        tfnorm.scan(tmp_path, on_error="skip")
+
+
+def test_a_checkpoint_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, kept = tmp_path / "photos", tmp_path / "kept"
+    for number in range(150):
+        write(folder / f"{number:03}.png", encoded(picture(5, 4)))
+    bare = tfnorm.scan(folder)
+    decoded: list[str] = []
+    decode = sources.Decoder.__call__
+
+    def counting(self: Any, data: bytes, where: str) -> np.ndarray:
+        decoded.append(Path(where).name)
+        return decode(self, data, where)
+
+    monkeypatch.setattr(sources.Decoder, "__call__", counting)
+    first = tfnorm.scan(folder, checkpoint=kept)
+    assert len(decoded) == 151  # the first one tells the column, too
+    decoded.clear()
+    again = tfnorm.scan(folder, checkpoint=kept)
+    assert decoded == ["000.png"]
+    assert dumps(bare) == dumps(first) == dumps(again)
+    changed = folder / "077.png"
+    write(changed, encoded(picture(6, 4)))
+    write(folder / "0205.png", encoded(picture(5, 4)))  # among the first
+    decoded.clear()
+    more = tfnorm.scan(folder, checkpoint=kept)
+    assert {"077.png", "0205.png"} <= set(decoded)
+    assert len(decoded) < 130
+    assert dumps(more) == dumps(tfnorm.scan(folder))
+
+
+def test_broken_images_are_not_recorded(tmp_path: Path) -> None:
+    folder, kept = tmp_path / "photos", tmp_path / "kept"
+    for number in range(4):
+        write(folder / f"{number}.png", encoded(picture(5, 4)))
+    whole = (folder / "2.png").read_bytes()
+    (folder / "2.png").write_bytes(b"")
+    assert tfnorm.scan(folder, checkpoint=kept, on_error="skip").num_rows == 3
+    (folder / "2.png").write_bytes(whole)
+    assert dumps(tfnorm.scan(folder, checkpoint=kept)) == dumps(tfnorm.scan(folder))
+
+
+def test_named_columns_of_encoded_images_are_decoded(tmp_path: Path) -> None:
+    pixels = [picture(9, 7) for _ in range(5)]
+    data = [encoded(one) for one in pixels]
+    path = tmp_path / "photos.parquet"
+    rows = {"image": [*data, None], "hub": [{"bytes": one, "path": "x.png"} for one in (*data, data[0])]}
+    pq.write_table(pa.table({**rows, "word": ["BMW"] * 6, "n": range(6)}), path)
+    check(tfnorm.fit(path, {"image": "standard"}).profile, pixels)
+    check(tfnorm.scan(path, columns="image"), pixels)
+    check(tfnorm.scan(path, columns="hub"), [*pixels, pixels[0]], "hub")
+    assert "decoded by" in tfnorm.fit(path, {"image": "standard"}).profile.provenance[0].source
+    assert list(tfnorm.fit(path, "standard").profile) == ["n"]
+    with pytest.raises(ChoiceError, match="hold no numbers"):
+        tfnorm.fit(path, {"word": "standard"})
+    kept = tmp_path / "kept"
+    first = tfnorm.scan(path, columns="image", checkpoint=kept)
+    assert dumps(tfnorm.scan(path, columns="image", checkpoint=kept)) == dumps(first)
+    rows["image"][2] = data[2][:40]
+    pq.write_table(pa.table(rows), path)
+    skipped = tfnorm.fit(path, {"image": "standard"}, on_error="skip").profile
+    check(skipped, [one for number, one in enumerate(pixels) if number != 2])
+    (one,) = skipped.provenance[0].skipped
+    assert "row 2" in one.part
+
+
+def test_named_features_of_records_are_decoded(tmp_path: Path) -> None:
+    pixels = [picture(9, 7) for _ in range(3)]
+    path = tmp_path / "photos.tfrecord"
+    write_tfrecord(path, [example(image=np.array([encoded(one)], object)) for one in pixels])
+    check(tfnorm.fit(path, {"image": "standard"}).profile, pixels)
+
+
+def test_large_pictures_are_counted_in_pairs() -> None:
+    from tfnorm.kernels.pixels import count_rgb, fold_rgb
+
+    for pixels in (
+        picture(211, 157),
+        np.zeros((307, 301, 3), np.uint8),
+        RNG.integers(0, 256, (150, 149, 3)).astype(np.uint8),
+    ):
+        assert pixels.size >= sources.PAIRS_FROM
+        counted = sources.Pixels(sources.column_of("image", pixels))
+        counted.add(pixels, "")
+        counted.add(pixels, "")
+        counted.batch("image")
+        wanted = np.stack([np.bincount(pixels[..., j].ravel(), minlength=256) for j in range(3)], axis=1)
+        np.testing.assert_array_equal(counted.counts, 2 * wanted)
+    tables, over = np.full((3, 1 << 16), 65535, np.uint16), np.zeros((3, 1 << 16), np.uint32)
+    count_rgb(np.full(12, 513, np.uint16), tables, over)  # 1 and 2
+    counts = np.zeros((256, 3), np.int64)
+    fold_rgb(tables, over, counts)
+    many = 65535 * 256
+    np.testing.assert_array_equal(counts.sum(axis=0), [2 * many * 256 + 8] * 3)
+    np.testing.assert_array_equal(counts[:3], np.array([[2 * many] * 3, [2 * many + 4] * 3, [2 * many + 4] * 3]))

@@ -74,7 +74,7 @@ class Recorded:
     def __call__(self, shard: Shard) -> Measured:
         path = self.folder / f"{_digest(self.asked, shard.name)[:40]}.json"
         try:
-            content = _sample(str(shard.path))  # type: ignore[attr-defined]
+            content = _content(shard)
         except OSError:  # whose reading says what is the matter
             return self.run(shard)
         there = self._there(path, shard, content)
@@ -146,6 +146,11 @@ def recorded(measure: Measure, run: Callable[[Shard], Measured], folder: Any) ->
 
 def _digest(*texts: str) -> str:
     return hashlib.sha256("\0".join(texts).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _content(shard: Any) -> str:
+    """Digest of the content of a part's file, or of its files."""
+    return _digest(*map(_sample, shard.paths)) if hasattr(shard, "paths") else _sample(str(shard.path))
 
 
 def _sample(path: str) -> str:

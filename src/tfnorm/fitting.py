@@ -36,6 +36,7 @@ from tfnorm.rules import Rules, policies_of, share_of
 from tfnorm.skipping import Skipping
 from tfnorm.sources import OnError, Shard, Source, open_source
 from tfnorm.sources.columns import quoted
+from tfnorm.sources.images import with_encoded
 from tfnorm.sources.masks import masked, names_of
 from tfnorm.statistics import Count, Extremes, Moments, Statistic
 from tfnorm.techniques import Choosable, Stages
@@ -83,9 +84,9 @@ def scan(
     >>> scan({"age": [22.0, 38.0, 26.0, float("nan")]})["age"].count.missing
     array([1])
     """
-    opened = open_source(source, weight=weight, on_error=on_error)
-    around = _around(opened, checkpoint, on_error)
     named = None if columns is None else [columns] if isinstance(columns, str) else list(columns)
+    opened = with_encoded(open_source(source, weight=weight, on_error=on_error), named or (), on_error)
+    around = _around(opened, checkpoint, on_error)
     if mask is not None:
         all_columns = [name for name in numeric_columns(opened, unit) if name not in names_of(mask)]
         named = all_columns if named is None else named
@@ -178,7 +179,8 @@ def fit(
         rules = _rules(stages, {name: source[name].column for name in stages}, given, share)
         refuse_infinite(source, [name for name in stages if rules.of(name).infinite == "error"])
         return solved(source, stages, rules)
-    opened = open_source(source, weight=weight, on_error=on_error)
+    named = map(str, choice) if isinstance(choice, Mapping) else ()
+    opened = with_encoded(open_source(source, weight=weight, on_error=on_error), named, on_error)
     around = _around(opened, checkpoint, on_error)
     opened, stages, chosen, wants = planned(opened, choice, axis, unit, sparse, mask)
     wants = [_with_everything(want) for want in wants] if full else wants

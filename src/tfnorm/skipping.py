@@ -1,6 +1,6 @@
 """Parts of a source that cannot be read, left out by request.
 
-The one law: a part counts whole or not at all, and what is left out is named.
+The one law: a part counts whole or not at all, and what is left out is named. Of images each is such a part.
 """
 
 from __future__ import annotations
@@ -23,8 +23,12 @@ class Skipping:
     measure: Measure
 
     def __call__(self, shard: Shard) -> Measured:
+        left_out: list[Skipped] = []
+        if hasattr(shard, "telling"):  # whose records are read, or left out, one by one
+            shard = shard.telling(lambda name, reason: left_out.append(Skipped(name, reason)))
         try:
-            return self.measure(_Fragile(shard))
+            measured = self.measure(_Fragile(shard))
+            return dataclasses.replace(measured, skipped=tuple(left_out))
         except _UnreadableError as error:
             skipped = (Skipped(shard.name, error.reason),)
             return dataclasses.replace(self.measure.nothing(), num_shards=1, skipped=skipped)

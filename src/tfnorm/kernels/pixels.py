@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tfnorm.kernels.moments import entry
+from tfnorm.kernels.moments import entry, inlined
 
 LANES = 12  # a multiple of 1, 2, 3 and 4 channels: neighbours with one value do not wait for each other
 
@@ -26,6 +26,45 @@ def count_bytes(pixels, channels, counts):
         tables[:] = 0
     for at in range(whole, len(pixels)):
         counts[pixels[at], at % channels] += 1
+
+
+@inlined
+def _count(table, at, over):
+    """One more; what 16 bits do not hold goes to `over`, so that the tables stay in the cache."""
+    more = table[at] + np.uint16(1)
+    table[at] = more
+    if np.uint16(more) == np.uint16(0):
+        over[at] += np.uint32(1)
+
+
+@entry
+def count_rgb(pairs, tables, over):
+    """Add to `tables` (3, 65536) uint16 and `over`, its higher digits, how often each pair of neighbouring bytes of RGB pixels is
+    there: red and green, blue and red, green and blue. `pairs` are a multiple of 12.
+
+    Pairs are half as many as bytes; four places are counted in turn, so that neighbours of one value do not wait for each other.
+    """
+    part = len(pairs) // 4
+    first, second = pairs[:part], pairs[part : 2 * part]
+    third, fourth = pairs[2 * part : 3 * part], pairs[3 * part :]
+    for start in range(np.uint64(0), np.uint64(part), np.uint64(3)):
+        for phase in range(3):
+            at = start + np.uint64(phase)
+            _count(tables[phase], first[at], over[phase])
+            _count(tables[phase], second[at], over[phase])
+            _count(tables[phase], third[at], over[phase])
+            _count(tables[phase], fourth[at], over[phase])
+
+
+@entry
+def fold_rgb(tables, over, counts):
+    """Add to `counts` (256, 3) the bytes of the pairs that `count_rgb` counted."""
+    for phase in range(3):
+        low, high = 2 * phase % 3, (2 * phase + 1) % 3
+        for pair in range(65536):
+            many = np.int64(tables[phase, pair]) + (np.int64(over[phase, pair]) << 16)
+            counts[pair & 255, low] += many
+            counts[pair >> 8, high] += many
 
 
 @entry

@@ -134,6 +134,8 @@ def open_source(data: Any, *, weight: Any = None, delimiter: str | None = None, 
     """
     from tfnorm.sources import arrays, files, forms, frames, loaders, paths, streams
 
+    if on_error == "skip" and hasattr(type(data), "skipping"):
+        data = data.skipping()
     if callable(getattr(data, "shards", None)) and isinstance(data, Source):
         if weight is not None:
             raise DataError("weight: this is a source already. Give weight to open_source when it is made.")

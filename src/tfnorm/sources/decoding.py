@@ -103,6 +103,12 @@ def header_of(data: bytes, where: str) -> Header:
     return found
 
 
+def is_encoded(data: bytes) -> bool:
+    """Whether bytes begin as those of an image of a known kind."""
+    known = data.startswith((b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")) or data[:4] + data[8:12] == b"RIFFWEBP"
+    return known or (data[:2], data[6:10]) == (b"BM", bytes(4))  # which texts may begin with, less the zeros
+
+
 def _header(data: bytes) -> Header | None:
     if data.startswith(b"\x89PNG\r\n\x1a\n"):
         width, height, bits = struct.unpack_from(">IIB", data, 16)

@@ -280,7 +280,7 @@ def open_files(data: Any, *, weight: Any = None, delimiter: str | None = None, o
 
         if weight is not None:
             raise DataError(f"weight: {name} holds images, which have no columns of weights. Leave it out.")
-        return images.open_images(name, found)
+        return images.open_images(name, found, on_error=on_error)
     source = FilesSource(name, found, delimiter, weight, on_error)
     if weight is not None:
         weight_column(source.columns, weight, source._first.path)

@@ -2,31 +2,38 @@
 there, channel by channel.
 
 The one law: pixels are those that the decoder of the training gives, which is named in all that is saved; what it is asked to
-decode is looked at first: its kind, its size, its bits.
+decode is looked at first: its kind, its size, its bits. An image counts whole or not at all.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+import re
+import sys
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tfnorm.errors import DataError
-from tfnorm.sources import Batch, Column, Shard, Source, remote
+from tfnorm.sources import Batch, Column, OnError, Shard, Source, remote
 from tfnorm.sources.columns import pick, quoted
 from tfnorm.sources.counted import Counted
-from tfnorm.sources.decoding import Decoder
+from tfnorm.sources.decoding import Decoder, is_encoded
 from tfnorm.sources.files import Stamp, reading
 from tfnorm.sources.paths import is_image
 
-SHARD_BYTES, SHARD_FILES = 1 << 22, 64  # of encoded images that are counted together
+SHARD_BYTES, SHARD_FILES = 1 << 23, 64  # of encoded images that are counted together, at most
+CUT_EACH = 48  # files, about: of which one whose name says so begins a new shard, whatever comes before it
 TOGETHER = 1 << 12  # images of another source that are counted together: a power of two, as what is measured at once is
+PAIRS_FROM = 1 << 16  # values of a picture, that are counted in pairs
 IMAGE = "image"
+
+Tell = Callable[[str, str], None]
+"""Told the name of an image that is left out, and why."""
 
 
 class Pixels:
@@ -36,9 +43,10 @@ class Pixels:
         self.dtype, self.channels = np.dtype(column.dtype), int(column.shape[-1] or 0)
         self.counts = np.zeros((1 << 8 * self.dtype.itemsize, self.channels), np.int64)
         self.rows = 0
+        self._pairs: tuple[np.ndarray, np.ndarray] | None = None  # of large pictures in RGB, as `count_rgb` has them
 
     def add(self, pixels: np.ndarray, where: str) -> None:
-        from tfnorm.kernels.pixels import count_bytes, count_words
+        from tfnorm.kernels.pixels import count_bytes, count_rgb, count_words
 
         if pixels.shape[-1] != self.channels or pixels.dtype != self.dtype:
             raise DataError(
@@ -47,10 +55,21 @@ class Pixels:
                 f"tfnorm.images.open(..., channels={self.channels})."
             )
         flat = np.ascontiguousarray(pixels).reshape(-1)
+        if self.channels == 3 and self.dtype == np.uint8 and len(flat) >= PAIRS_FROM and sys.byteorder == "little":
+            if self._pairs is None:
+                self._pairs = np.zeros((3, 1 << 16), np.uint16), np.zeros((3, 1 << 16), np.uint32)
+            whole = len(flat) // 24 * 24
+            count_rgb(flat[:whole].view(np.uint16), *self._pairs)
+            flat = flat[whole:]
         (count_bytes if self.dtype == np.uint8 else count_words)(flat, self.channels, self.counts)
         self.rows += 1
 
     def batch(self, name: str) -> dict[str, Any]:
+        from tfnorm.kernels.pixels import fold_rgb
+
+        if self._pairs is not None:
+            fold_rgb(*self._pairs, self.counts)
+            self._pairs = None
         return {name: Counted.of_integers(self.rows, self.counts, self.dtype)}
 
 
@@ -72,7 +91,7 @@ def _content(path: str, stamp: Stamp) -> bytes:
     if remote.is_url(path):
         with reading(path, stamp):
             return bytes(remote.input_file(path).read())
-    with reading(path), Path(path).open("rb") as file:
+    with reading(path), open(path, "rb", buffering=0) as file:  # noqa: PTH123  # half the calls of Path.open
         data, status = file.read(), os.fstat(file.fileno())
     if (len(data), status.st_mtime_ns) != (stamp.num_bytes, stamp.modified_ns):
         with reading(path, stamp):  # which says how
@@ -89,6 +108,7 @@ class ImageFiles:
     first: int  # number of the first among all
     column: Column
     decoder: Decoder
+    tell: Tell | None = None  # of images that cannot be read, where they are to be left out
 
     @property
     def name(self) -> str:
@@ -107,11 +127,21 @@ class ImageFiles:
         files = "; ".join(f"{path}, {stamp}" for path, stamp in zip(self.paths, self.stamps, strict=True))
         return f"{files}; {self.decoder}"
 
+    def telling(self, tell: Tell) -> ImageFiles:
+        """The same, which tells of images that cannot be read, and goes on."""
+        return replace(self, tell=tell)
+
     def __call__(self) -> Iterator[Batch]:
         pixels = Pixels(self.column)
         for path, stamp in zip(self.paths, self.stamps, strict=True):
-            pixels.add(self.decoder(_content(path, stamp), path), path)
-        yield pixels.batch(self.column.name)
+            try:
+                pixels.add(self.decoder(_content(path, stamp), path), path)
+            except DataError as error:
+                if self.tell is None:
+                    raise
+                self.tell(path, str(error))
+        if pixels.rows:
+            yield pixels.batch(self.column.name)
 
 
 @dataclass(frozen=True)
@@ -121,6 +151,11 @@ class ImageSource:
     place: str
     paths: tuple[str, ...]
     decoder: Decoder
+    on_error: OnError = "raise"
+
+    def skipping(self) -> ImageSource:
+        """The same, whose columns are those of the first image that can be read."""
+        return replace(self, on_error="skip")
 
     @property
     def name(self) -> str:
@@ -144,15 +179,27 @@ class ImageSource:
 
     @cached_property
     def columns(self) -> tuple[Column, ...]:
-        path = self.paths[0]
-        return (column_of(IMAGE, self.decoder(_content(path, self._stamps[0]), path)),)
+        first: DataError | None = None
+        for path, stamp in zip(self.paths, self._stamps, strict=True):
+            try:
+                return (column_of(IMAGE, self.decoder(_content(path, stamp), path)),)
+            except DataError as error:
+                if self.on_error == "raise":
+                    raise
+                first = first or error
+        raise DataError(f"{self.place}: none of {len(self.paths)} images can be read. The first: {first}")
 
     @cached_property
     def _stamps(self) -> tuple[Stamp, ...]:
         stamps = []
         for path in self.paths:
-            with reading(path):
-                stamps.append(Stamp.of(path))
+            try:
+                with reading(path):
+                    stamps.append(Stamp.of(path))
+            except DataError:
+                if self.on_error == "raise":
+                    raise
+                stamps.append(Stamp(0, 0))  # reading it says what is the matter
         return tuple(stamps)
 
     @property
@@ -167,7 +214,8 @@ class ImageSource:
         (column,) = pick(self.columns, columns, self.name)
         first, held = 0, 0
         for number, stamp in enumerate(self._stamps):
-            if number > first and (held + stamp.num_bytes > SHARD_BYTES or number - first == SHARD_FILES):
+            full = held + stamp.num_bytes > SHARD_BYTES or number - first == SHARD_FILES
+            if number > first and (full or _begins(self.paths[number])):
                 yield self._part(first, number, column)
                 first, held = number, 0
             held += stamp.num_bytes
@@ -175,6 +223,12 @@ class ImageSource:
 
     def _part(self, start: int, stop: int, column: Column) -> ImageFiles:
         return ImageFiles(self.paths[start:stop], self._stamps[start:stop], start, column, self.decoder)
+
+
+def _begins(path: str) -> bool:
+    """Whether a shard begins here by the file's own name: so a file that is added moves those near it alone, and what a
+    checkpoint has of the others still holds."""
+    return zlib.crc32(re.split(r"[/\\]", path)[-1].encode("utf-8", "surrogatepass")) % CUT_EACH == 0
 
 
 # ----------------------------------------------------------------------------------------- encoded, in another source
@@ -187,6 +241,22 @@ class EncodedSource:
     source: Source
     encoded: str
     decoder: Decoder
+    on_error: OnError = "raise"
+
+    def skipping(self) -> EncodedSource:
+        """The same, whose column is that of the first image that can be decoded."""
+        return replace(self, on_error="skip")
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Of its files, where it has some."""
+        found: tuple[str, ...] = self.source.paths  # type: ignore[attr-defined]  # AttributeError says that it has none
+        return found
+
+    @property
+    def skipped(self) -> list[tuple[str, str]]:
+        """Files that were left out, and why."""
+        return list(getattr(self.source, "skipped", ()))
 
     @property
     def name(self) -> str:
@@ -214,12 +284,14 @@ class EncodedSource:
 
     @cached_property
     def columns(self) -> tuple[Column, ...]:
-        for shard in self.source.shards([self.encoded]):
-            for batch in shard():
-                for row, data in enumerate(_bytes_of(batch[self.encoded][:16])):
-                    if data is not None:
-                        image = column_of(self.encoded, self.decoder(data, f"{shard.name}, row {row}"))
-                        return tuple(image if c.name == self.encoded else c for c in self.source.columns)
+        for data, where in first_images(self.source, self.encoded):
+            try:
+                image = column_of(self.encoded, self.decoder(data, where))
+            except DataError:
+                if self.on_error == "raise":
+                    raise
+                continue
+            return tuple(image if c.name == self.encoded else c for c in self.source.columns)
         raise DataError(f"{self.source.name}: column {quoted([self.encoded])} holds no image.")
 
     def shards(self, columns: Sequence[str]) -> Iterator[Shard]:
@@ -244,6 +316,16 @@ class EncodedImages:
     shard: Shard
     column: Column
     decoder: Decoder
+    tell: Tell | None = None  # of images that cannot be decoded, where they are to be left out
+
+    @property
+    def path(self) -> str:
+        """Of the file of which it is a part."""
+        return str(self.shard.path)  # type: ignore[attr-defined]  # a file's shard has one
+
+    def telling(self, tell: Tell) -> EncodedImages:
+        """The same, which tells of images that cannot be decoded, and goes on."""
+        return replace(self, tell=tell)
 
     @property
     def name(self) -> str:
@@ -262,8 +344,13 @@ class EncodedImages:
         for batch in self.shard():
             for data in _bytes_of(batch[self.column.name]):
                 where = f"column {quoted([self.column.name])}, row {row} ({self.name})"
-                if data is not None:
-                    pixels.add(self.decoder(data, where), where)
+                try:
+                    if data is not None:
+                        pixels.add(self.decoder(data, where), where)
+                except DataError as error:
+                    if self.tell is None:
+                        raise
+                    self.tell(where, str(error))
                 row += 1
                 if pixels.rows == TOGETHER:
                     yield pixels.batch(self.column.name)
@@ -279,19 +366,55 @@ def _bytes_of(values: Any) -> Iterator[bytes | None]:
         yield data.encode() if isinstance(data, str) else data
 
 
-def open_images(place: str, paths: Sequence[str], decoder: Decoder | None = None) -> ImageSource:
+def first_images(source: Source, column: str) -> Iterator[tuple[bytes, str]]:
+    """What the first batches of a source hold in a column of bytes, and where."""
+    for shard in source.shards([column]):
+        for batch in shard():
+            for row, data in enumerate(_bytes_of(batch[column][:16])):
+                if data is not None:
+                    yield data, f"{shard.name}, row {row}"
+
+
+def with_encoded(source: Source, names: Iterable[str], on_error: OnError = "raise") -> Source:
+    """The source, with those of the named columns as images that hold encoded ones: their first bytes say so."""
+    named = set(names)
+    for column in source.columns if source.repeatable else ():
+        if (
+            column.name in named
+            and column.kind == "other"
+            and column.shape == ()
+            and _holds_images(source, column.name)
+        ):
+            source = open_encoded(source, column.name, _as_training(), on_error)
+    return source
+
+
+def _holds_images(source: Source, column: str) -> bool:
+    first = next(first_images(source, column), None)
+    return first is not None and isinstance(first[0], bytes) and is_encoded(first[0])
+
+
+def _as_training() -> Decoder:
+    return Decoder.of(None, 0, "INTEGER_FAST")
+
+
+def open_images(
+    place: str, paths: Sequence[str], decoder: Decoder | None = None, on_error: OnError = "raise"
+) -> ImageSource:
     """Image files, in this order; decoded as training with TensorFlow does where nothing else is said."""
     other = [path for path in paths if not is_image(path)]
     if other:
         raise DataError(
             f"{place}: expected images alone, or none, got {quoted(other, 3)} among them. Name the ones or the others."
         )
-    return ImageSource(place, tuple(paths), decoder or Decoder.of(None, 0, "INTEGER_FAST"))
+    return ImageSource(place, tuple(paths), decoder or _as_training(), on_error)
 
 
-def open_encoded(source: Source, column: str, decoder: Decoder) -> EncodedSource:
+def open_encoded(source: Source, column: str, decoder: Decoder, on_error: OnError = "raise") -> EncodedSource:
     """The images in a column of another source."""
+    if source.weight is not None:
+        raise DataError(f"column {quoted([column])}: images have no weights ({source.name}). Leave weight out.")
     (found,) = pick(source.columns, [column], source.name)
     if found.kind != "other":
         raise DataError(f"column {quoted([column])}: expected encoded images, got {found.dtype} ({source.name}).")
-    return EncodedSource(source, column, decoder)
+    return EncodedSource(source, column, decoder, on_error)
