@@ -72,8 +72,11 @@ class TestTarget:
     @pytest.mark.parametrize(
         ("values", "task", "message"),
         [
-            (np.ones(9), None, "two classes or more"),
-            (np.full(9, 0.5), None, "that differ"),
+            (np.ones(9), None, "classes that differ, and all are 1. Choose another"),
+            (np.array(["a"] * 9, object), None, "two classes or more"),
+            (np.full(9, 0.5), None, "numbers that differ, and all are 0.5. Choose another"),
+            (np.full(9, np.nan), None, "numbers that differ, and all are missing or infinite"),
+            (np.arange(9) + 0.5, "classification", "whole numbers, booleans or text, got 0.5. Leave task out"),
             (np.array(list("abcdefgh"), object), None, "too many to learn"),
             (np.array(["a", "b"] * 5, object), "regression", "regression needs numbers"),
             (np.ones((4, 2)), None, "one value a row"),

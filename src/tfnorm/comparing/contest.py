@@ -120,7 +120,8 @@ def compare(
         notes.append(f"{len(places):,} of {total:,} rows were drawn evenly; rows= takes more or fewer.")
     goal = read_target(name, _goal_values(target, sample, places, total), task)
     if dropped := int((~goal.known).sum()):
-        notes.append(f"{dropped:,} rows were dropped because {quoted([name])} is missing or infinite there.")
+        rows_were = "row was" if dropped == 1 else "rows were"
+        notes.append(f"{dropped:,} {rows_were} dropped because {quoted([name])} is missing or infinite there.")
     inputs = {one: sample[one] for one in dict.fromkeys([*features.names, *keys])}
     parts = split(inputs, goal, sample.get(opened.weight) if opened.weight else None, validation, split_seed)
     notes += _said_of(goal, features.names, inputs)
