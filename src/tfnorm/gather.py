@@ -30,7 +30,7 @@ from tfnorm.progress import Callback, Meter
 from tfnorm.quantiles import Quantiles
 from tfnorm.sources import Batch, Shard, Source, rows_per_shard
 from tfnorm.sources.arrow import TextArray
-from tfnorm.sources.columns import row_bytes
+from tfnorm.sources.columns import quoted, row_bytes
 from tfnorm.sources.counted import Counted
 from tfnorm.sources.remote import shown
 from tfnorm.sources.stored import Sparse, Stored
@@ -269,11 +269,11 @@ class Measure:
             shape = came.shape if isinstance(came, Sparse) else array.shape
             if len(shape) > 1 and want.column.features not in (1, shape[-1]):
                 raise DataError(
-                    f"column {want.column.name!r}: expected {want.column.features} features, got {shape[-1]} ({place})."
+                    f"column {quoted([want.column.name])}: expected {want.column.features} features, got {shape[-1]} ({place})."
                 )
             if stored is not None and want.by:
                 raise DataError(
-                    f"column {want.column.name!r}: sparse and ragged rows have no statistics by key ({place}). "
+                    f"column {quoted([want.column.name])}: sparse and ragged rows have no statistics by key ({place}). "
                     "Make them dense, or leave by() out."
                 )
             if want.via:
@@ -294,7 +294,7 @@ class Measure:
             if want.column.name in self.infinite and isinstance(count, Count) and count.infinite.any():
                 row = _first_row(np.isinf(np.ma.filled(array, 0)), stored)
                 raise DataError(
-                    f"column {want.column.name!r}: infinite value in row {first_row + row} ({place}). "
+                    f"column {quoted([want.column.name])}: infinite value in row {first_row + row} ({place}). "
                     'Mend it, or treat it as missing with infinite="missing".'
                 )
         joined = {by: {kind: kind.join(several) for kind, several in kinds.items()} for by, kinds in parts.items()}
@@ -313,7 +313,7 @@ class Measure:
         array = array.astype(np.float64)
         if isinstance(stored, Counted) and not want.step.elementwise:
             raise DataError(
-                f"column {want.column.name!r}: {want.via} takes channels together, and of images each is counted alone "
+                f"column {quoted([want.column.name])}: {want.via} takes channels together, and of images each is counted alone "
                 f"({place}). Read them as arrays, and pass these."
             )
         if stored is None or isinstance(stored, Counted):
@@ -331,7 +331,7 @@ class Measure:
             row = 0 if isinstance(stored, Counted) else _first_row(outside, stored)
             got = array[row] if stored is None else array[outside][0]
             raise DataError(
-                f"column {want.column.name!r}: {want.via} needs {want.step.domain}, got {got} in row "
+                f"column {quoted([want.column.name])}: {want.via} needs {want.step.domain}, got {got} in row "
                 f"{first_row + row} ({place}). Choose another technique, or leave such rows out."
             )
         return mapped
