@@ -167,6 +167,18 @@ def test_auto_on_the_command_line(train: Path, capsys: pytest.CaptureFixture[str
     capsys.readouterr()
 
 
+def test_a_column_that_is_not_there_is_told_with_its_plan(train: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plan = train.parent / "wrong.toml"
+    plan.write_text('[columns]\n"nope" = "standard"\n')
+    assert main(["fit", str(train), "--plan", str(plan)]) == 1
+    assert f'{plan}: columns."nope": not in {train}' in capsys.readouterr().err
+
+
+def test_no_path_is_not_the_working_directory(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["advise", ""]) == 1
+    assert "path: expected a file, glob or folder, got ''" in capsys.readouterr().err
+
+
 def test_the_next_command_knows_what_was_said(train: Path, capsys: pytest.CaptureFixture[str]) -> None:
     column = next(iter(tfnorm.scan(train)))
     assert main(["advise", str(train), "--target", str(column)]) == 0
