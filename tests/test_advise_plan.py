@@ -97,6 +97,21 @@ def test_errors_name_file_and_place(text: str, match: str, tmp_path: Path) -> No
         load_plan(path)
 
 
+def test_a_mark_before_the_text_is_passed_over(tmp_path: Path) -> None:
+    path = tmp_path / "plan.toml"
+    path.write_text('[columns]\n"age" = "standard"\n', encoding="utf-8-sig")  # as editors on Windows save it
+    assert dict(load_plan(path).choice) == {"age": "standard"}
+
+
+def test_advice_is_of_a_fit_too_and_is_no_choice_itself() -> None:
+    data = table(["age"])
+    advice = tfnorm.advise(tfnorm.fit(data, "standard", full=True))
+    assert advice.choice == tfnorm.advise(tfnorm.scan(data)).choice
+    with pytest.raises(tfnorm.ChoiceError, match=r"got Advice\. Pass its \.choice\.") as told:
+        tfnorm.fit(data, advice)  # type: ignore[arg-type]
+    assert "\n" not in str(told.value)
+
+
 def test_what_is_no_text_is_told(tmp_path: Path) -> None:
     (tmp_path / "plan.toml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(tfnorm.ChoiceError, match="no text in UTF-8"):
@@ -150,6 +165,26 @@ def test_auto_on_the_command_line(train: Path, capsys: pytest.CaptureFixture[str
     assert main(["fit", "train.csv", "--set", "size=auto", "-o", "b.json", "-q"]) == 0
     assert tfnorm.load("b.json").choice == {"size": tfnorm.advise("train.csv").choice["size"]}
     capsys.readouterr()
+
+
+def test_a_column_that_is_not_there_is_told_with_its_plan(train: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plan = train.parent / "wrong.toml"
+    plan.write_text('[columns]\n"nope" = "standard"\n')
+    assert main(["fit", str(train), "--plan", str(plan)]) == 1
+    assert f'{plan}: columns."nope": not in {train}' in capsys.readouterr().err
+
+
+def test_no_path_is_not_the_working_directory(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["advise", ""]) == 1
+    assert "path: expected a file, glob or folder, got ''" in capsys.readouterr().err
+
+
+def test_the_next_command_knows_what_was_said(train: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    column = next(iter(tfnorm.scan(train)))
+    assert main(["advise", str(train), "--target", str(column)]) == 0
+    told = capsys.readouterr().err
+    assert "-t auto" not in told  # which would advise on the target as well
+    assert "-o plan.toml" in told
 
 
 def test_a_plan_stands_alone(train: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits
 
+import tfnorm
 from tfnorm.comparing.clock import Clock
 from tfnorm.comparing.entrants import condition, entrant, named_choices
 from tfnorm.comparing.features import chosen_features
@@ -72,8 +73,11 @@ class TestTarget:
     @pytest.mark.parametrize(
         ("values", "task", "message"),
         [
-            (np.ones(9), None, "two classes or more"),
-            (np.full(9, 0.5), None, "that differ"),
+            (np.ones(9), None, "classes that differ, and all are 1. Choose another"),
+            (np.array(["a"] * 9, object), None, "two classes or more"),
+            (np.full(9, 0.5), None, "numbers that differ, and all are 0.5. Choose another"),
+            (np.full(9, np.nan), None, "numbers that differ, and all are missing or infinite"),
+            (np.arange(9) + 0.5, "classification", "whole numbers, booleans or text, got 0.5. Leave task out"),
             (np.array(list("abcdefgh"), object), None, "too many to learn"),
             (np.array(["a", "b"] * 5, object), "regression", "regression needs numbers"),
             (np.ones((4, 2)), None, "one value a row"),
@@ -158,6 +162,16 @@ class TestEntrants:
         assert list(choice) == ["a"]
         found = entrant("mine", choice, ["a", "b"], {"a": np.arange(3.0), "b": np.arange(3.0)}, None)
         np.testing.assert_allclose(found.features({"a": np.arange(3.0), "b": np.arange(3.0)}, False)[:, 1], [0, 1, 2])
+
+    def test_what_is_advised_takes_part(self) -> None:
+        generator = np.random.default_rng(0)
+        train = {"x": np.exp(generator.normal(5, 1, 400)), "z": generator.normal(size=400)}
+        columns = open_source(train).columns
+        choices = named_choices(["auto"], columns)
+        made = entrant("auto", choices["auto"], ["x", "z"], train, None)
+        assert made.choice == tfnorm.fit(train, "auto").choice
+        mixed = named_choices({"mixed": {"x": "auto", "z": "minmax"}}, columns)["mixed"]
+        assert entrant("mixed", mixed, ["x", "z"], train, None).choice["z"] == "minmax"
 
     def test_names(self) -> None:
         columns = open_source({"a": np.arange(3.0)}).columns

@@ -305,6 +305,15 @@ def test_what_cannot_be_reported_is_said(values: list[Any], words: str) -> None:
         tfnorm.report(values)
 
 
+def test_several_values_go_in_one_list() -> None:
+    with pytest.raises(ChoiceError, match=r"got Drift\. Several values go in one list"):
+        tfnorm.report(FITTED, drift())
+    with pytest.raises(ChoiceError, match=r"tfnorm\.load opens what was saved"):
+        tfnorm.report("norm.json")
+    with pytest.raises(ChoiceError, match=r"tfnorm\.load opens what was saved"):
+        tfnorm.check("norm.json", {"x": [1.0]})  # type: ignore[arg-type]
+
+
 EVIL = ("<script>alert(1)</script>", "</script><b>", "\" onload='x'", "{{7*7}}", "a\u202eb", "c\nd", "", "<!--", "]]>")
 
 
@@ -408,7 +417,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeyp
         ("not json", "x.json: not JSON"),
         ("[1]", "x.json: holds a JSON list"),
         ('{"format": "tfnorm"}', "x.json: version"),
-        ("{}", "got dict"),
+        ("{}", "x.json: holds nothing that fit, scan"),
     ],
 )
 def test_the_command_says_what_is_wrong(

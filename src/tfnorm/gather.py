@@ -272,11 +272,11 @@ class Measure:
             shape = came.shape if isinstance(came, Sparse) else array.shape
             if len(shape) > 1 and want.column.features not in (1, shape[-1]):
                 raise DataError(
-                    f"column {want.column.name!r}: expected {want.column.features} features, got {shape[-1]} ({place})."
+                    f"column {quoted([want.column.name])}: expected {want.column.features} features, got {shape[-1]} ({place})."
                 )
             if stored is not None and want.by:
                 raise DataError(
-                    f"column {want.column.name!r}: sparse and ragged rows have no statistics by key ({place}). "
+                    f"column {quoted([want.column.name])}: sparse and ragged rows have no statistics by key ({place}). "
                     "Make them dense, or leave by() out."
                 )
             if want.via:
@@ -316,7 +316,7 @@ class Measure:
         array = array.astype(np.float64)
         if isinstance(stored, Counted) and not want.step.elementwise:
             raise DataError(
-                f"column {want.column.name!r}: {want.via} takes channels together, and of images each is counted alone "
+                f"column {quoted([want.column.name])}: {want.via} takes channels together, and of images each is counted alone "
                 f"({place}). Read them as arrays, and pass these."
             )
         if stored is None or isinstance(stored, Counted):
@@ -334,7 +334,7 @@ class Measure:
             row = 0 if isinstance(stored, Counted) else _first_row(outside, stored)
             got = array[row] if stored is None else array[outside][0]
             raise DataError(
-                f"column {want.column.name!r}: {want.via} needs {want.step.domain}, got {got} in row "
+                f"column {quoted([want.column.name])}: {want.via} needs {want.step.domain}, got {got} in row "
                 f"{first_row + row} ({place}). Choose another technique, or leave such rows out."
             )
         return mapped

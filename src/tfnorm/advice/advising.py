@@ -25,6 +25,7 @@ from tfnorm.advice.words import RODS, evidence, would_change
 from tfnorm.chains import written
 from tfnorm.choosing import Unit, chosen_columns, numeric_columns
 from tfnorm.errors import ChoiceError
+from tfnorm.fitted import Fitted
 from tfnorm.fitting import scan
 from tfnorm.profile import ColumnProfile, Profile
 from tfnorm.progress import Callback
@@ -60,8 +61,8 @@ def advise(
     `tfnorm.advice.measures`); the score is the weighted sum, lower is better. `standard`, the reference, is left where another
     one's score is lower by a margin. Weights and margin come from training results.
 
-    source: a Profile (of `tfnorm.scan`), or what `scan` takes. A source is read once, and some of its rows again: for whether
-        a column tells the target, and how features of vectors go together.
+    source: a Profile (of `tfnorm.scan`), a fit, or what `scan` takes. A source is read once, and some of its rows again: for
+        whether a column tells the target, and how features of vectors go together.
     model: "mlp", "linear", "cnn", "rnn", "transformer", "knn" or "trees".
     activation: of its hidden layers; "tanh" and other saturating ones mind large values more.
     target: the column that is to be predicted: it gets no advice; what a straight line through each column tells of it is
@@ -79,6 +80,8 @@ def advise(
     weights_for(model, activation)  # errors before anything is read
     if target is not None and not isinstance(target, str):
         raise ChoiceError(f"target must be the name of a column, got {target!r}.")
+    if isinstance(source, Fitted):
+        source = source.profile
     if isinstance(source, Profile):
         if axis != -1 or unit is not None or weight is not None:
             raise ChoiceError("axis, unit and weight were settled when the profile was made; give them to tfnorm.scan.")

@@ -102,7 +102,7 @@ def toml_text(text: str) -> str:
 def load_plan(path: str | Path) -> Plan:
     """A plan from a file; ChoiceError with file and key, or line, where it is none."""
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = Path(path).read_text(encoding="utf-8-sig")  # some editors put a mark before the text
     except UnicodeDecodeError:
         raise ChoiceError(f"{path}: is no text in UTF-8. A plan is a TOML file, as tfnorm advise writes it.") from None
     return read_plan(text, str(path))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shlex
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -30,6 +29,7 @@ from tfnorm.cli.common import (
     units_of,
 )
 from tfnorm.terminal import result
+from tfnorm.writing import write_atomically
 
 Model = Annotated[
     str, typer.Option("--model", metavar="FAMILY", help="mlp, linear, cnn, rnn, transformer, knn or trees.")
@@ -77,7 +77,7 @@ def advise(
         result(advice.plan().rstrip("\n"))
         return
     if output is not None:
-        Path(output).write_text(advice.plan(), encoding="utf-8")
+        write_atomically(output, advice.plan().encode())
     if as_json:
         result(json.dumps(advice.to_dict(), indent=1, ensure_ascii=True))
     elif output is None or not quiet:
@@ -85,8 +85,12 @@ def advise(
     if output is not None:
         terminal.say(f"wrote {output}")
     files = shlex.join(paths) if profile is None else "train.parquet"
-    said = f"--plan {shlex.quote(output)} {files}" if output is not None else f"-t auto {files}"
-    terminal.next(f"tfnorm fit {said} -o norm.json")
+    if output is not None:
+        terminal.next(f"tfnorm fit --plan {shlex.quote(output)} {files} -o norm.json")
+    elif target is None and activation is None and model == "mlp":
+        terminal.next(f"tfnorm fit -t auto {files} -o norm.json")
+    else:  # of which "auto" would know nothing
+        terminal.next("the same with -o plan.toml, then tfnorm fit --plan plan.toml")
 
 
 def _saved(paths: list[str]) -> Any:

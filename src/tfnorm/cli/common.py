@@ -156,13 +156,20 @@ def column_and_technique(text: str) -> tuple[str, str]:
     raise typer.BadParameter(str(reason), param_hint="--set")
 
 
-def plan_of(path: str, technique: str | None, chosen: Sequence[str] | None) -> tuple[dict[str, Any], dict[str, Any]]:
+def plan_of(
+    path: str, technique: str | None, chosen: Sequence[str] | None, source: Any
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """A plan's choice and its options; what stands in it is not said again beside it."""
     from tfnorm.advice.plan import load_plan
+    from tfnorm.sources.columns import did_you_mean, quoted
 
     if technique is not None or chosen:
         raise typer.BadParameter("a plan says it all: edit it instead of giving -t or --set, too", param_hint="--plan")
     plan = load_plan(path)
+    names = [column.name for column in source.columns]
+    if not source.bare and (unknown := [name for name in plan.choice if name not in names]):
+        hints = "".join(did_you_mean(name, names) for name in unknown[:3])
+        raise ChoiceError(f"{path}: columns.{quoted(unknown)}: not in {source.name}, which has {quoted(names)}.{hints}")
     return dict(plan.choice), dict(plan.options)
 
 

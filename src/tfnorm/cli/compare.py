@@ -48,8 +48,10 @@ def seconds_of(text: str | None) -> float | None:
 
 
 def techniques_of(texts: Sequence[str] | None) -> Any:
-    """Techniques by their text; a file's name ending in .json stands for the choice of that fit."""
+    """Techniques by their text; a name ending in .json stands for the choice of that fit, .toml for that of a plan."""
+    from tfnorm.advice.plan import load_plan
     from tfnorm.fitted import Fitted
+    from tfnorm.techniques import parse
 
     if not texts:
         return None
@@ -63,6 +65,10 @@ def techniques_of(texts: Sequence[str] | None) -> Any:
             if not isinstance(fitted, Fitted):
                 raise DataError(f"{text}: holds no fit. Name a technique, or a file that tfnorm fit wrote.")
             found[text] = fitted.choice
+        elif text.endswith(".toml"):
+            found[text] = load_plan(text).choice
+        elif text.strip() != "auto":
+            parse(text)  # told before TensorFlow starts
     return found
 
 
@@ -72,7 +78,9 @@ def compare(
     target: Annotated[str, typer.Option("--target", metavar="COLUMN", help="What to predict.")],
     technique: Annotated[
         list[str] | None,
-        typer.Option("-t", "--technique", metavar="NAME", help="One of several; a NORM.JSON for its choice."),
+        typer.Option(
+            "-t", "--technique", metavar="NAME", help="One of several; auto; or the choice of a NORM.JSON, PLAN.TOML."
+        ),
     ] = None,
     model: Annotated[
         str | None, typer.Option("--model", metavar="mlp|linear|cnn|rnn", help="By the columns' shapes by default.")
@@ -153,5 +161,7 @@ def compare(
             terminal.say(f"saved {file}")
     best = found.contenders[0]
     if best.technique in (technique or [best.technique]) and best.choice and not best.diverged.any():
-        how = f"-t {shlex.quote(best.technique)}" if not best.technique.endswith(".json") else "..."
-        terminal.next(f"tfnorm fit {shlex.join(paths)} {how} -o norm.json")
+        if best.technique.endswith(".json"):  # of a fit that is there already
+            return
+        how = "--plan" if best.technique.endswith(".toml") else "-t"
+        terminal.next(f"tfnorm fit {shlex.join(paths)} {how} {shlex.quote(best.technique)} -o norm.json")

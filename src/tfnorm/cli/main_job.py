@@ -105,7 +105,7 @@ def fit(
         numeric = [c.name for c in source.columns if c.kind == "number" or c.name in counted]
         choice = dict.fromkeys((name for name in numeric if name != source.weight), technique) | pairs
     if plan is not None:
-        choice, planned = plan_of(plan, technique, chosen)
+        choice, planned = plan_of(plan, technique, chosen, source)
         options |= planned
     options |= policies_of(policy)
     if share:

@@ -59,6 +59,8 @@ def report(files: Files, output: Out = None, force: Force = False, quiet: Quiet 
 
 def _read(file: str) -> Any:
     """What a command saved, or the JSON that one printed."""
+    from tfnorm.reporting.reading import kind_of
+
     try:
         if file != "-" and (size := Path(file).stat().st_size) > MAX_BYTES:
             raise DataError(f"{size} bytes is too large (limit {MAX_BYTES}).")
@@ -73,6 +75,8 @@ def _read(file: str) -> Any:
             raise DataError(
                 f"holds a JSON {type(value).__name__}, and nothing that fit, check, compare or advise writes."
             )
+        if value.get("format") != "tfnorm" and not kind_of(value):
+            raise DataError("holds nothing that fit, scan, check, compare or advise writes.")
         return loads(data) if value.get("format") == "tfnorm" else value
     except ArtefactError as error:
         raise ArtefactError(f"{file}: {error}") from None

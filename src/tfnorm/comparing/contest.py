@@ -5,7 +5,8 @@ The one law: what differs between two runs of a seed is what was done to the fea
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -58,8 +59,9 @@ def compare(
     source: as for `fit`.
     target: the column to predict, or an array with its value for each row. Rows where it is missing are dropped, and counted.
     techniques: some, or a mapping from names to techniques or to whole choices {column: technique}. By default minmax,
-        standard, robust, maxabs, yeo_johnson and a normal quantile map, and l2 where there are vectors. Raw features ("none")
-        are always among them. One that cannot be fitted is told in `failed`.
+        standard, robust, maxabs, yeo_johnson and a normal quantile map, and l2 where there are vectors. "auto" is what is
+        advised, from the training part. Raw features ("none") are always among them. One that cannot be fitted is told in
+        `failed`.
     model: "mlp" (two layers of 32), "linear", "cnn" (a column of images (h, w, c), or of series (t, d)) or "rnn" (a GRU on
         series); by default what the shapes call for.
     model_fn: your own, called with the shape of a row's features, or with it and the number of outputs; it returns a
@@ -120,7 +122,8 @@ def compare(
         notes.append(f"{len(places):,} of {total:,} rows were drawn evenly; rows= takes more or fewer.")
     goal = read_target(name, _goal_values(target, sample, places, total), task)
     if dropped := int((~goal.known).sum()):
-        notes.append(f"{dropped:,} rows were dropped because {quoted([name])} is missing or infinite there.")
+        rows_were = "row was" if dropped == 1 else "rows were"
+        notes.append(f"{dropped:,} {rows_were} dropped because {quoted([name])} is missing or infinite there.")
     inputs = {one: sample[one] for one in dict.fromkeys([*features.names, *keys])}
     parts = split(inputs, goal, sample.get(opened.weight) if opened.weight else None, validation, split_seed)
     notes += _said_of(goal, features.names, inputs)
@@ -170,7 +173,9 @@ def compare(
 
 
 def _seeds(seeds: Any) -> tuple[int, ...]:
-    found = tuple(range(seeds)) if isinstance(seeds, int) else tuple(int(seed) for seed in seeds)
+    given = range(seeds) if isinstance(seeds, int) else seeds
+    found = tuple(given) if isinstance(given, Iterable) and not isinstance(given, str) else ()
+    found = () if any(not isinstance(seed, Integral) for seed in found) else tuple(map(int, found))
     if not found or len(set(found)) < len(found) or min(found) < 0:
         raise ChoiceError(
             f"seeds: expected a number of at least 1, or different whole numbers from 0 on, got {seeds!r}."
@@ -179,8 +184,8 @@ def _seeds(seeds: Any) -> tuple[int, ...]:
 
 
 def _positive(name: str, value: float | None) -> float | None:
-    if value is not None and not value > 0:
-        raise ChoiceError(f"{name} must be positive, got {value!r}.")
+    if value is not None and not (isinstance(value, Real) and value > 0):
+        raise ChoiceError(f"{name} must be a number above 0, got {value!r}.")
     return value
 
 

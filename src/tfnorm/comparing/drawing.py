@@ -5,6 +5,7 @@ The one law: what is drawn is what the table says, in the table's order.
 
 from __future__ import annotations
 
+import io
 import warnings
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from tfnorm.comparing.numbers import short
 from tfnorm.comparing.values import NONE, Comparison, Contender
 from tfnorm.errors import DataError
 from tfnorm.sources.columns import cell
+from tfnorm.writing import write_atomically
 
 RAW = "#6b6b6b"
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#3a9bd1", "#c98500", "#a08a00", "#332288", "#882255")
@@ -88,10 +90,15 @@ def draw(found: Comparison, path: Any = None) -> Any:
             annotation_clip=False,
         )
     figure.get_layout_engine().set(rect=(0, 0, 0.985, 1))  # type: ignore[union-attr, call-arg]  # the labels' last letters
-    if path is None:
-        return figure
-    figure.savefig(path, dpi=150, metadata={"Date": None} if Path(path).suffix.lower() == ".svg" else None)
+    if path is not None:
+        _write(figure, path)
     return figure
+
+
+def _write(figure: Any, path: Any) -> None:
+    end, data = Path(path).suffix.lower()[1:], io.BytesIO()
+    figure.savefig(data, format=end, dpi=150, metadata={"Date": None} if end == "svg" else None)
+    write_atomically(path, data.getvalue())
 
 
 def _label(one: Contender, beyond: bool) -> str:

@@ -25,6 +25,8 @@ from tfnorm.techniques import Stages, Technique, TechniqueKind, parse
 DEFAULT = ("minmax", "standard", "robust", "maxabs", "yeo_johnson, standard", "quantile(output='normal')")
 MOST_PRODUCTS = 2e10  # of the condition number: more rows than these allow tell it no better
 
+AUTO: Stages = ()  # what is advised, which the training part tells
+
 Choice = dict[str, Stages]
 
 
@@ -71,13 +73,17 @@ def _choice(one: Any, names: Sequence[str], others: Sequence[str]) -> Choice:
         if unknown := [str(name) for name in one if str(name) not in {*names, *others}]:
             hint = did_you_mean(unknown[0], names)
             raise ChoiceError(f"column {quoted(unknown)}: not among the features, which are {quoted(names)}.{hint}")
-        found = {str(name): parse(stages) for name, stages in one.items() if str(name) in names}
+        found = {str(name): _stages(stages) for name, stages in one.items() if str(name) in names}
         if not found:
             raise ChoiceError(f"a choice names none of the features {quoted(names)}, which would be none at all.")
         return found
-    stages = parse(one)
+    stages = _stages(one)
     keys = {name for by in keys_of(stages) for name in by}
     return {name: stages for name in names if name not in keys}
+
+
+def _stages(one: Any) -> Stages:
+    return AUTO if isinstance(one, str) and one.strip() == "auto" else parse(one)
 
 
 def keys_needed(choices: Mapping[str, Choice]) -> list[str]:
@@ -129,7 +135,9 @@ def entrant(name: str, choice: Choice, columns: Sequence[str], train: Batch, wei
         return Entrant(name, None, tuple(columns), means)
     needed = dict.fromkeys([*columns, *keys_needed({name: choice})])
     batch = {column: train[column] for column in needed}
-    fitted = fit(batch, choice, infinite="missing", weight=weight)
+    fitted = fit(
+        batch, {column: stages or "auto" for column, stages in choice.items()}, infinite="missing", weight=weight
+    )
     return Entrant(name, fitted, tuple(columns), means)
 
 

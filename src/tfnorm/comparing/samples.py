@@ -138,8 +138,15 @@ def read_target(name: str, values: np.ndarray, task: str | None) -> Target:
         few = whole and len(found) <= FEW_VALUES and 5 * len(found) <= finite.sum()
         if task == "regression" or (task is None and values.dtype.kind != "b" and not few):
             if len(found) < 2:
-                raise DataError(f"target {quoted([name])}: expected numbers that differ, got {len(found)} value(s).")
+                raise DataError(f"target {quoted([name])}: expected numbers that differ, {_same(found)}.")
             return Target(name, numbers, finite, ())
+        if len(found) == 1:
+            raise DataError(f"target {quoted([name])}: expected classes that differ, {_same(found)}.")
+        if not whole and len(found):
+            raise ChoiceError(
+                f"target {quoted([name])}: classes are whole numbers, booleans or text, got "
+                f"{found[found != np.rint(found)][0]}. Leave task out, or cast it to text."
+            )
         values = np.where(finite, numbers, np.nan)
         guessed = task is None and found.tolist() not in ([0.0], [1.0], [0.0, 1.0])
     elif task == "regression":
@@ -147,13 +154,21 @@ def read_target(name: str, values: np.ndarray, task: str | None) -> Target:
     column, codes = column_codes(name, values)
     known = codes > 0
     if len(column) < 2:
-        raise DataError(f"target {quoted([name])}: expected two classes or more, got {len(column)}.")
+        raise DataError(
+            f"target {quoted([name])}: expected two classes or more, got {len(column)}. Choose another column."
+        )
     if 2 * len(column) > known.sum():
         raise DataError(
             f"target {quoted([name])}: {len(column):,} classes in {int(known.sum()):,} rows are too many to learn. "
             "Choose another column."
         )
     return Target(name, codes - 1, known, tuple(str(column.value(code + 1)) for code in range(len(column))), guessed)
+
+
+def _same(found: np.ndarray) -> str:
+    """That there is one value, or none, and what to do."""
+    what = f"and all are {found[0]:g}" if len(found) else "and all are missing or infinite"
+    return f"{what}. Choose another column"
 
 
 @dataclass(frozen=True, eq=False)

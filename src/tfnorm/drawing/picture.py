@@ -14,6 +14,7 @@ from tfnorm.drawing.png import png
 from tfnorm.drawing.scene import Scene
 from tfnorm.drawing.svg import svg
 from tfnorm.errors import ChoiceError
+from tfnorm.writing import write_atomically
 
 
 @dataclass(frozen=True)
@@ -35,13 +36,13 @@ class Picture:
             return None
 
     def save(self, path: Any) -> None:
-        """As SVG or PNG, by the end of the name."""
+        """As SVG or PNG, by the end of the name; an old file stays whole until the new one is."""
         file = Path(os.fspath(path))
         end = file.suffix.lower()
         if end == ".svg":
-            file.write_text(svg(self.scene, ground="#ffffff"), encoding="utf-8")
+            write_atomically(file, svg(self.scene, ground="#ffffff").encode())
         elif end == ".png":
-            file.write_bytes(png(self.scene))
+            write_atomically(file, png(self.scene))
         else:
             raise ChoiceError(f"{file}: a picture ends in .svg or .png, got {end or 'no ending'!r}. Rename it.")
 

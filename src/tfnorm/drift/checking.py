@@ -6,6 +6,7 @@ columns and features it has: each test of each feature gets an equal part of it 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
@@ -108,7 +109,8 @@ class Reference:
     def of(cls, fitted: Fitted | Profile, columns: Any, *, normalized: bool) -> Reference:
         profile = fitted.profile if isinstance(fitted, Fitted) else fitted
         if not isinstance(profile, Profile):
-            raise ChoiceError(f"expected a fit or a profile to compare with, got {type(fitted).__name__}.")
+            hint = " tfnorm.load opens what was saved." if isinstance(fitted, str | os.PathLike) else ""
+            raise ChoiceError(f"expected a fit or a profile to compare with, got {type(fitted).__name__}.{hint}")
         maps, choice = (dict(fitted.maps), fitted.choice) if isinstance(fitted, Fitted) else ({}, {})
         if normalized and not maps:
             raise ChoiceError("normalized=True needs a fit, which knows how it normalizes; a profile does not.")

@@ -79,6 +79,11 @@ class Watch:
         self._rows = self._waiting_rows = self._waiting_bytes = 0
         self._arrived: Arrived | None = None
 
+    def __repr__(self) -> str:
+        last = self.drift
+        told = "not checked yet" if last is None else repr(last).splitlines()[0]
+        return f"watch of {len(self._reference.names):,} columns, {self._rows:,} rows since the last check; {told}"
+
     @property
     def drift(self) -> Drift | None:
         """The last check; None before the first."""

@@ -6,9 +6,12 @@ The one law: the same values give the same page, byte for byte.
 from __future__ import annotations
 
 import html
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from tfnorm.errors import ChoiceError
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,11 @@ def report(value: Any, path: Any = None, *, names: Sequence[str] = ()) -> Report
     from tfnorm.reporting.building import page_of
     from tfnorm.reporting.rendering import html_of
 
+    if path is not None and not isinstance(path, str | os.PathLike):
+        raise ChoiceError(
+            f"path: expected where the page is saved, got {type(path).__name__}. Several values go in one list: "
+            "report([fitted, drift])."
+        )
     page = page_of(list(value) if isinstance(value, list | tuple) else [value], names)
     made = Report(html_of(page), page.title)
     if path is not None:

@@ -6,6 +6,7 @@ The one law: each value that was given is on the page, or an error says why not.
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -35,7 +36,8 @@ def page_of(values: Sequence[Any], names: Sequence[str] = ()) -> Page:
         kind = kind_of(one)
         if not kind or kind in beside:
             twice = f"two values are a {kind}" if kind else f"got {type(one).__name__}"
-            raise ChoiceError(f"{EXPECTED}; {twice}. Give one of each kind at most, two fits at most.")
+            hint = " tfnorm.load opens what was saved." if isinstance(one, str | os.PathLike) else ""
+            raise ChoiceError(f"{EXPECTED}; {twice}. Give one of each kind at most, two fits at most.{hint}")
         beside[kind] = one
     if len(subjects) > 2 or not values:
         raise ChoiceError(

@@ -149,7 +149,8 @@ class FilesSource:
                 return opened
         if self.skipped:
             raise DataError(f"{self.name}: nothing could be read. {self.skipped[0][1]}")
-        raise DataError(f"{self.name}: no rows in {_count(self.paths)}. Statistics need at least one.")
+        where = "it has no rows" if len(self.paths) == 1 else f"no rows in {_count(self.paths)}"
+        raise DataError(f"{self.name}: {where}. Statistics need at least one.")
 
     @cached_property
     def _opened(self) -> tuple[OpenedFile, ...]:
@@ -238,9 +239,9 @@ def _check(file: OpenedFile, wanted: Sequence[Column], first: OpenedFile) -> Non
     missing = [column.name for column in wanted if column.name not in by_name and column.name not in first.optional]
     if missing:
         hints = "".join(did_you_mean(name, by_name) for name in missing[:3])
-        verb = "is" if len(missing) == 1 else "are"
+        noun, verb, it = ("column", "is", "it") if len(missing) == 1 else ("columns", "are", "them")
         raise DataError(
-            f"{file.path}: column {quoted(missing)} {verb} missing; {first.path} has it.{hints} Add it, or leave "
+            f"{file.path}: {noun} {quoted(missing)} {verb} missing; {first.path} has {it}.{hints} Add {it}, or leave "
             "the file out."
         )
     said = []

@@ -54,6 +54,8 @@ def find(pattern: str | os.PathLike[Any]) -> list[str]:
     else: a picture beside tables is no data.
     """
     text = os.fsdecode(os.fspath(pattern))
+    if not text.strip():  # as of a shell variable that is not set; it would stand for the working directory
+        raise DataError(f"path: expected a file, glob or folder, got {text!r}. The working directory is '.'.")
     if "://" in text:
         return remote.find(text, is_data)
     path = Path(text)

@@ -294,7 +294,10 @@ def parse(choice: Choosable) -> Stages:
         return tuple(_parse_text(choice))
     if isinstance(choice, Iterable) and (stages := tuple(stage for one in choice for stage in parse(one))):
         return stages
-    raise ChoiceError(f"expected a technique, its name, or a list of them, got {choice!r}. {_known()}")
+    shown = repr(choice)
+    got = shown if len(shown) <= 80 and shown.isprintable() else type(choice).__name__
+    hint = " Pass its .choice." if hasattr(choice, "choice") else ""  # an advice or a fit
+    raise ChoiceError(f"expected a technique, its name, or a list of them, got {got}.{hint} {_known()}")
 
 
 def _parse_text(text: str) -> Iterable[Technique]:
