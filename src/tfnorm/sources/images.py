@@ -26,8 +26,8 @@ from tfnorm.sources.decoding import Decoder, is_encoded
 from tfnorm.sources.files import Stamp, reading
 from tfnorm.sources.paths import is_image
 
-SHARD_BYTES, SHARD_FILES = 1 << 23, 64  # of encoded images that are counted together, at most
-CUT_EACH = 48  # files, about: of which one whose name says so begins a new shard, whatever comes before it
+SHARD_BYTES, SHARD_FILES = 1 << 22, 32  # of encoded images that are counted together, at most
+CUT_EACH = 24  # files, about: of which one whose name says so begins a new shard, whatever comes before it
 TOGETHER = 1 << 12  # images of another source that are counted together: a power of two, as what is measured at once is
 PAIRS_FROM = 1 << 16  # values of a picture, that are counted in pairs
 IMAGE = "image"
