@@ -411,10 +411,11 @@ def _tallied(block: Block, start: int, *, measure: bool) -> Quantiles:
     flat = rows.reshape(-1)
     kept, zeros, not_finite = known
     most = _most(len(rows) - not_finite)
-    passed = [np.unique(several_times, return_counts=True) for several_times in over]  # (rows, how often) of each table
+    passed = [(none, none) for none in over]
     largest = counts[:, : counting.TABLE].max(axis=1).astype(np.int64)
-    for j, (row, times) in enumerate(passed):
-        largest[j] = max(largest[j], (counts[j, row] + 256 * times).max(initial=0))
+    for j in np.flatnonzero([len(several_times) for several_times in over]).tolist():
+        row, times = passed[j] = np.unique(over[j], return_counts=True)  # the rows of the table, and how often
+        largest[j] = max(largest[j], (counts[j, row] + 256 * times).max())
     few = np.where(kind == counting.FLOAT_TABLE, max(counting.SPILL, len(rows) // 4), counting.SPILL)
     by_value = (kind == counting.NO_TABLE) | (kept > few) | (most < 0)
     too_heavy = (kind == counting.FLOAT_TABLE) & ((kept > counting.SPILL) | (largest > most)) & ~by_value

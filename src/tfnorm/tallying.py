@@ -22,7 +22,7 @@ def tables_for(rows: np.ndarray, most: float) -> Tables:
     from tfnorm.kernels import tables as counting
 
     features = rows.shape[1]
-    sample = np.ascontiguousarray(rows[:: len(rows) // SAMPLE][:SAMPLE].T, np.float64)
+    sample = np.ascontiguousarray(rows[:: len(rows) // SAMPLE][:SAMPLE].astype(np.float64).T)
     kind, origin = np.full(features, counting.FLOAT_TABLE), np.zeros(features)
     useful = np.isfinite(sample) & (sample != 0)
     for j in np.flatnonzero(~useful.all(axis=1)):  # NaN, infinity and zero are not looked up: the others stand for them

@@ -34,9 +34,12 @@ def _counts_in_front(low, words, over, width, below):
     below[8 * start : 8 * stop + 1] = 0
     for row in over:
         below[_place_of_row(row, width) + 1] += 256
-    total = 0
-    for at in range(8 * start, 8 * stop):
-        total += np.int64(low[2 * width - 1 - at if at < width else at - width]) + below[at + 1]
+    total = np.int64(0)
+    for at in range(8 * start, min(8 * stop, width)):
+        total += np.int64(low[2 * width - 1 - at]) + below[at + 1]
+        below[at + 1] = total
+    for at in range(max(8 * start, width), 8 * stop):
+        total += np.int64(low[at - width]) + below[at + 1]
         below[at + 1] = total
     return 8 * start, 8 * stop
 
@@ -83,6 +86,42 @@ def _first_from(key, keys, start, stop):
 
 
 @kernel
+def _part_rows(rows, out, used):
+    """The widest cells with at most `most` of the rows `a` to `b` of a table, which hold more and lie on the side of zero where
+    `key` does. Returns how many cells there are then.
+
+    From the left: the next cell is the widest one that begins where the last one ended, mostly as wide as that. Where nothing
+    but rows is, this finds what halving would, without a look at all the cells that hold too much.
+    """
+    key, a, b, most, below, width, shift, base = rows
+    new_keys, new_levels, new_counts = out
+    side = SIGN >> U(shift)
+    # rows are numbered by the keys in them; this is the first one's number
+    begin = side + U(base - width) if key >= SIGN else side - U(base + width)
+    height = _highest_bit((begin + U(a)) ^ (begin + U(b - 1))) + 1
+    at, limit = np.int64(a), below[a] + most
+    while below[min(at + (1 << height), b)] > limit:
+        height -= 1
+        at = np.int64(((begin + U(a)) >> U(height) << U(height)) - begin)
+    while at < b:
+        number, front = begin + U(at), below[max(at, a)]
+        limit = front + most
+        if below[min(at + (1 << height), b)] <= limit:
+            while not (number >> U(height)) & ONE and below[min(at + (2 << height), b)] <= limit:
+                height += 1
+        else:
+            height -= 1
+            while below[min(at + (1 << height), b)] > limit:
+                height -= 1
+        held = below[min(at + (1 << height), b)] - front
+        if held > 0:
+            new_keys[used], new_levels[used], new_counts[used] = number << U(shift), height + shift, held
+            used += 1
+        at += 1 << height
+    return used
+
+
+@kernel
 def _copy(cells, start, stop, out, at):
     for i in range(start, stop):
         out[1][at + i - start], out[2][at + i - start], out[3][at + i - start] = cells[1][i], cells[2][i], cells[3][i]
@@ -112,17 +151,15 @@ def settle(cells, most, tables, out):
             _copy(cells, start, stop, out, used)
             used += stop - start
         else:
-            a = b = 0
-            if width > 0:
-                a, b = _counts_in_front(counted[j], words[j], over[over_at[j] : over_at[j + 1]], width, below)
+            a, b = _counts_in_front(counted[j], words[j], over[over_at[j] : over_at[j + 1]], width, below)
             for i in range(start, stop):
                 sums[i + 1] = sums[i] + counts[i]
             top = 0
             begin[0], level[0], low[0], high[0], first[0], last[0] = U(0), 64, a, b, start, stop
             while top >= 0:
                 key, height, a, b, i, k = begin[top], level[top], low[top], high[top], first[top], last[top]
-                top -= 1
                 held = float(below[b] - below[a]) + (sums[k] - sums[i])
+                top -= 1
                 if i == k and held == 0.0:
                     continue
                 alone = k - i == 1 and below[a] == below[b]
@@ -135,21 +172,23 @@ def settle(cells, most, tables, out):
                     new_keys[used], new_levels[used], new_counts[used] = key, height, held
                     used += 1
                     continue
+                if i == k and height < 64:
+                    rows = key, a, b, np.int64(most[j]), below, width, shift[j], base[j]
+                    used = _part_rows(rows, (new_keys, new_levels, new_counts), used)
+                    continue
                 if below[a] == below[b]:  # given cells alone
                     key, height = _together(keys[i], np.int64(levels[i]), keys[k - 1])
                 if i < k and np.int64(levels[i]) == height:  # a cell that others are nested in
                     new_keys[used], new_levels[used], new_counts[used] = key, height, counts[i]
-                    used += 1
-                    i += 1
+                    used, i = used + 1, i + 1
                 middle = key + (ONE << U(height - 1))
                 row = min(max(_place_in_table(middle, width, shift[j], base[j]), a), b) if a < b else a
                 at = _first_from(middle, keys, i, k)
-                top += 1
-                begin[top], level[top], low[top], high[top], first[top], last[top] = middle, height - 1, row, b, at, k
-                top += 1
-                begin[top], level[top], low[top], high[top], first[top], last[top] = key, height - 1, a, row, i, at
-        start = stop
-        new_ends[j] = used
+                top += 2
+                begin[top - 1], level[top - 1], low[top - 1], high[top - 1] = middle, height - 1, row, b
+                begin[top], level[top], low[top], high[top] = key, height - 1, a, row
+                first[top - 1], last[top - 1], first[top], last[top] = at, k, i, at
+        start, new_ends[j] = stop, used
     return used
 
 
