@@ -238,7 +238,7 @@ def test_the_picture(regression: tfnorm.Comparison, tmp_path: Path) -> None:
         ({"steps": 0}, "steps must be"),
         ({"seeds": 0}, "seeds: expected"),
         ({"seeds": [1, 1]}, "seeds: expected"),
-        ({"budget": -1}, "budget must be positive"),
+        ({"budget": -1}, "budget must be a number above 0"),
         ({"validation": 1.5}, "validation must be"),
         ({"task": "ranking"}, "task must be"),
         ({"techniques": "standrad"}, "standard"),

@@ -251,5 +251,5 @@ def _reason(error: Exception, choice: Mapping[str, Any], parts: Split, weights: 
             entrant(column, {column: stages}, [column], parts.train.features, weights)
         except (ChoiceError, DataError):
             wrong.append(column)
-    said = str(error)
+    said = str(error).removeprefix(f"column {quoted(wrong[:1])}: ")  # which names the first alone
     return said if not wrong or said.startswith("column") else f"column {quoted(wrong)}: {said}"
