@@ -26,8 +26,8 @@ import pytest
 
 import tfnorm
 from test_faults import ENDLESS
-from test_sources_tfrecord import example, mark
-from test_sources_tfrecord import write as write_records
+from tfrecords import example, mark
+from tfrecords import write as write_records
 
 DATA = {"a": np.random.default_rng(1).normal(size=3000), "b": np.arange(3000) % 7}
 CHOICE = {"a": "robust", "b": ["log1p", "standard"]}

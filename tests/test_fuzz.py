@@ -23,10 +23,10 @@ from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
 import tfnorm
-from test_sources_tfrecord import example, framed
 from tfnorm import artefact
 from tfnorm.errors import DataError, TfnormError
 from tfnorm.sources import csv, open_source
+from tfrecords import example, framed
 
 SECONDS = float(os.environ.get("TFNORM_FUZZ_SECONDS", "0"))
 

@@ -17,13 +17,13 @@ import pytest
 from PIL import Image
 
 import tfnorm
-from test_sources_tfrecord import example
-from test_sources_tfrecord import write as write_tfrecord
 from tfnorm.artefact import dumps
 from tfnorm.errors import ChoiceError, DataError
 from tfnorm.sources import images as sources
 from tfnorm.sources.counted import Counted
 from tfnorm.statistics import Count, Extremes, Moments
+from tfrecords import example
+from tfrecords import write as write_tfrecord
 
 RNG = np.random.default_rng(0)
 DECODERS = pytest.mark.parametrize("decoder", ["pillow", "tensorflow"])

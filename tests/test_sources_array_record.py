@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 import tfnorm
-from test_sources_tfrecord import EXAMPLES, ROWS, example, read, refused
-from test_sources_tfrecord import write as write_tfrecord
 from tfnorm.sources import array_record, open_source
+from tfrecords import EXAMPLES, ROWS, example, read, refused
+from tfrecords import write as write_tfrecord
 
 module = pytest.importorskip("array_record.python.array_record_module")
 
