@@ -217,6 +217,13 @@ def test_infinite_values_are_no_fault_of_the_file(tmp_path: Path) -> None:
         tfnorm.fit(tmp_path / "x.parquet", "minmax", on_error="skip")
 
 
+@pytest.mark.parametrize("how", [{}, {"on_error": "skip"}, {"mask": "there"}])
+def test_rows_are_called_alike_whatever_is_wrapped_around_a_part(tmp_path: Path, how: dict[str, str]) -> None:
+    (tmp_path / "x.csv").write_text("x,there\n1,true\ninf,true\n")
+    with pytest.raises(DataError, match="row 3 "):
+        tfnorm.fit(tmp_path / "x.csv", {"x": "minmax"}, **how)
+
+
 def test_nothing_left_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "x.parquet").write_bytes(b"PAR1 nothing")
     with pytest.raises(DataError, match="nothing could be read"):

@@ -62,6 +62,10 @@ class _Fragile:
     def num_rows(self) -> int | None:
         return self._shard.num_rows
 
+    @property
+    def row_of_first(self) -> int:
+        return getattr(self._shard, "row_of_first", 0)
+
     def __call__(self) -> Iterator[Batch]:
         return _guarded(lambda: iter(self._shard()))
 

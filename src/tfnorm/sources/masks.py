@@ -141,6 +141,11 @@ class MaskedShard:
         return self.shard.num_rows
 
     @property
+    def row_of_first(self) -> int:
+        """How the first row is called in errors."""
+        return getattr(self.shard, "row_of_first", 0)
+
+    @property
     def path(self) -> str:
         """Of the file that it is a part of."""
         return self.shard.path  # type: ignore[attr-defined]
