@@ -75,7 +75,8 @@ def scan(
         (n, steps), True where there; the name of the column that holds such; or the number rows were padded with (a step is
         padding where all its features are this number). By column, {"series": "mask"}, where not all columns have it.
     checkpoint: a folder in which is kept what was measured of each part of the files: stopped at any moment, the same call goes
-        on there, and ends with the same bits; with files added it reads only these; a file that changed is read again.
+        on there, and ends with the same bits; with files added it reads only these (of images, the parts they fall into); a file
+        that changed is read again.
     on_error: "raise", or "skip" to leave out files and parts of files that cannot be read; they are named in the log, and in
         `profile.provenance`.
     workers: threads; as many as there are cores by default. The result is the same for any.
