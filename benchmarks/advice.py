@@ -22,8 +22,8 @@ import tfnorm
 from advice_sets import JUDGE, DataSet
 from advice_training import EVERY, MODELS, Cache, Choice, run
 from calibrate_advice import TARGET, regrets, uniform
-from tfnorm.advice.advising import score
 from tfnorm.advice.candidates import candidates_for
+from tfnorm.advice.scoring import score
 from tfnorm.advice.weights import weights_for
 from tfnorm.chains import written
 from tfnorm.profile import Column

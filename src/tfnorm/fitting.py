@@ -114,6 +114,9 @@ def fit(
     share: Any = None,
     exact: bool = False,
     full: bool = False,
+    target: str | None = None,
+    model: str | None = None,
+    activation: str | None = None,
     weight: Any = None,
     sparse: Unstored = "zero",
     mask: Any = None,
@@ -128,6 +131,8 @@ def fit(
     choice: one technique for all numeric columns ("standard", "minmax(-1, 1)", `tfnorm.robust(low=5, high=95)`), or a
         mapping from columns to them; a list is a chain, applied in turn. Columns not named are passed through. "auto" is
         what `tfnorm.advise` says, for all columns or for one; `fitted.choice` tells which technique that was.
+    target, model, activation: for "auto": what is to be predicted, by what, as `tfnorm.advise` takes them. The target is left as
+        it is, and a column that tells it nearly exactly is warned of in the log.
     share: columns that are to have one set of numbers, solved from all their values: ["open", "high", "low", "close"], or
         several such lists.
     exact: whether to read the data again where the first pass tells what a stage needs only within the bounds of the sketch
@@ -155,13 +160,20 @@ def fit(
     if not isinstance(full, bool):
         raise ChoiceError(f"full must be True or False, got {full!r}.")
     given = {"infinite": infinite, "constant": constant, "missing": missing, "out_of_range": out_of_range}
+    asked = {"target": target, "model": model, "activation": activation}
     if _is_auto(choice):
-        from tfnorm.advice import resolved
+        from tfnorm.advice import Asked, resolved
 
-        how = {"axis": axis, "unit": unit, "weight": weight, "sparse": sparse, "mask": mask}
-        source, choice, settled = resolved(source, choice, exact=exact, workers=workers, callback=callback, **how)
+        how = {"axis": axis, "unit": unit, "weight": weight, "sparse": sparse, "mask": mask, "checkpoint": checkpoint}
+        how |= {"on_error": on_error, "workers": workers, "callback": callback}
+        source, choice, settled = resolved(source, choice, Asked(**asked), exact=exact, **how)
         if settled:  # when the profile was made
-            axis, unit, weight, sparse, mask = -1, None, None, "zero", None
+            axis, unit, weight, sparse, mask, checkpoint, on_error = -1, None, None, "zero", None, None, "raise"
+    elif given_for_auto := [name for name, value in asked.items() if value is not None]:
+        raise ChoiceError(
+            f'{" and ".join(given_for_auto)}: for techniques that are advised, and none is. Say "auto", or leave '
+            f"{'it' if len(given_for_auto) == 1 else 'them'} out."
+        )
     if isinstance(source, Profile):
         if axis != -1 or unit is not None or weight is not None or sparse != "zero" or mask is not None:
             raise ChoiceError(

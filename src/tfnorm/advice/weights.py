@@ -9,9 +9,41 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tfnorm.errors import ChoiceError
+from tfnorm.sources.columns import did_you_mean
 
 MODELS = ("mlp", "linear", "cnn", "rnn", "transformer", "knn", "trees")
-SATURATING = ("tanh", "sigmoid", "hard_sigmoid", "softsign")
+ACTIVATIONS = (
+    *(
+        "celu",
+        "elu",
+        "exponential",
+        "gelu",
+        "glu",
+        "hard_shrink",
+        "hard_sigmoid",
+        "hard_silu",
+        "hard_swish",
+        "hard_tanh",
+    ),
+    *(
+        "leaky_relu",
+        "linear",
+        "log_sigmoid",
+        "log_softmax",
+        "mish",
+        "relu",
+        "relu6",
+        "selu",
+        "sigmoid",
+        "silu",
+        "soft_shrink",
+    ),
+    *("softmax", "softplus", "softsign", "sparse_plus", "sparse_sigmoid", "sparsemax", "squareplus", "swish", "tanh"),
+    *("tanh_shrink", "threshold"),
+)
+"""What Keras has."""
+SATURATING = ("tanh", "sigmoid", "hard_sigmoid", "hard_tanh", "softsign", "sparse_sigmoid")
+"""Of these, what is flat far out on both sides."""
 
 REFERENCE = "standard"
 """What people take who ask nobody. It is left only where another technique's score is lower by the margin."""
@@ -96,6 +128,11 @@ def weights_for(model: str, activation: str | None, *, told: bool = False, named
         raise ChoiceError(f"model must be one of {', '.join(map(repr, MODELS))}, got {model!r}.")
     if activation is not None and not isinstance(activation, str):
         raise ChoiceError(f'activation must be the name of one ("relu", "tanh"), or None, got {activation!r}.')
+    if activation is not None and activation not in ACTIVATIONS:
+        raise ChoiceError(
+            f"activation must be one that Keras has, got {activation!r}.{did_you_mean(activation, ACTIVATIONS)} For one of your "
+            f"own, name what is most like it: {', '.join(ACTIVATIONS)}."
+        )
     if model in OTHERS:
         return OTHERS[model]
     # a cnn and a transformer begin as an mlp does; the cells of an rnn saturate
