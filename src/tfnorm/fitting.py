@@ -87,7 +87,7 @@ def scan(
     """
     named = None if columns is None else [columns] if isinstance(columns, str) else list(columns)
     opened = with_encoded(open_source(source, weight=weight, on_error=on_error), named or (), on_error)
-    around = _around(opened, checkpoint, on_error)
+    around = around_of(opened, checkpoint, on_error)
     if mask is not None:
         all_columns = [name for name in numeric_columns(opened, unit) if name not in names_of(mask)]
         named = all_columns if named is None else named
@@ -194,7 +194,7 @@ def fit(
         return solved(source, stages, rules)
     named = map(str, choice) if isinstance(choice, Mapping) else ()
     opened = with_encoded(open_source(source, weight=weight, on_error=on_error), named, on_error)
-    around = _around(opened, checkpoint, on_error)
+    around = around_of(opened, checkpoint, on_error)
     opened, stages, chosen, wants = planned(opened, choice, axis, unit, sparse, mask)
     wants = [_with_everything(want) for want in wants] if full else wants
     keys = check_keys(opened, stages)
@@ -252,8 +252,8 @@ def _tell(what: str, columns: Sequence[Any]) -> None:
     logging.getLogger("tfnorm").info("%s: %s", what, quoted(f"{column.name} ({column.dtype})" for column in columns))
 
 
-def _around(opened: Source, checkpoint: Any, on_error: OnError) -> Callable[[Measure], Callable[[Shard], Measured]]:
-    """What is done around the measuring of a part."""
+def around_of(opened: Source, checkpoint: Any, on_error: OnError) -> Callable[[Measure], Callable[[Shard], Measured]]:
+    """What is done around the measuring of a part, as `gather` takes it."""
     if on_error not in ("raise", "skip"):
         raise ChoiceError(f'on_error must be "raise" or "skip", got {on_error!r}.')
     if not hasattr(opened, "paths") and (checkpoint is not None or on_error == "skip"):

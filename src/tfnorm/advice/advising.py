@@ -17,6 +17,7 @@ from tfnorm.errors import ChoiceError
 from tfnorm.fitted import Fitted
 from tfnorm.profile import Profile
 from tfnorm.progress import Callback
+from tfnorm.skipping import skipped_words
 from tfnorm.sources import OnError, open_source
 from tfnorm.sources.columns import quoted
 
@@ -95,4 +96,6 @@ def advised(known: Known, model: str, activation: str | None, target: str | None
     if model == "trees":
         findings.append("trees split by order, which no scale changes: none is needed.")
     skipped = tuple(one for origin in known.profile.provenance for one in origin.skipped)
+    if skipped:
+        findings.append(skipped_words(skipped))
     return Advice(columns, model, activation, tuple(findings), skipped)

@@ -62,6 +62,8 @@ Checkpoint = Annotated[
 OnErrorOption = Annotated[
     str, typer.Option("--on-error", metavar="raise|skip", help="Files that cannot be read.", show_default=False)
 ]
+Activation = Annotated[str | None, typer.Option("--activation", metavar="NAME", help="Of its hidden layers: tanh ...")]
+TargetColumn = Annotated[str | None, typer.Option("--target", metavar="COLUMN", help="What is to be predicted.")]
 Json = Annotated[bool, typer.Option("--json", help="Numbers as JSON instead of a table.")]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Errors only.")]
 NoColor = Annotated[bool, typer.Option("--no-color", help="As NO_COLOR=1.")]
@@ -84,10 +86,15 @@ def on_error_of(text: str) -> Any:
     return text
 
 
-def end_if_skipped(profile: Profile) -> None:
+def end_if_skipped(*skipped: Any) -> None:
     """With an exit code of its own, where something was left out."""
-    if any(origin.skipped for origin in profile.provenance):
+    if any(skipped):
         raise typer.Exit(SKIPPED)
+
+
+def skipped_of(profile: Profile) -> list[Any]:
+    """The parts that could not be read."""
+    return [part for origin in profile.provenance for part in origin.skipped]
 
 
 def units_of(texts: Sequence[str] | None) -> str | dict[str, str] | None:

@@ -13,6 +13,7 @@ import typer
 import tfnorm
 from tfnorm.cli.common import (
     EXIT,
+    Activation,
     Artefact,
     Axis,
     Checkpoint,
@@ -32,6 +33,7 @@ from tfnorm.cli.common import (
     Quiet,
     Share,
     Target,
+    TargetColumn,
     Technique,
     Unit,
     Weight,
@@ -50,6 +52,7 @@ from tfnorm.cli.common import (
     policies_of,
     show_keys,
     show_value,
+    skipped_of,
     units_of,
 )
 from tfnorm.errors import DataError
@@ -62,6 +65,11 @@ def fit(
     technique: Technique = None,
     chosen: Chosen = None,
     plan: PlanFile = None,
+    target: TargetColumn = None,
+    model: Annotated[
+        str | None, typer.Option("--model", metavar="FAMILY", help="For which auto advises; see advise.")
+    ] = None,
+    activation: Activation = None,
     output: Output = None,
     force: Force = False,
     policy: Policy = None,
@@ -85,6 +93,7 @@ def fit(
     tfnorm fit train.csv -t standard --set fare='log1p, standard' -o norm.json
     tfnorm fit train/ --set age=robust --set "price=standard.by('store')"
     tfnorm fit 'train/*.parquet' --plan plan.toml -o norm.json
+    tfnorm fit train.parquet -t auto --target price --model mlp -o norm.json
 
     A technique is a name, or several in turn: see tfnorm techniques. Policies: constant=zero|keep|error,
     missing=keep|error|NUMBER, infinite=error|missing, out_of_range=keep|clip|missing.
@@ -96,6 +105,7 @@ def fit(
     check_output(output, force)
     source = open_files(paths, weight, delimiter, terminal, on_error)
     options |= {"checkpoint": checkpoint, "on_error": on_error}
+    options |= {"target": target, "model": model, "activation": activation}
     choice: Any = technique or "standard"
     if pairs and technique is None:
         choice = pairs
@@ -103,7 +113,8 @@ def fit(
         times = [c.name for c in source.columns if c.kind == "time"]
         counted = times if isinstance(units, str) else list(units or ())
         numeric = [c.name for c in source.columns if c.kind == "number" or c.name in counted]
-        choice = dict.fromkeys((name for name in numeric if name != source.weight), technique) | pairs
+        others = (source.weight, target if technique == "auto" else None)
+        choice = dict.fromkeys((name for name in numeric if name not in others), technique) | pairs
     if plan is not None:
         choice, planned = plan_of(plan, technique, chosen, source)
         options |= planned
@@ -117,7 +128,7 @@ def fit(
         terminal.next(
             f"tfnorm transform {shlex.quote(str(output))} {shlex.quote(paths[0])} -o normalized{end_of(paths)}"
         )
-    end_if_skipped(fitted.profile)
+    end_if_skipped(*skipped_of(fitted.profile))
 
 
 @app.command(epilog=EXIT)
@@ -152,7 +163,7 @@ def scan(
     finish(profile, output, as_json, terminal)
     again = f"tfnorm show {shlex.quote(output)}" if output not in (None, "-") and output else None
     terminal.next(again or f"tfnorm fit {shlex.join(paths)} -t standard -o norm.json")
-    end_if_skipped(profile)
+    end_if_skipped(*skipped_of(profile))
 
 
 @app.command(epilog=EXIT)

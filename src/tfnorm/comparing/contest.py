@@ -5,6 +5,7 @@ The one law: what differs between two runs of a seed is what was done to the fea
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any
@@ -20,8 +21,11 @@ from tfnorm.comparing.training import libraries, network, users_network
 from tfnorm.comparing.values import Comparison, Contender
 from tfnorm.comparing.verdict import diverged, level_of, ranked, with_steps, words
 from tfnorm.errors import ChoiceError, DataError
+from tfnorm.fitting import around_of
+from tfnorm.profile import Skipped
 from tfnorm.progress import Callback
-from tfnorm.sources import open_source
+from tfnorm.skipping import skipped_words
+from tfnorm.sources import OnError, open_source
 from tfnorm.sources.columns import quoted
 
 ROWS = 100_000
@@ -48,6 +52,7 @@ def compare(
     optimizer: str = "adam",
     learning_rate: float | None = None,
     split_seed: int = 0,
+    on_error: OnError = "raise",
     callback: Callback | None = None,
 ) -> Comparison:
     """Train the same small network with each technique and with none; say which helps, and by how much.
@@ -76,6 +81,8 @@ def compare(
     weight: a column's name or an array: how much each row counts in fits, training and validation.
     rows: at most so many, drawn evenly from the source; 100,000 by default, fewer where rows are long.
     batch, activation, optimizer, learning_rate: of the training; Keras's own defaults for Adam.
+    on_error: "raise", or "skip" to leave out files and parts of files that cannot be read; they are named in the log, and in
+        `skipped`.
     callback: called with a `tfnorm.Progress` of the steps of all networks, as each is trained.
 
     Missing and infinite values are 0 after normalization; in raw features, the training part's mean.
@@ -101,7 +108,8 @@ def compare(
         raise ChoiceError(f"validation must be a share between 0 and 1, got {validation!r}.")
     libraries()
     notes: list[str] = []
-    opened = open_source(source, weight=weight)
+    opened = open_source(source, weight=weight, on_error=on_error)
+    around_of(opened, None, on_error)  # an error where it has no meaning
     name = target if isinstance(target, str) else TARGET
     if isinstance(target, str):
         target_column(opened, target)
@@ -117,9 +125,9 @@ def compare(
         raise ChoiceError(f"key column {quoted([target])}: is the target, which nobody knows when predicting.")
     most = _most_rows(rows, features.width * len(choices))
     names = list(dict.fromkeys([*features.names, *keys, *([target] if isinstance(target, str) else [])]))
-    sample, places, total = draw(opened, names, most, split_seed)
-    if len(places) < total:
-        notes.append(f"{len(places):,} of {total:,} rows were drawn evenly; rows= takes more or fewer.")
+    skipped: list[Skipped] | None = [] if on_error == "skip" else None
+    sample, places, total = draw(opened, names, most, split_seed, skipped)
+    notes += _drawn(len(places), total, skipped or ())
     goal = read_target(name, _goal_values(target, sample, places, total), task)
     if dropped := int((~goal.known).sum()):
         rows_were = "row was" if dropped == 1 else "rows were"
@@ -169,7 +177,18 @@ def compare(
         failed=failed,
         notes=tuple(notes),
         columns=features.names,
+        skipped=tuple(skipped or ()),
     )
+
+
+def _drawn(rows: int, total: int, skipped: Sequence[Skipped]) -> list[str]:
+    """What is to be said of the rows that take part."""
+    for part in skipped:
+        logging.getLogger("tfnorm").warning("skipped: %s", part.reason)
+    notes = [f"Parts were {skipped_words(skipped)}."] * bool(skipped)
+    if rows < total:
+        notes.append(f"{rows:,} of {total:,} rows were drawn evenly; rows= takes more or fewer.")
+    return notes
 
 
 def _seeds(seeds: Any) -> tuple[int, ...]:

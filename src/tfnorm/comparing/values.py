@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from tfnorm.profile import Skipped
+
 NONE = "none"
 """The name of the contender that gets the features as they are."""
 
@@ -75,6 +77,7 @@ class Comparison:
     failed: Mapping[str, str] = field(default_factory=dict)  # technique -> why it could not be fitted
     notes: tuple[str, ...] = ()  # what was left out, dropped, filled and sampled
     columns: tuple[str, ...] = ()  # the features
+    skipped: tuple[Skipped, ...] = ()  # what could not be read, where the user said on_error="skip"
 
     @property
     def steps(self) -> int:
