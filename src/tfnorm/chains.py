@@ -92,6 +92,8 @@ def next_places(profile: Profile, names: Sequence[str], stages: Stages, *, exact
                 return lacking
         elif stage.solve({}).domain and not _known(profile, names, stages, i, done, ()).statistics:
             return [_place(stages, i, done)]
+        if i == len(stages) - 1 and not (exact and stage.kind.refine):
+            break  # nothing follows from its map
         step, trials = _stage(profile, names, stages, i, done)
         if exact and trials:
             return trials

@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 
 from tfnorm.covariance import Covariance
+from tfnorm.curve import Curve
 from tfnorm.maps import Affine, Chain, Clip, Fill, Identity, Limit, Map
-from tfnorm.quantiles import Curve, Quantiles
+from tfnorm.quantiles import Quantiles
 from tfnorm.statistics import Count, Extremes, Moments, Statistic
 
 Statistics = Mapping[type[Statistic], Any]

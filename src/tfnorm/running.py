@@ -29,8 +29,8 @@ from tfnorm.gatherings import Gathering
 from tfnorm.keras_part import keras_part
 from tfnorm.profile import Column, Profile, Provenance, wider
 from tfnorm.rules import Policies, Rules
-from tfnorm.sources import WEIGHT, Source, open_source, rows_per_shard
-from tfnorm.sources.columns import quoted, row_bytes
+from tfnorm.sources import WEIGHT, Source, open_source
+from tfnorm.sources.columns import quoted, rows_per_shard
 from tfnorm.statistics import Count, Extremes, check_weight
 from tfnorm.techniques import Choosable, Stages, parse
 
@@ -353,7 +353,7 @@ class Running:
             _check_same(columns, seen.profile.columns)
             wants = wanted(columns, stages)
         by_name = {column.name: column for column in opened.columns}
-        rows = rows_per_shard(row_bytes([by_name[column.name] for column in columns]))
+        rows = rows_per_shard([by_name[column.name] for column in columns])
         refused = frozenset(stages) if self._infinite == "error" else frozenset()
         measure = Measure(tuple(wants), refused, rows, opened.weight)
         if self._fading is None:

@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 
 from tfnorm.advice.measures import Before
+from tfnorm.curve import Curve
 from tfnorm.profile import ColumnProfile
 from tfnorm.pushing import Curves
-from tfnorm.quantiles import Curve, Quantiles
+from tfnorm.quantiles import Quantiles
 from tfnorm.statistics import Count, Extremes, Moments, Statistic
 from tfnorm.techniques.tails import tailed
 

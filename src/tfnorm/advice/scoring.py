@@ -22,9 +22,10 @@ from tfnorm.advice.warnings import warnings_of
 from tfnorm.advice.weights import LEAVING, REFERENCE, weights_for
 from tfnorm.advice.words import RODS, evidence, would_change
 from tfnorm.chains import written
+from tfnorm.curve import Curve
 from tfnorm.profile import Column, ColumnProfile
 from tfnorm.pushing import Curves
-from tfnorm.quantiles import Curve, Quantiles
+from tfnorm.quantiles import Quantiles
 from tfnorm.sources.columns import quoted
 from tfnorm.statistics import Count, Extremes, Moments
 from tfnorm.summary import share

@@ -27,20 +27,7 @@ BARE = "x"
 """The name of the one column of a source that has no names (a lone array)."""
 
 SHARD_BYTES = 1 << 26
-SHARD_ROWS = 1 << 18
-
-
-def rows_per_shard(row_bytes: int) -> int:
-    """How many rows are measured at once: a power of two, as many as fit SHARD_BYTES, at most SHARD_ROWS.
-
-    Arrays and streams are cut into shards of as many rows, so that the same rows give the same bits whichever way
-    they come.
-
-    >>> rows_per_shard(4 * 64), rows_per_shard(8 * 100_000)
-    (262144, 64)
-    """
-    fitting = max(1, SHARD_BYTES // max(1, row_bytes))
-    return min(SHARD_ROWS, 1 << (fitting.bit_length() - 1))
+SHARD_ROWS, NARROW_ROWS = 1 << 18, 1 << 20
 
 
 @dataclass(frozen=True)
