@@ -159,7 +159,7 @@ MAY: dict[str, set[str]] = {
             "choosing",
             "fitting",
         ),
-        *("writing", "skipping"),
+        *("writing", "skipping", "artefact"),
     },
     "files_out": {"progress", "errors", "sources", "maps", "unseen", "fitted"},
     "terminal": {"progress"},

@@ -7,7 +7,7 @@ moments through straight lines; within the bounds that the sketch has for moment
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from typing import Any
@@ -146,8 +146,10 @@ class Curves:
     def total(self) -> np.ndarray:
         return np.array([one.total for one in self.curves])
 
-    def at(self, q: float, extremes: Any = None) -> np.ndarray:  # noqa: ARG002  # as Quantiles has it
-        return np.array([one.quantile(q) for one in self.curves])
+    def at(self, q: float | Sequence[float], extremes: Any = None) -> np.ndarray:  # noqa: ARG002  # as Quantiles has it
+        wanted = np.atleast_1d(q)
+        found = np.reshape([one.quantiles(wanted) for one in self.curves], (-1, len(wanted)))
+        return found.T.reshape(*np.shape(q), self.features)
 
     def curve(self, feature: int = 0, extremes: Any = None) -> Curve:  # noqa: ARG002
         return self.curves[feature]

@@ -11,6 +11,7 @@ import textwrap
 from typing import Any
 
 import tfnorm
+from tfnorm.artefact import checksum_of
 from tfnorm.codec import encode
 from tfnorm.comparing.numbers import short
 from tfnorm.comparing.values import Comparison, Contender
@@ -18,7 +19,7 @@ from tfnorm.sources.columns import cell
 from tfnorm.writing import write_atomically
 
 WIDTH = 110
-FORMAT = "tfnorm comparison"
+FORMAT, VERSION = "tfnorm comparison", 1
 
 
 def text(found: Comparison) -> str:
@@ -120,11 +121,8 @@ def as_dict(found: Comparison) -> dict[str, Any]:
         }
         for one in found.contenders
     ]
-    return encode(
+    content = encode(
         {
-            "format": FORMAT,
-            "format_version": 1,
-            "tfnorm": tfnorm.__version__,
             "target": found.target,
             "model": found.model,
             "metric": found.metric,
@@ -139,10 +137,13 @@ def as_dict(found: Comparison) -> dict[str, Any]:
             "verdict": found.verdict,
             "notes": list(found.notes),
             "failed": dict(found.failed),
+            "skipped": found.skipped,
             "marks": found.marks,
             "contenders": contenders,
         }
     )
+    head = {"format": FORMAT, "format_version": VERSION, "tfnorm": tfnorm.__version__}
+    return {**head, "checksum": checksum_of(content), **content}
 
 
 def json_text(found: Comparison) -> str:

@@ -97,6 +97,13 @@ class Comparison:
 
         return as_dict(self)
 
+    @classmethod
+    def load(cls, path: Any) -> Comparison:
+        """What `save` and `tfnorm compare -o` wrote; ArtefactError where it is not whole and sound."""
+        from tfnorm.comparing.loading import load
+
+        return load(path)
+
     def save(self, path: Any) -> None:
         """Write it as strict JSON."""
         from tfnorm.comparing.showing import save
