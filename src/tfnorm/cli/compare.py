@@ -128,6 +128,10 @@ def compare(
         check_output(file, force)
     if picture is not None and Path(picture).suffix.lower() not in PICTURES:
         raise typer.BadParameter(f'expected a name ending with .png or .svg, got "{picture}"', param_hint="--picture")
+    if picture is not None and Path(picture).suffix.lower() == ".png":
+        from tfnorm.drawing.png import library
+
+        library()  # told before training, not after
     techniques = techniques_of(technique)
     source = open_files(paths, weight, delimiter, terminal, on_error)
     from tfnorm.comparing import compare as run

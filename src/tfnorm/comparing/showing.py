@@ -15,6 +15,7 @@ from tfnorm.artefact import checksum_of
 from tfnorm.codec import encode
 from tfnorm.comparing.numbers import short
 from tfnorm.comparing.values import Comparison, Contender
+from tfnorm.drawing import Scene, loss_curves, svg
 from tfnorm.sources.columns import cell
 from tfnorm.writing import write_atomically
 
@@ -36,7 +37,7 @@ def text(found: Comparison) -> str:
 
 
 def as_html(found: Comparison) -> str:
-    """The same, without scripts or colors."""
+    """The same, and the loss curves, without scripts."""
     header, rows = _table(found)
 
     def line(tag: str, cells: tuple[str, ...]) -> str:
@@ -52,8 +53,14 @@ def as_html(found: Comparison) -> str:
     return (
         f'<div style="overflow-x:auto"><div>{html.escape(_title(found))}</div>'
         f'<table style="font-variant-numeric:tabular-nums"><thead>{line("th", header)}</thead><tbody>{body}</tbody></table>'
-        f"<div><b>{html.escape(found.verdict)}</b></div>{remarks}</div>"
+        f"<div><b>{html.escape(found.verdict)}</b></div>{svg(scene_of(found))}{remarks}</div>"
     )
+
+
+def scene_of(found: Comparison) -> Scene:
+    """The loss curves."""
+    losses = {cell(one.technique): one.losses for one in found.contenders}
+    return loss_curves(found.marks, losses, found.metric, found.baseline)
 
 
 def _title(found: Comparison) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from tfnorm.drawing import Picture, shown_or_saved
 from tfnorm.profile import Skipped
 
 NONE = "none"
@@ -110,11 +111,11 @@ class Comparison:
 
         save(self, path)
 
-    def plot(self, path: Any = None) -> Any:
-        """The loss curves with bands over seeds, to a .png or .svg; the matplotlib figure where there is no path."""
-        from tfnorm.comparing.drawing import draw
+    def plot(self, path: Any = None) -> Picture:
+        """The loss curves with bands over seeds, as the report shows them: for notebooks, and to a .svg or .png file."""
+        from tfnorm.comparing.showing import scene_of
 
-        return draw(self, path)
+        return shown_or_saved(scene_of(self), path)
 
     def __repr__(self) -> str:
         from tfnorm.comparing.showing import text
