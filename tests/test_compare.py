@@ -206,6 +206,19 @@ def test_json_is_strict(regression: tfnorm.Comparison, tmp_path: Path) -> None:
     assert saved["verdict"] == regression.verdict
 
 
+def test_a_saved_comparison_is_read_back(regression: tfnorm.Comparison, tmp_path: Path) -> None:
+    path = tmp_path / "found.json"
+    regression.save(path)
+    again = tfnorm.Comparison.load(path)
+    assert again.to_dict() == regression.to_dict()
+    assert again._repr_html_() == regression._repr_html_()
+    assert repr(again) == repr(regression)
+    assert main(["report", str(path), "-o", str(tmp_path / "r.html")]) == 0
+    assert tfnorm.report(regression).html == (tmp_path / "r.html").read_text(encoding="utf-8")
+    with pytest.raises(tfnorm.ArtefactError, match=r"Comparison\.load"):
+        tfnorm.load(path)
+
+
 def test_names_are_escaped() -> None:
     evil = "<script>alert(1)</script>\x1b[31m\n"
     found = tfnorm.compare(

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from tfnorm.comparing.clock import Clock
-from tfnorm.comparing.entrants import Entrant, entrant, keys_needed, named_choices
+from tfnorm.comparing.entrants import Asked, Entrant, entrant, keys_needed, named_choices
 from tfnorm.comparing.features import chosen_features
 from tfnorm.comparing.runs import Trainers, marks_of, plan, ready, train
 from tfnorm.comparing.samples import TARGET, Split, Target, draw, read_target, split, target_column
@@ -65,7 +65,8 @@ def compare(
     target: the column to predict, or an array with its value for each row. Rows where it is missing are dropped, and counted.
     techniques: some, or a mapping from names to techniques or to whole choices {column: technique}. By default minmax,
         standard, robust, maxabs, yeo_johnson and a normal quantile map, and l2 where there are vectors. "auto" is what is
-        advised, from the training part. Raw features ("none") are always among them. One that cannot be fitted is told in
+        advised for this target and model, from the training part. Raw
+        features ("none") are always among them. One that cannot be fitted is told in
         `failed`.
     model: "mlp" (two layers of 32), "linear", "cnn" (a column of images (h, w, c), or of series (t, d)) or "rnn" (a GRU on
         series); by default what the shapes call for.
@@ -136,7 +137,9 @@ def compare(
     parts = split(inputs, goal, sample.get(opened.weight) if opened.weight else None, validation, split_seed)
     notes += _said_of(goal, features.names, inputs)
     weights = parts.train.weight if opened.weight else None
-    entrants, failed = _entrants(choices, features.names, parts, weights)
+    entrants, failed = _entrants(
+        choices, features.names, parts, weights, Asked(parts.train.goal, features.model, activation)
+    )
     build = users_network(model_fn) if model_fn is not None else network(features.model, activation)
     made = Trainers(build, goal, batch, optimizer, learning_rate)
     runs, conditions = ready(made, entrants, parts, features.shaped)
@@ -250,13 +253,13 @@ def _whole(array: np.ndarray) -> bool:
 
 
 def _entrants(
-    choices: Mapping[str, Any], names: Sequence[str], parts: Split, weights: np.ndarray | None
+    choices: Mapping[str, Any], names: Sequence[str], parts: Split, weights: np.ndarray | None, asked: Asked
 ) -> tuple[list[Entrant], dict[str, str]]:
     """Those that could be fitted, and why others could not."""
     found, failed = [], {}
     for name, choice in choices.items():
         try:
-            found.append(entrant(name, choice, names, parts.train.features, weights))
+            found.append(entrant(name, choice, names, parts.train.features, weights, asked))
         except (ChoiceError, DataError) as error:
             failed[name] = _reason(error, choice, parts, weights)
     return found, failed

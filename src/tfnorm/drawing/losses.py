@@ -60,6 +60,7 @@ def loss_curves(
     if level:
         drawn.append(_across(float(vertical(baseline))))
     drawn += [*lines, *below(horizontal, HEIGHT - BOTTOM, 6)]
+    drawn.append(Text("note", LEFT, HEIGHT - 4, f"loss: {metric.partition(' in training')[0]}"))
     drawn.append(Text("note", WIDTH - RIGHT, HEIGHT - 4, "training steps", "end"))
     legend, height = _legend([f"{label}  {_ends(curve)}" for label, curve in curves.items()])
     if level:
