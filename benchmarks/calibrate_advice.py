@@ -217,7 +217,7 @@ def preferred(gains: Mapping[Setting, np.ndarray], kept: np.ndarray) -> Setting:
 
     The best is that with the fewest sets clearly behind `standard` and, of those, the lowest mean. As good are those with as few
     whose mean is above it by no more than one standard error of the difference, set by set (Breiman et al. 1984): a few data
-    sets do not tell them apart. Of these the one with the largest margin, then the largest weight of what bends.
+    sets do not tell them apart. Of these one with the largest margin: the best.
     """
     kept_gains = {one: np.minimum(gain[kept], 1.0) for one, gain in gains.items()}
     clearly = {one: int((gain > BEHIND).sum()) for one, gain in kept_gains.items()}
@@ -227,7 +227,9 @@ def preferred(gains: Mapping[Setting, np.ndarray], kept: np.ndarray) -> Setting:
         more = kept_gains[one] - kept_gains[best]
         return clearly[one] == clearly[best] and bool(more.mean() <= more.std(ddof=1) / np.sqrt(len(more)))
 
-    return max(one for one in gains if one == best or is_as_good(one))
+    return max(
+        (one for one in gains if one == best or is_as_good(one)), key=lambda one: (one[0], -kept_gains[one].mean())
+    )
 
 
 def against(gains: np.ndarray) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from tfnorm.covariance import Covariance
-from tfnorm.curve import Curve
+from tfnorm.curve import Curve, quantiles_of
 from tfnorm.maps import Affine, Chain, Clip, Fill, Identity, Limit, Map
 from tfnorm.quantiles import Quantiles
 from tfnorm.statistics import Count, Extremes, Moments, Statistic
@@ -147,9 +147,7 @@ class Curves:
         return np.array([one.total for one in self.curves])
 
     def at(self, q: float | Sequence[float], extremes: Any = None) -> np.ndarray:  # noqa: ARG002  # as Quantiles has it
-        wanted = np.atleast_1d(q)
-        found = np.reshape([one.quantiles(wanted) for one in self.curves], (-1, len(wanted)))
-        return found.T.reshape(*np.shape(q), self.features)
+        return quantiles_of(self.curves, q)
 
     def curve(self, feature: int = 0, extremes: Any = None) -> Curve:  # noqa: ARG002
         return self.curves[feature]

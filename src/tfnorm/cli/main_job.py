@@ -91,11 +91,10 @@ def fit(
 
     \b
     tfnorm fit train.csv -t standard --set fare='log1p, standard' -o norm.json
-    tfnorm fit train/ --set age=robust --set "price=standard.by('store')"
     tfnorm fit 'train/*.parquet' --plan plan.toml -o norm.json
     tfnorm fit train.parquet -t auto --target price --model mlp -o norm.json
 
-    A technique is a name, or several in turn: see tfnorm techniques. Policies: constant=zero|keep|error,
+    Names: see tfnorm techniques. Policies: constant=zero|keep|error,
     missing=keep|error|NUMBER, infinite=error|missing, out_of_range=keep|clip|missing.
     """
     terminal = begin(quiet, no_color)
