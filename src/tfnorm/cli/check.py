@@ -29,7 +29,7 @@ from tfnorm.cli.common import (
 from tfnorm.terminal import result
 
 DRIFT = 3
-EXIT = "Exit codes: 0 no drift, 1 error, 2 wrong usage, 3 drift, 4 skipped, 130 stopped."
+EXIT = "Exit codes: 0 no drift, 1 error, 2 misuse, 3 drift, 4 skipped, 130 stopped."
 
 
 @app.command(epilog=EXIT)

@@ -87,15 +87,14 @@ def fit(
     quiet: Quiet = False,
     no_color: NoColor = False,
 ) -> None:
-    """Fit techniques in one pass over the training data.
+    """Fit techniques (see tfnorm techniques) in one pass over the training data.
 
     \b
     tfnorm fit train.csv -t standard --set fare='log1p, standard' -o norm.json
     tfnorm fit 'train/*.parquet' --plan plan.toml -o norm.json
     tfnorm fit train.parquet -t auto --target price --model mlp -o norm.json
 
-    Names: see tfnorm techniques. Policies: constant=zero|keep|error,
-    missing=keep|error|NUMBER, infinite=error|missing, out_of_range=keep|clip|missing.
+    Policies: constant=zero|keep|error, missing=keep|error|NUMBER, infinite=error|missing, out_of_range=keep|clip|missing.
     """
     terminal = begin(quiet, no_color)
     units = units_of(unit)
