@@ -12,6 +12,8 @@ import importlib
 import sys
 from typing import TYPE_CHECKING, Any
 
+from tfnorm.layer_names import layer_name
+
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
@@ -131,6 +133,7 @@ _HOME = {
         "yeo_johnson",
     ),
 }  # fmt: skip
+_HOME["layer"] += tuple(layer_name(word) for word in _HOME["techniques"] if word != "TECHNIQUES")
 _MODULES = ("images",)  # words that are modules themselves
 _MODULE = {word: module for module, words in _HOME.items() for word in words}
 
@@ -143,7 +146,7 @@ def __getattr__(name: str) -> Any:
         return importlib.import_module(f"tfnorm.{name}")
     if name not in _MODULE:
         raise AttributeError(f"module 'tfnorm' has no attribute {name!r}")
-    if name in ("Normalize", "RunningNormalize", "DriftCallback"):
+    if _MODULE[name] in ("layer", "drift_callback"):
         from tfnorm.keras_part import keras_part
 
         keras_part()
