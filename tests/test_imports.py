@@ -99,6 +99,9 @@ MAY: dict[str, set[str]] = {
         *("errors", "codec", "key_columns", "keys", "sources", "statistics", "maps", "techniques", "profile", "gather"),
         *("chains", "fitted", "fitting", "fading", "running", "artefact", "layer_names"),
     },
+    "sklearn": {
+        *("errors", "sources", "maps", "techniques", "fitted", "fitting", "running", "artefact"),
+    },
     "binning": {"quantiles"},
     "summary": {"sources", "statistics", "quantiles", "maps", "techniques", "profile", "fitted", "binning"},
     "looks": {"statistics", "quantiles", "maps", "profile", "pushing", "binning", "summary"},
@@ -219,6 +222,7 @@ LIBRARIES = {
     "pandas": {"sources/pandas"},
     "polars": {"sources/polars"},
     "scipy": {"sources/scipy"},
+    "sklearn": {"sklearn"},
     "h5py": {"sources/hdf5"},
     "zarr": {"sources/zarr"},
     "fsspec": {"sources/remote"},
