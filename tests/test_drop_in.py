@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -17,9 +18,10 @@ import tensorflow as tf
 from keras.src import testing
 
 import tfnorm
-from tfnorm.errors import ChoiceError, DataError, NotInvertibleError
+from tfnorm.errors import ArtefactError, ChoiceError, DataError, NotInvertibleError
 from tfnorm.layer_names import layer_name
 
+STANDARD = {"center", "scale"}  # which Normalization takes by name
 SETTINGS: dict[str, dict[str, Any]] = {
     "power": {"exponent": 3},
     "clip": {"low": 0.2, "high": 3},
@@ -59,6 +61,10 @@ def test_every_technique_has_a_layer_and_importing_loads_no_keras() -> None:
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
     for name in tfnorm.TECHNIQUES:
         assert getattr(tfnorm, layer_name(name)).kind is tfnorm.TECHNIQUES[name]
+        assert set(tfnorm.TECHNIQUES[name].parameters) <= {
+            *inspect.signature(layer_of(name).__class__).parameters,
+            *STANDARD,
+        }
     assert len({layer_name(name) for name in tfnorm.TECHNIQUES}) == len(tfnorm.TECHNIQUES)
 
 
@@ -404,6 +410,18 @@ def test_weights_of_keras_layer_are_read(tmp_path: Path) -> None:
     close(ours.predict(X, verbose=0), theirs.predict(X, verbose=0), 1e-5)
     ours.save(tmp_path / "new.keras")
     close(keras.models.load_model(tmp_path / "new.keras").predict(X, verbose=0), ours.predict(X, verbose=0))
+
+
+def test_what_another_layer_has_learned_is_refused() -> None:
+    layer = tfnorm.MinMax()
+    layer.adapt(X)
+    seen = layer.get_config()["seen"]
+    with pytest.raises(ArtefactError, match="robust"):
+        tfnorm.Robust(seen=seen)
+    with pytest.raises(ArtefactError):
+        tfnorm.MinMax(seen=seen[:-40])
+    assert tfnorm.UnitNorm(axis=(-2, -1)).technique == "l2(axis=(-2, -1))"
+    assert tfnorm.UnitNorm(axis=1).technique == "l2"
 
 
 def test_mean_and_variance_given_are_kept() -> None:

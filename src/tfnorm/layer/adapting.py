@@ -19,7 +19,7 @@ import numpy as np
 from keras import ops
 
 from tfnorm import artefact
-from tfnorm.errors import ChoiceError, DataError
+from tfnorm.errors import ArtefactError, ChoiceError, DataError
 from tfnorm.fitted import Fitted
 from tfnorm.layer.adapt_data import given
 from tfnorm.layer.axes import Axes, standardized
@@ -52,12 +52,7 @@ class Adapting(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
         self.invert, self.infinite = bool(invert), infinite
         self._technique, self._settings = self.kind(**settings), settings
         self._live = _Live()
-        self._running = self._nothing_seen()
-        if seen is not None:
-            running = artefact.loads(seen.encode())
-            if not isinstance(running, Running):
-                raise ChoiceError(f"seen must be what a layer wrote, got a {type(running).__name__}.")
-            self._running = running
+        self._running = self._nothing_seen() if seen is None else self._restored(seen.encode())
         self._axes: Axes | None = None
         self._input_shape: Any = None
         self._numbers: Normalize | None = None
@@ -219,7 +214,10 @@ class Adapting(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
     @property
     def compute_dtype(self) -> str:
         """The narrowest type in which *raw* data may arrive (see `Normalize.compute_dtype`)."""
-        return self._numbers.compute_dtype if getattr(self, "_numbers", None) else "float32"  # type: ignore[union-attr]
+        numbers = getattr(self, "_numbers", None)
+        if numbers is None:  # before there are any
+            return "float64" if super().compute_dtype == "float64" else "float32"
+        return str(numbers.compute_dtype)
 
     def compute_output_spec(self, inputs: Tensor, mask: Any = None) -> Any:  # noqa: ARG002
         assert self._numbers is not None
@@ -248,8 +246,14 @@ class Adapting(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
 
     def load_own_variables(self, store: Any) -> None:
         if "seen" in store:
-            self._running = artefact.loads(np.asarray(store["seen"], np.uint8).tobytes())
+            self._running = self._restored(np.asarray(store["seen"], np.uint8).tobytes())
             self._renumber()
+
+    def _restored(self, seen: bytes) -> Running:
+        running = artefact.loads(seen)
+        if not isinstance(running, Running) or any(chain != (self._technique,) for chain in running.stages.values()):
+            raise ArtefactError(f"expected what a layer of {self.technique} has learned, got {running!r}.")
+        return running
 
 
 class _Live:

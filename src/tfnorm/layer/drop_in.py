@@ -154,8 +154,21 @@ def _layer_of(kind: TechniqueKind) -> Any:
         f"{kind.summary}: `tfnorm.{kind.name}` as a layer, with `adapt` as Keras' Normalization has it.\n\n"
         f"{learns}\ninvert: back to real units.\n{arguments and f'{arguments}: as for `tfnorm.{kind.name}`.'}"
     )
-    made = type(name, (base,), {"kind": kind, "__module__": __name__, "__doc__": doc.strip()})
+
+    def init(self: Any, *args: Any, **kwargs: Any) -> None:
+        base.__init__(self, *args, **kwargs)
+
+    init.__signature__ = _signature(kind, base)  # type: ignore[attr-defined]
+    made = type(name, (base,), {"kind": kind, "__module__": __name__, "__doc__": doc.strip(), "__init__": init})
     return keras.saving.register_keras_serializable(package="tfnorm")(made)
+
+
+def _signature(kind: TechniqueKind, base: Any) -> inspect.Signature:
+    """That of the base, with the technique's settings after the axis, by name only."""
+    me, axis, *rest = inspect.signature(base.__init__).parameters.values()
+    settings = [one.replace(kind=one.KEYWORD_ONLY) for one in kind.parameters.values() if one.name != "axis"]
+    axis = axis.replace(default=kind.parameters["axis"].default if "axis" in kind.parameters else -1)
+    return inspect.Signature([me, axis, *settings, *rest])
 
 
 def _written(parameter: inspect.Parameter) -> str:

@@ -49,8 +49,11 @@ class Fixed(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
 
     @property
     def technique(self) -> str:
-        """As text, as `fit` takes it; an axis as it was given."""
-        return str(self.kind(**self._settings))
+        """As text, as `fit` takes it; without the axis where that is not counted from the end."""
+        axis = self.axis if self._takes_axis else -1
+        from_end = all(a < 0 for a in standardized(axis)) and self._takes_axis
+        given = {"axis": tuple(axis) if isinstance(axis, list) else axis} if from_end else {}
+        return str(self.kind(**self._settings, **given))
 
     def adapt(self, data: Any, batch_size: int | None = None, steps: int | None = None) -> None:
         """Nothing: there is nothing to learn. As for layers that learn, so that one can be put in place of another."""
