@@ -17,6 +17,7 @@ FILES = {path.relative_to(ROOT).with_suffix("").as_posix(): path for path in sor
 MAY: dict[str, set[str]] = {
     "errors": set(),
     "lazy": set(),
+    "layer_names": set(),
     "codec": {"errors"},
     "progress": {"errors"},
     "kernels": set(),
@@ -97,7 +98,10 @@ MAY: dict[str, set[str]] = {
     },
     "layer": {
         *("errors", "codec", "key_columns", "keys", "sources", "statistics", "maps", "techniques", "profile", "gather"),
-        *("chains", "fitting", "fading", "running", "artefact"),
+        *("chains", "fitted", "fitting", "fading", "running", "artefact", "layer_names"),
+    },
+    "sklearn": {
+        *("errors", "sources", "maps", "techniques", "fitted", "fitting", "running", "artefact"),
     },
     "binning": {"curve"},
     "summary": {"sources", "statistics", "quantiles", "maps", "techniques", "profile", "fitted", "binning"},
@@ -171,7 +175,7 @@ MAY: dict[str, set[str]] = {
         *("advice", "looks", "reporting", "drift", "comparing"),
     },
     "__main__": {"cli"},
-    "__init__": set(),
+    "__init__": {"layer_names"},
 }
 
 # what a method of a value calls when it is asked to: to the right, hence inside the method
@@ -197,7 +201,20 @@ LIBRARIES = {
     "keras": {
         *(
             f"layer/{name}"
-            for name in ("attach", "backbones", "lookups", "normalize", "running", "stored", "tensors", "traced")
+            for name in (
+                *(
+                    "adapt_data",
+                    "adapting",
+                    "attach",
+                    "backbones",
+                    "drop_in",
+                    "fixed",
+                    "lookups",
+                    "normalize",
+                    "running",
+                ),
+                *("stored", "tensors", "traced"),
+            )
         ),
         *("demo_model", "drift_callback", "comparing/training"),
     },
@@ -208,6 +225,7 @@ LIBRARIES = {
     "pandas": {"sources/pandas"},
     "polars": {"sources/polars"},
     "scipy": {"sources/scipy"},
+    "sklearn": {"sklearn"},
     "h5py": {"sources/hdf5"},
     "zarr": {"sources/zarr"},
     "fsspec": {"sources/remote"},
