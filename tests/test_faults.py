@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import ast
+import csv
 import gzip
 import struct
 from collections.abc import Callable
@@ -293,6 +294,11 @@ def test_hostile_names_everywhere(
         *("a.parquet", "n.json", "plan.toml", "planned.json", "r.html", "z.csv", "back.parquet"),
     }
     assert list(tfnorm.load("n.json")) == list(tfnorm.load("planned.json")) == HOSTILE
+    with Path("z.csv").open(newline="") as file:
+        header = next(csv.reader(file))
+    assert {"'=1+1", "'@x", "'\tz"} < set(header)
+    assert not any(name.startswith(("=", "+", "-", "@", "\t", "\r")) for name in header)
+    assert list(tfnorm.scan("z.csv")) == HOSTILE
     back = pq.read_table("back.parquet")
     assert back.column_names == HOSTILE
     for i in range(len(HOSTILE)):
@@ -300,6 +306,25 @@ def test_hostile_names_everywhere(
     page = Path("r.html").read_text()
     assert "<script>alert" not in page
     assert not {"\u202e", "\x1b"} & set(page)
+
+
+def test_cells_of_csv_are_data_and_names_are_no_formulas(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Text and numbers stay as they are whatever they begin with: other programs read them, too."""
+    monkeypatch.chdir(tmp_path)
+    Path("a.csv").write_text("-x,'-y,-1,@who\n1,2,3,=1+1\n3,4,5,-\n2,0,1,+\n")
+    assert list(tfnorm.scan("a.csv")) == ["-x", "-y", "-1"]
+    assert cli.main(["fit", "a.csv", "--set", "-x=standard", "--set", "-y=standard", "-o", "n.json"]) == 0
+    assert cli.main(["transform", "n.json", "a.csv", "-o", "z.csv"]) == 0
+    lines = [line.split(",") for line in Path("z.csv").read_text().splitlines()]
+    assert lines[0] == ["'-x", "'-y", "-1", "'@who"]
+    assert [line[3] for line in lines[1:]] == ["=1+1", "-", "+"]
+    assert lines[1][0].startswith("-1.2")
+    Path("twice.csv").write_text("-x,'-x\n1,2\n")
+    with pytest.raises(TfnormError, match="more than one column"):
+        tfnorm.scan("twice.csv")
+    Path("late.csv").write_text("'-x\n" + "1\n" * 2_200_000 + "2.5\noops\n")
+    with pytest.raises(TfnormError, match=r'column "-x": expected numbers, got "oops" .*row 2200003'):
+        tfnorm.scan("late.csv")
 
 
 def test_hostile_names_of_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -339,6 +364,7 @@ TESTS = {
         *("integers_beyond_float64_are_exact", "all_columns_that_are_no_numbers_are_told_at_once"),
         *("a_few_texts_among_numbers_are_told", "numbers_with_commas_are_seen", "infinities_are_missing_on_request"),
         *("hostile_names_everywhere", "hostile_names_of_files", "nothing_that_could_run_code_is_imported"),
+        *("cells_of_csv_are_data_and_names_are_no_formulas",),
     ),
     "test_faults_system": (
         *("files_that_would_fill_memory", "out_of_memory_is_an_error_and_leaves_the_old_file"),
