@@ -68,6 +68,7 @@ MAY: dict[str, set[str]] = {
     },
     "choosing": {"errors", "sources", "maps", "techniques", "profile", "covariance"},
     "pushing": {"statistics", "quantiles", "covariance", "maps"},
+    "already": {"sources", "statistics", "techniques", "profile"},
     "chains": {
         *("errors", "codec", "sources", "statistics", "quantiles", "keys", "grouped", "maps", "techniques", "profile"),
         *("pushing", "covariance"),
@@ -75,7 +76,7 @@ MAY: dict[str, set[str]] = {
     "fitting": {
         "progress",
         *("errors", "codec", "sources", "statistics", "quantiles", "maps", "techniques", "profile", "gather", "fitted"),
-        *("choosing", "chains", "rules", "checkpoint", "skipping"),
+        *("already", "choosing", "chains", "rules", "checkpoint", "skipping"),
     },
     "fading": {"gather", "statistics", "quantiles", "covariance"},
     "running": {
@@ -140,10 +141,10 @@ MAY: dict[str, set[str]] = {
             "choosing",
             "pushing",
         ),
-        *("chains", "fitting", "summary", "tables"),
+        *("already", "chains", "fitting", "summary", "tables"),
     },
     "comparing": {
-        "progress",
+        *("progress", "already"),
         *("errors", "codec", "key_columns", "sources", "maps", "techniques", "fitted", "choosing", "fitting"),
         "writing",
     },

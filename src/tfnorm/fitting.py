@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from tfnorm.already import already
 from tfnorm.chains import Place, first_places, next_places, solve, written
 from tfnorm.checkpoint import recorded
 from tfnorm.choosing import (
@@ -207,6 +208,8 @@ def fit(
                 f"{again[0].via}, and these data can be read only once. Pass a function that returns them, or files."
             )
         profile = profile.with_pass(read(again))
+    if said := already(profile, stages):
+        logging.getLogger("tfnorm").warning("%s", said)
     return solved(profile, stages, rules)
 
 
