@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Any
 
 import numpy as np
 
@@ -42,7 +43,7 @@ def untold() -> Iterator[None]:
         _told.reset(token)
 
 
-def near_standard(mean: np.ndarray | float, std: np.ndarray | float) -> np.ndarray | bool:
+def near_standard(mean: Any, std: Any) -> Any:
     """|mean| <= NEAR and |std - 1| <= NEAR.
 
     >>> near_standard(0.003, 1.0), near_standard(0.3, 1.0)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from typing import ClassVar, NamedTuple, Self
 
 import numpy as np
@@ -199,10 +199,16 @@ def check_weight(weight: np.ndarray, rows: int) -> np.ndarray:
     return weights
 
 
-@cache
+_NAMES: dict[
+    type[Statistic], tuple[str, ...]
+] = {}  # of a hundred thousand columns they are asked for millions of times
+
+
 def _names(kind: type[Statistic]) -> tuple[str, ...]:
-    """Of its fields; of a hundred thousand columns they are asked for millions of times."""
-    return tuple(field.name for field in dataclasses.fields(kind))
+    """Of its fields."""
+    if kind not in _NAMES:
+        _NAMES[kind] = tuple(field.name for field in dataclasses.fields(kind))
+    return _NAMES[kind]
 
 
 @dataclass(frozen=True)
