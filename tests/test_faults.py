@@ -308,6 +308,35 @@ def test_hostile_names_everywhere(
     assert not {"\u202e", "\x1b"} & set(page)
 
 
+LACKING: dict[str, tuple[Any, Any]] = {
+    "parquet": ({"a": [1.0, 2.0], "b": [1, 5], "v": [[1.0, 2.0]] * 2}, {"a": [4.0]}),
+    "csv": ("a,b\n1,1\n2,5\n", "a\n4\n"),
+}
+
+
+@pytest.mark.parametrize("suffix", LACKING)
+def test_columns_that_a_file_lacks_are_missing_on_request(
+    suffix: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = two(*LACKING[suffix], suffix)(tmp_path)
+    found = tfnorm.scan(folder, absent="missing")
+    assert (found["a"].mean, found["b"].mean) == (pytest.approx(7 / 3), 3.0)
+    assert (found["b"].count.null, found["b"].count.finite, found["b"].maximum) == (1, 2, 5)
+    assert "v" not in found or found["v"].count.null.tolist() == [1, 1]
+    assert tfnorm.scan(folder, absent="missing", checkpoint=tmp_path / "kept") == found
+    assert tfnorm.scan(folder, absent="missing", checkpoint=tmp_path / "kept") == found
+    out = str(tmp_path / "norm.json")
+    assert cli.main(["fit", str(folder), "-t", "standard", "-o", out, "--absent", "missing"]) == 0
+    assert f'bad.{suffix}: missing in all its rows: "b"' in capsys.readouterr().err
+    fitted = tfnorm.fit(folder, "auto", absent="missing")
+    assert fitted.profile["b"].count.null == tfnorm.load(out).profile["b"].count.null == 1
+    assert tfnorm.fit(folder, {"b": "standard"}, absent="missing").profile["b"].count.null == 1
+    with pytest.raises(TfnormError, match=r'bad.*column "b" is missing'):
+        tfnorm.fit(folder, "standard", absent="missing", weight="b")
+    with pytest.raises(TfnormError, match='absent must be "error" or "missing"'):
+        tfnorm.scan(folder, absent="null")
+
+
 def test_cells_of_csv_are_data_and_names_are_no_formulas(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Text and numbers stay as they are whatever they begin with: other programs read them, too."""
     monkeypatch.chdir(tmp_path)
@@ -365,6 +394,7 @@ TESTS = {
         *("a_few_texts_among_numbers_are_told", "numbers_with_commas_are_seen", "infinities_are_missing_on_request"),
         *("hostile_names_everywhere", "hostile_names_of_files", "nothing_that_could_run_code_is_imported"),
         *("cells_of_csv_are_data_and_names_are_no_formulas",),
+        *("columns_that_a_file_lacks_are_missing_on_request",),
     ),
     "test_faults_system": (
         *("files_that_would_fill_memory", "out_of_memory_is_an_error_and_leaves_the_old_file"),

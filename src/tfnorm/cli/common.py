@@ -62,6 +62,10 @@ Checkpoint = Annotated[
 OnErrorOption = Annotated[
     str, typer.Option("--on-error", metavar="raise|skip", help="Files that cannot be read.", show_default=False)
 ]
+AbsentOption = Annotated[
+    str,
+    typer.Option("--absent", metavar="error|missing", help="Columns that a later file lacks.", show_default=False),
+]
 Json = Annotated[bool, typer.Option("--json", help="Numbers as JSON instead of a table.")]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Errors only.")]
 NoColor = Annotated[bool, typer.Option("--no-color", help="As NO_COLOR=1.")]
@@ -81,6 +85,12 @@ def axis_of(text: str) -> int | None:
 def on_error_of(text: str) -> Any:
     if text not in ("raise", "skip"):
         raise typer.BadParameter(f'expected raise or skip, got "{text}"', param_hint="--on-error")
+    return text
+
+
+def absent_of(text: str) -> Any:
+    if text not in ("error", "missing"):
+        raise typer.BadParameter(f'expected error or missing, got "{text}"', param_hint="--absent")
     return text
 
 
@@ -174,11 +184,17 @@ def plan_of(
 
 
 def open_files(
-    paths: Sequence[str], weight: str | None, delimiter: str | None, terminal: Terminal, on_error: str = "raise"
+    paths: Sequence[str],
+    weight: str | None,
+    delimiter: str | None,
+    terminal: Terminal,
+    on_error: str = "raise",
+    absent: str = "error",
 ) -> Any:
     from tfnorm.sources import open_source
 
-    source = open_source(list(paths), weight=weight, delimiter=delimiter, on_error=on_error_of(on_error))
+    faults: dict[str, Any] = {"on_error": on_error_of(on_error), "absent": absent_of(absent)}
+    source = open_source(list(paths), weight=weight, delimiter=delimiter, **faults)
     for note in getattr(source, "notes", ()):
         terminal.say(f"note: {note}")
     return source

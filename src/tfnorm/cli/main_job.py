@@ -13,6 +13,7 @@ import typer
 import tfnorm
 from tfnorm.cli.common import (
     EXIT,
+    AbsentOption,
     Artefact,
     Axis,
     Checkpoint,
@@ -74,6 +75,7 @@ def fit(
     delimiter: Delimiter = None,
     checkpoint: Checkpoint = None,
     on_error: OnErrorOption = "raise",
+    absent: AbsentOption = "error",
     workers: Workers = None,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -94,7 +96,7 @@ def fit(
     options: dict[str, Any] = {"axis": axis_of(axis), "unit": units, "workers": workers}
     pairs = pairs_of(chosen)
     check_output(output, force)
-    source = open_files(paths, weight, delimiter, terminal, on_error)
+    source = open_files(paths, weight, delimiter, terminal, on_error, absent)
     options |= {"checkpoint": checkpoint, "on_error": on_error}
     choice: Any = technique or "standard"
     if pairs and technique is None:
@@ -131,6 +133,7 @@ def scan(
     delimiter: Delimiter = None,
     checkpoint: Checkpoint = None,
     on_error: OnErrorOption = "raise",
+    absent: AbsentOption = "error",
     workers: Workers = None,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -145,7 +148,7 @@ def scan(
     terminal = begin(quiet, no_color)
     options: dict[str, Any] = {"axis": axis_of(axis), "unit": units_of(unit), "workers": workers}
     check_output(output, force)
-    source = open_files(paths, weight, delimiter, terminal, on_error)
+    source = open_files(paths, weight, delimiter, terminal, on_error, absent)
     options |= {"checkpoint": checkpoint, "on_error": on_error}
     with terminal.bar("scanning") as callback:
         profile = tfnorm.scan(source, callback=callback, **options)
