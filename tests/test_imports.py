@@ -209,13 +209,26 @@ LIBRARIES = {
     "h5py": {"sources/hdf5"},
     "zarr": {"sources/zarr"},
     "fsspec": {"sources/remote"},
+    "duckdb": {"sources/database"},
     "array_record": {"sources/array_record"},
     "matplotlib": {"demo_model", "drawing/png", "comparing/drawing"},
     "jinja2": {"reporting/rendering"},
     "typer": {file for file in FILES if file.startswith("cli/")},
     "rich": {"terminal"},
 }
-OPTIONAL = {"tensorflow", "pandas", "polars", "scipy", "matplotlib", "h5py", "zarr", "fsspec", "array_record", "PIL"}
+OPTIONAL = {
+    "tensorflow",
+    "pandas",
+    "polars",
+    "scipy",
+    "matplotlib",
+    "h5py",
+    "zarr",
+    "fsspec",
+    "array_record",
+    "PIL",
+    "duckdb",
+}
 
 
 def imports(tree: ast.AST, *, inside: bool = False) -> Iterator[tuple[str, bool]]:

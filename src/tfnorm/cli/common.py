@@ -62,6 +62,12 @@ Checkpoint = Annotated[
 OnErrorOption = Annotated[
     str, typer.Option("--on-error", metavar="raise|skip", help="Files that cannot be read.", show_default=False)
 ]
+Query = Annotated[
+    str | None,
+    typer.Option(
+        "--query", metavar="SQL", help="Rows of a database: duckdb:///FILE or sqlite:///FILE.", show_default=False
+    ),
+]
 AbsentOption = Annotated[
     str,
     typer.Option("--absent", metavar="error|missing", help="Columns that a later file lacks.", show_default=False),
@@ -190,14 +196,30 @@ def open_files(
     terminal: Terminal,
     on_error: str = "raise",
     absent: str = "error",
+    query: str | None = None,
 ) -> Any:
-    from tfnorm.sources import open_source
+    from tfnorm.sources import database, open_source
 
+    if query is not None or any(map(database.is_database, paths)):
+        return _open_query(paths, query, weight)
     faults: dict[str, Any] = {"on_error": on_error_of(on_error), "absent": absent_of(absent)}
     source = open_source(list(paths), weight=weight, delimiter=delimiter, **faults)
     for note in getattr(source, "notes", ()):
         terminal.say(f"note: {note}")
     return source
+
+
+def _open_query(paths: Sequence[str], query: str | None, weight: str | None) -> Any:
+    from tfnorm.sources import database
+    from tfnorm.sources.sql import sql
+
+    if query is None:
+        raise typer.BadParameter(f"{paths[0]} is a database: say what to read of it", param_hint="--query")
+    if len(paths) != 1 or not database.is_database(paths[0]):
+        raise typer.BadParameter(
+            f"expected one database, {database.WRITTEN}, got {' '.join(paths)}", param_hint="--query"
+        )
+    return sql(query, paths[0], weight=weight)
 
 
 def load(artefact: str) -> Any:

@@ -30,6 +30,7 @@ from tfnorm.cli.common import (
     Paths,
     PlanFile,
     Policy,
+    Query,
     Quiet,
     Share,
     Target,
@@ -76,6 +77,7 @@ def fit(
     checkpoint: Checkpoint = None,
     on_error: OnErrorOption = "raise",
     absent: AbsentOption = "error",
+    query: Query = None,
     workers: Workers = None,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -87,6 +89,7 @@ def fit(
     tfnorm fit train.csv -t standard --set fare='log1p, standard' -o norm.json
     tfnorm fit train/ --set age=robust --set "price=standard.by('store')"
     tfnorm fit 'train/*.parquet' --plan plan.toml -o norm.json
+    tfnorm fit duckdb:///shop.duckdb --query 'select price, age from sales' -o norm.json
 
     A technique is a name, or several in turn: see tfnorm techniques. Policies: constant=zero|keep|error,
     missing=keep|error|NUMBER, infinite=error|missing, out_of_range=keep|clip|missing.
@@ -96,7 +99,7 @@ def fit(
     options: dict[str, Any] = {"axis": axis_of(axis), "unit": units, "workers": workers}
     pairs = pairs_of(chosen)
     check_output(output, force)
-    source = open_files(paths, weight, delimiter, terminal, on_error, absent)
+    source = open_files(paths, weight, delimiter, terminal, on_error, absent, query)
     options |= {"checkpoint": checkpoint, "on_error": on_error}
     choice: Any = technique or "standard"
     if pairs and technique is None:
@@ -134,6 +137,7 @@ def scan(
     checkpoint: Checkpoint = None,
     on_error: OnErrorOption = "raise",
     absent: AbsentOption = "error",
+    query: Query = None,
     workers: Workers = None,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -148,7 +152,7 @@ def scan(
     terminal = begin(quiet, no_color)
     options: dict[str, Any] = {"axis": axis_of(axis), "unit": units_of(unit), "workers": workers}
     check_output(output, force)
-    source = open_files(paths, weight, delimiter, terminal, on_error, absent)
+    source = open_files(paths, weight, delimiter, terminal, on_error, absent, query)
     options |= {"checkpoint": checkpoint, "on_error": on_error}
     with terminal.bar("scanning") as callback:
         profile = tfnorm.scan(source, callback=callback, **options)
