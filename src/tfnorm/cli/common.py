@@ -64,9 +64,7 @@ OnErrorOption = Annotated[
 ]
 Query = Annotated[
     str | None,
-    typer.Option(
-        "--query", metavar="SQL", help="Rows of a database: duckdb:///FILE or sqlite:///FILE.", show_default=False
-    ),
+    typer.Option("--query", metavar="SQL", help="Of PATH sqlite:///FILE or duckdb:///FILE.", show_default=False),
 ]
 AbsentOption = Annotated[
     str,

@@ -89,7 +89,6 @@ def fit(
     tfnorm fit train.csv -t standard --set fare='log1p, standard' -o norm.json
     tfnorm fit train/ --set age=robust --set "price=standard.by('store')"
     tfnorm fit 'train/*.parquet' --plan plan.toml -o norm.json
-    tfnorm fit duckdb:///shop.duckdb --query 'select price, age from sales' -o norm.json
 
     A technique is a name, or several in turn: see tfnorm techniques. Policies: constant=zero|keep|error,
     missing=keep|error|NUMBER, infinite=error|missing, out_of_range=keep|clip|missing.
