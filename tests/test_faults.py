@@ -74,6 +74,14 @@ def content(name: str, data: str | bytes) -> Callable[[Path], Path]:
     return make
 
 
+def parquet_of(table: dict[str, Any]) -> Callable[[Path], Path]:
+    def make(folder: Path) -> Path:
+        pq.write_table(pa.table(table), folder / "bad.parquet")
+        return folder / "bad.parquet"
+
+    return make
+
+
 def records(change: Callable[[bytes], bytes]) -> Callable[[Path], Path]:
     def make(folder: Path) -> Path:
         path = write_records(folder / "bad.tfrecord", [example(a=float(i)) for i in range(20)])
@@ -101,7 +109,8 @@ REFUSED: list[tuple[str, Callable[[Path], Path], str]] = [
     ("Parquet magic", parquet(lambda data: b"PARX" + data[4:-4] + b"PARX"), "it cannot be read"),
     ("empty Parquet", content("bad.parquet", b""), "it cannot be read"),
     ("text as Parquet", content("bad.parquet", ROWS), "it cannot be read"),
-    ("Parquet without rows", content("bad.parquet", b""), "bad.parquet"),
+    ("Parquet without rows", parquet_of({"a": np.empty(0)}), "no rows"),
+    ("TFRecord without records", content("bad.tfrecord", b""), "no rows"),
     ("CSV without rows", content("bad.csv", "a,b\n"), "no rows"),
     ("empty CSV", content("bad.csv", ""), "no rows"),
     ("missing column", two(A, {"b": [1.0]}), 'column "a" is missing'),
@@ -180,6 +189,13 @@ EVERY = pa.table(
 INTEGERS = pa.table({"a": [2**53 + 1, 2**53 + 3], "u": pa.array([2**64 - 1, 2**64 - 3], pa.uint64())})
 
 
+def unsaid(folder: Path) -> Path:
+    """Records packed by gzip, of which the name says nothing."""
+    path = write_records(folder / "a.tfrecord", [example(a=float(i)) for i in range(20)])
+    path.write_bytes(gzip.compress(path.read_bytes()))
+    return path
+
+
 def table(value: pa.Table) -> Callable[[Path], Path]:
     def make(folder: Path) -> Path:
         pq.write_table(value, folder / "a.parquet")
@@ -196,6 +212,7 @@ TAKEN: list[tuple[str, Callable[[Path], Path], dict[str, tuple[float, float]]]] 
     ("a file without rows", two(A, {"a": np.empty(0)}), {"a": (1.5, 2.0)}),
     ("null beside NaN", table(pa.table({"a": [1.0, None, np.nan, 2.0]})), {"a": (1.5, 2.0)}),
     ("a late fraction", content("a.csv", "a\n" + "1\n" * 200_000 + "0.5\n"), {"a": (200_000.5 / 200_001, 1.0)}),
+    ("gzip unsaid", unsaid, {"a": (9.5, 19.0)}),
     ("other types", table(EVERY), {"bool": (0.5, 1.0), "half": (2.0, 3.0), "byte": (2.0, 3.0), "decimal": (1.75, 2.25)}),
 ]  # fmt: skip
 
@@ -434,7 +451,8 @@ TESTS = {
         *("another_number_of_channels", "folders_of_any_size"),
     ),
     "test_checkpoint": (
-        *("killed_at_any_moment_it_goes_on", "two_at_once", "a_damaged_record_is_measured_again"),
+        *("killed_at_any_moment_it_goes_on", "killed_among_images_it_goes_on", "two_at_once"),
+        *("a_damaged_record_is_measured_again",),
         *("skipped_parts_are_named_and_the_rest_counts", "added_and_changed_files_alone_are_read"),
     ),
     "test_artefact": (
@@ -448,7 +466,7 @@ TESTS = {
     "test_layer": ("a_lone_tensor_of_a_hundred_thousand_columns", "five_thousand_columns_are_a_handful_of_nodes"),
     "test_layer_models": (
         *("a_fresh_process_loads_it_in_safe_mode", "a_config_that_is_none_is_refused", "hostile_names_save_and_load"),
-        *("names_of_columns_never_become_names_of_ours",),
+        *("names_of_columns_never_become_names_of_ours", "a_bomb_in_a_config_is_not_unpacked"),
     ),
     "test_report": ("names_are_escaped_everywhere", "it_loads_nothing"),
     "test_report_browser": ("hostile_names_are_shown_and_do_nothing", "it_opens_without_a_request_or_an_error"),
