@@ -199,16 +199,9 @@ def check_weight(weight: np.ndarray, rows: int) -> np.ndarray:
     return weights
 
 
-_NAMES: dict[
-    type[Statistic], tuple[str, ...]
-] = {}  # of a hundred thousand columns they are asked for millions of times
-
-
 def _names(kind: type[Statistic]) -> tuple[str, ...]:
-    """Of its fields."""
-    if kind not in _NAMES:
-        _NAMES[kind] = tuple(field.name for field in dataclasses.fields(kind))
-    return _NAMES[kind]
+    """Of its fields, which of a hundred thousand columns are asked for millions of times: kept, where `fields` looks anew."""
+    return kind.__match_args__
 
 
 @dataclass(frozen=True)
