@@ -117,7 +117,7 @@ def fit(
     with terminal.bar("fitting") as callback:
         fitted = tfnorm.fit(source, choice, exact=exact, full=full, callback=callback, **options)
     finish(fitted, output, as_json, terminal)
-    if output not in (None, "-"):
+    if output not in (None, "-") and query is None:  # what is written out is files
         terminal.next(
             f"tfnorm transform {shlex.quote(str(output))} {shlex.quote(paths[0])} -o normalized{end_of(paths)}"
         )
