@@ -70,6 +70,7 @@ MAY: dict[str, set[str]] = {
     },
     "choosing": {"errors", "sources", "maps", "techniques", "profile", "covariance"},
     "pushing": {"statistics", "curve", "quantiles", "covariance", "maps"},
+    "already": {"sources", "statistics", "techniques", "profile"},
     "chains": {
         *("errors", "codec", "sources", "statistics", "quantiles", "keys", "grouped", "maps", "techniques", "profile"),
         *("pushing", "covariance"),
@@ -77,7 +78,7 @@ MAY: dict[str, set[str]] = {
     "fitting": {
         "progress",
         *("errors", "codec", "sources", "statistics", "quantiles", "maps", "techniques", "profile", "gather", "fitted"),
-        *("choosing", "chains", "rules", "checkpoint", "skipping"),
+        *("already", "choosing", "chains", "rules", "checkpoint", "skipping"),
     },
     "fading": {"gather", "statistics", "quantiles", "covariance"},
     "running": {
@@ -147,10 +148,10 @@ MAY: dict[str, set[str]] = {
             "choosing",
             "pushing",
         ),
-        *("chains", "fitting", "summary", "tables"),
+        *("already", "chains", "fitting", "summary", "tables"),
     },
     "comparing": {
-        "progress",
+        *("progress", "already"),
         *("errors", "codec", "key_columns", "sources", "maps", "techniques", "fitted", "choosing", "fitting"),
         "writing",
     },
@@ -229,13 +230,26 @@ LIBRARIES = {
     "h5py": {"sources/hdf5"},
     "zarr": {"sources/zarr"},
     "fsspec": {"sources/remote"},
+    "duckdb": {"sources/database"},
     "array_record": {"sources/array_record"},
     "matplotlib": {"demo_model", "drawing/png", "comparing/drawing"},
     "jinja2": {"reporting/rendering"},
     "typer": {file for file in FILES if file.startswith("cli/")},
     "rich": {"terminal"},
 }
-OPTIONAL = {"tensorflow", "pandas", "polars", "scipy", "matplotlib", "h5py", "zarr", "fsspec", "array_record", "PIL"}
+OPTIONAL = {
+    "tensorflow",
+    "pandas",
+    "polars",
+    "scipy",
+    "matplotlib",
+    "h5py",
+    "zarr",
+    "fsspec",
+    "array_record",
+    "PIL",
+    "duckdb",
+}
 
 
 def imports(tree: ast.AST, *, inside: bool = False) -> Iterator[tuple[str, bool]]:
