@@ -17,6 +17,7 @@ FILES = {path.relative_to(ROOT).with_suffix("").as_posix(): path for path in sor
 MAY: dict[str, set[str]] = {
     "errors": set(),
     "lazy": set(),
+    "layer_names": set(),
     "codec": {"errors"},
     "progress": {"errors"},
     "kernels": set(),
@@ -69,6 +70,7 @@ MAY: dict[str, set[str]] = {
     },
     "choosing": {"errors", "sources", "maps", "techniques", "profile", "covariance"},
     "pushing": {"statistics", "curve", "quantiles", "covariance", "maps"},
+    "already": {"sources", "statistics", "techniques", "profile"},
     "chains": {
         *("errors", "codec", "sources", "statistics", "quantiles", "keys", "grouped", "maps", "techniques", "profile"),
         *("pushing", "covariance"),
@@ -76,7 +78,7 @@ MAY: dict[str, set[str]] = {
     "fitting": {
         "progress",
         *("errors", "codec", "sources", "statistics", "quantiles", "maps", "techniques", "profile", "gather", "fitted"),
-        *("choosing", "chains", "rules", "checkpoint", "skipping"),
+        *("already", "choosing", "chains", "rules", "checkpoint", "skipping"),
     },
     "fading": {"gather", "statistics", "quantiles", "covariance"},
     "running": {
@@ -97,7 +99,10 @@ MAY: dict[str, set[str]] = {
     },
     "layer": {
         *("errors", "codec", "key_columns", "keys", "sources", "statistics", "maps", "techniques", "profile", "gather"),
-        *("chains", "fitting", "fading", "running", "artefact"),
+        *("chains", "fitted", "fitting", "fading", "running", "artefact", "layer_names"),
+    },
+    "sklearn": {
+        *("errors", "sources", "maps", "techniques", "fitted", "fitting", "running", "artefact"),
     },
     "binning": {"curve"},
     "summary": {"sources", "statistics", "quantiles", "maps", "techniques", "profile", "fitted", "binning"},
@@ -143,10 +148,10 @@ MAY: dict[str, set[str]] = {
             "choosing",
             "pushing",
         ),
-        *("skipping", "chains", "fitting", "summary", "tables"),
+        *("already", "skipping", "chains", "fitting", "summary", "tables"),
     },
     "comparing": {
-        "progress",
+        *("progress", "already"),
         *(
             "errors",
             "codec",
@@ -182,7 +187,7 @@ MAY: dict[str, set[str]] = {
         *("advice", "looks", "drawing", "reporting", "drift", "comparing"),
     },
     "__main__": {"cli"},
-    "__init__": set(),
+    "__init__": {"layer_names"},
 }
 
 # what a method of a value calls when it is asked to: to the right, hence inside the method
@@ -208,7 +213,20 @@ LIBRARIES = {
     "keras": {
         *(
             f"layer/{name}"
-            for name in ("attach", "backbones", "lookups", "normalize", "running", "stored", "tensors", "traced")
+            for name in (
+                *(
+                    "adapt_data",
+                    "adapting",
+                    "attach",
+                    "backbones",
+                    "drop_in",
+                    "fixed",
+                    "lookups",
+                    "normalize",
+                    "running",
+                ),
+                *("stored", "tensors", "traced"),
+            )
         ),
         *("demo_model", "drift_callback", "comparing/training"),
     },
@@ -219,16 +237,30 @@ LIBRARIES = {
     "pandas": {"sources/pandas"},
     "polars": {"sources/polars"},
     "scipy": {"sources/scipy"},
+    "sklearn": {"sklearn"},
     "h5py": {"sources/hdf5"},
     "zarr": {"sources/zarr"},
     "fsspec": {"sources/remote"},
+    "duckdb": {"sources/database"},
     "array_record": {"sources/array_record"},
     "matplotlib": {"demo_model", "drawing/png"},
     "jinja2": {"reporting/rendering"},
     "typer": {file for file in FILES if file.startswith("cli/")},
     "rich": {"terminal"},
 }
-OPTIONAL = {"tensorflow", "pandas", "polars", "scipy", "matplotlib", "h5py", "zarr", "fsspec", "array_record", "PIL"}
+OPTIONAL = {
+    "tensorflow",
+    "pandas",
+    "polars",
+    "scipy",
+    "matplotlib",
+    "h5py",
+    "zarr",
+    "fsspec",
+    "array_record",
+    "PIL",
+    "duckdb",
+}
 
 
 def imports(tree: ast.AST, *, inside: bool = False) -> Iterator[tuple[str, bool]]:

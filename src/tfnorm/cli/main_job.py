@@ -13,7 +13,7 @@ import typer
 import tfnorm
 from tfnorm.cli.common import (
     EXIT,
-    Activation,
+    AbsentOption,
     Artefact,
     Axis,
     Checkpoint,
@@ -30,6 +30,7 @@ from tfnorm.cli.common import (
     Paths,
     PlanFile,
     Policy,
+    Query,
     Quiet,
     Share,
     Target,
@@ -69,7 +70,7 @@ def fit(
     model: Annotated[
         str | None, typer.Option("--model", metavar="FAMILY", help="For which auto advises; see advise.")
     ] = None,
-    activation: Activation = None,
+    activation: Annotated[str | None, typer.Option("--activation", hidden=True)] = None,  # as advise tells it
     output: Output = None,
     force: Force = False,
     policy: Policy = None,
@@ -82,6 +83,8 @@ def fit(
     delimiter: Delimiter = None,
     checkpoint: Checkpoint = None,
     on_error: OnErrorOption = "raise",
+    absent: AbsentOption = "error",
+    query: Query = None,
     workers: Workers = None,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -91,7 +94,6 @@ def fit(
 
     \b
     tfnorm fit train.csv -t standard --set fare='log1p, standard' -o norm.json
-    tfnorm fit 'train/*.parquet' --plan plan.toml -o norm.json
     tfnorm fit train.parquet -t auto --target price --model mlp -o norm.json
 
     Policies: constant=zero|keep|error, missing=keep|error|NUMBER, infinite=error|missing, out_of_range=keep|clip|missing.
@@ -101,7 +103,7 @@ def fit(
     options: dict[str, Any] = {"axis": axis_of(axis), "unit": units, "workers": workers}
     pairs = pairs_of(chosen)
     check_output(output, force)
-    source = open_files(paths, weight, delimiter, terminal, on_error)
+    source = open_files(paths, weight, delimiter, terminal, on_error, absent, query)
     options |= {"checkpoint": checkpoint, "on_error": on_error}
     options |= {"target": target, "model": model, "activation": activation}
     choice: Any = technique or "standard"
@@ -122,7 +124,7 @@ def fit(
     with terminal.bar("fitting") as callback:
         fitted = tfnorm.fit(source, choice, exact=exact, full=full, callback=callback, **options)
     finish(fitted, output, as_json, terminal)
-    if output not in (None, "-"):
+    if output not in (None, "-") and query is None:  # what is written out is files
         terminal.next(
             f"tfnorm transform {shlex.quote(str(output))} {shlex.quote(paths[0])} -o normalized{end_of(paths)}"
         )
@@ -140,6 +142,8 @@ def scan(
     delimiter: Delimiter = None,
     checkpoint: Checkpoint = None,
     on_error: OnErrorOption = "raise",
+    absent: AbsentOption = "error",
+    query: Query = None,
     workers: Workers = None,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -154,7 +158,7 @@ def scan(
     terminal = begin(quiet, no_color)
     options: dict[str, Any] = {"axis": axis_of(axis), "unit": units_of(unit), "workers": workers}
     check_output(output, force)
-    source = open_files(paths, weight, delimiter, terminal, on_error)
+    source = open_files(paths, weight, delimiter, terminal, on_error, absent, query)
     options |= {"checkpoint": checkpoint, "on_error": on_error}
     with terminal.bar("scanning") as callback:
         profile = tfnorm.scan(source, callback=callback, **options)

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from tfnorm.already import untold
 from tfnorm.choosing import keys_of
 from tfnorm.comparing.samples import Batch, as_float
 from tfnorm.comparing.values import NONE
@@ -163,7 +164,8 @@ def entrant(
         batch[goal] = asked.goal.reshape(len(asked.goal))
         words = asked.words(goal)
     said = {column: stages or "auto" for column, stages in choice.items()}
-    fitted = fit(batch, said, infinite="missing", weight=weight, **words)
+    with untold():
+        fitted = fit(batch, said, infinite="missing", weight=weight, **words)
     return Entrant(name, fitted, tuple(columns), means)
 
 

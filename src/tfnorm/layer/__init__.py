@@ -3,7 +3,17 @@
 The one law: a layer gives what the fit gives in NumPy. All that saved models may hold is registered once this is imported.
 """
 
+from typing import Any
+
 from tfnorm.layer.attach import attach as attach
 from tfnorm.layer.backbones import check_backbone as check_backbone
+from tfnorm.layer.drop_in import LAYERS as LAYERS
 from tfnorm.layer.normalize import Normalize as Normalize
 from tfnorm.layer.running import RunningNormalize as RunningNormalize
+
+
+def __getattr__(name: str) -> Any:
+    """Every drop-in layer, by its name."""
+    if name not in LAYERS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return LAYERS[name]

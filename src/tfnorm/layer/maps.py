@@ -92,7 +92,8 @@ def _shape_of_results(step: maps.Map, rows: int) -> list[int]:
     """Of the least that the map gives for so many rows: images are as large as their patches need."""
     steps = step.maps if isinstance(step, maps.Chain) else (step,)
     side = math.prod(one.size for one in steps if isinstance(one, maps.Patches | maps.JoinPatches))
-    came = (rows, side, side, step.features()) if step.sample_axes > 1 else (rows, step.features())
+    features = side**2 if step.features() == 1 else step.features()  # any number will do: one that makes a patch
+    came = (rows, side, side, features) if step.sample_axes > 1 else (rows, step.features())
     return [length or 1 for length in step.shape(came)]
 
 

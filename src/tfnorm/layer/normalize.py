@@ -197,6 +197,10 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
         flags |= {"like": self.like, "missing": list(self.missing)}
         return {**super().get_config(), "columns": columns, **flags, "fingerprint": self.fingerprint}
 
+    def load_own_variables(self, store: Any) -> None:
+        if store.keys():  # else a layer around this one has set the numbers
+            super().load_own_variables(store)
+
     def call(self, inputs: Tensor, like: Tensor | None = None, mask: Any = None) -> Tensor:
         if self.like != (like is not None):
             expected = "call with the raw samples, layer(y, like=x)" if self.like else "make the layer with like=True"
@@ -390,7 +394,7 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
 
     def _check(self, name: str, group: _Group, shape: Shape) -> None:
         features = group.features(name)
-        expected = self._fit.steps[name].width(features) if self.inverse else features
+        expected = self._fit.steps[name].width(features) if self.inverse and features != 1 else features
         allowed = (expected, features, None) if group.step.marks and self.inverse else (expected, None)
         width = shape[-1] if shape else 1
         if features != 1 and (width not in allowed or shape == (None,)):
@@ -461,7 +465,7 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
         if not group.weights[precision]:
             x = ops.cast(x, precision)
         features = sum(group.features(name) for name in names)
-        if self.inverse:
+        if self.inverse and x.shape[-1] is None:
             features = step.width(features)
         if features != 1 and x.shape[-1] is None:  # a width seen only when run: 1 must not spread to all features
             x = ops.reshape(x, (*ops.shape(x)[:-1], features))
