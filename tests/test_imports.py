@@ -66,6 +66,9 @@ MAY: dict[str, set[str]] = {
         ),
         "fitted_column",
     },
+    "exits": {
+        *("errors", "sources", "profile", "gather", "unseen", "fitted_column", "fitted", "keras_part", "writing"),
+    },
     "choosing": {"errors", "sources", "maps", "techniques", "profile", "covariance"},
     "pushing": {"statistics", "quantiles", "covariance", "maps"},
     "chains": {
@@ -165,7 +168,7 @@ MAY: dict[str, set[str]] = {
             "demo",
         ),
         "writing",
-        *("advice", "looks", "reporting", "drift", "comparing"),
+        *("advice", "looks", "reporting", "drift", "comparing", "exits"),
     },
     "__main__": {"cli"},
     "__init__": set(),
@@ -180,6 +183,8 @@ LATE = {
     ("fitted", "artefact"),
     ("fitted", "tables"),
     ("fitted", "drift"),
+    ("fitted", "exits"),
+    ("exits", "artefact"),
     ("fitted_column", "chains"),
     ("fitted_column", "plots"),
     ("profile", "plots"),
@@ -194,13 +199,30 @@ LIBRARIES = {
     "keras": {
         *(
             f"layer/{name}"
-            for name in ("attach", "backbones", "lookups", "normalize", "running", "stored", "tensors", "traced")
+            for name in (
+                "attach",
+                "backbones",
+                "builtin",
+                "finding",
+                "lookups",
+                "normalize",
+                "running",
+                "serving",
+                "stored",
+                "tensors",
+                "traced",
+            )
         ),
         *("demo_model", "drift_callback", "comparing/training"),
     },
     "tensorflow": {
         *("sources/tensorflow", "sources/decoding", "layer/lookups", "drift/tap", "comparing/training"),
+        *(f"exits/{name}" for name in ("litert", "onnx", "saved_model")),
     },
+    "ai_edge_litert": {"exits/litert"},
+    "onnx": {"exits/onnx"},
+    "onnxruntime": {"exits/onnx"},
+    "tf2onnx": {"exits/onnx"},
     "PIL": {"sources/decoding"},
     "pandas": {"sources/pandas"},
     "polars": {"sources/polars"},
@@ -215,6 +237,7 @@ LIBRARIES = {
     "rich": {"terminal"},
 }
 OPTIONAL = {"tensorflow", "pandas", "polars", "scipy", "matplotlib", "h5py", "zarr", "fsspec", "array_record", "PIL"}
+OPTIONAL |= {"ai_edge_litert", "onnx", "onnxruntime", "tf2onnx"}
 
 
 def imports(tree: ast.AST, *, inside: bool = False) -> Iterator[tuple[str, bool]]:

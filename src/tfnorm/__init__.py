@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from tfnorm.errors import DataError as DataError
     from tfnorm.errors import NotInvertibleError as NotInvertibleError
     from tfnorm.errors import TfnormError as TfnormError
+    from tfnorm.exits import fingerprint as fingerprint
+    from tfnorm.exits import fingerprints as fingerprints
+    from tfnorm.exits import verify as verify
     from tfnorm.fitted import Fitted as Fitted
     from tfnorm.fitting import fit as fit
     from tfnorm.fitting import scan as scan
@@ -84,6 +87,7 @@ _HOME = {
     "drift": ("check", "watch"),
     "drift_callback": ("DriftCallback",),
     "errors": ("ArtefactError", "ChoiceError", "DataError", "NotInvertibleError", "TfnormError"),
+    "exits": ("fingerprint", "fingerprints", "verify"),
     "fitted": ("Fitted",),
     "fitting": ("fit", "scan"),
     "progress": ("Progress",),

@@ -149,7 +149,9 @@ def snapped(values: np.ndarray, onto: np.ndarray, relative: float, scale: float)
     onto = np.unique(onto)
     at = np.clip(np.searchsorted(onto, values), 1, max(1, len(onto) - 1))
     before, after = onto[np.maximum(at - 1, 0)], onto[np.minimum(at, len(onto) - 1)]
-    with np.errstate(over="ignore"):  # numbers more than the largest float64 apart are not near, which infinity says as well
+    with np.errstate(
+        over="ignore"
+    ):  # numbers more than the largest float64 apart are not near, which infinity says as well
         nearest = np.where(np.abs(values - before) <= np.abs(after - values), before, after)
         near = np.abs(values - nearest) <= relative * np.maximum(np.abs(values), scale)
     return np.where(near, nearest, values)

@@ -5,5 +5,16 @@ The one law: a layer gives what the fit gives in NumPy. All that saved models ma
 
 from tfnorm.layer.attach import attach as attach
 from tfnorm.layer.backbones import check_backbone as check_backbone
+from tfnorm.layer.builtin import builtin as builtin
+from tfnorm.layer.finding import array as array
+from tfnorm.layer.finding import fits_in as fits_in
+from tfnorm.layer.finding import load_model as load_model
+from tfnorm.layer.finding import normalizing as normalizing
+from tfnorm.layer.finding import tensor as tensor
+from tfnorm.layer.finding import types_of as types_of
 from tfnorm.layer.normalize import Normalize as Normalize
 from tfnorm.layer.running import RunningNormalize as RunningNormalize
+from tfnorm.layer.serving import holds_its_fit as holds_its_fit
+from tfnorm.layer.serving import served as served
+from tfnorm.layer.serving import word as word
+from tfnorm.layer.serving import write_saved_model as write_saved_model

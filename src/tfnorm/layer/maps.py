@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -92,7 +93,8 @@ def _shape_of_results(step: maps.Map, rows: int) -> list[int]:
     """Of the least that the map gives for so many rows: images are as large as their patches need."""
     steps = step.maps if isinstance(step, maps.Chain) else (step,)
     side = math.prod(one.size for one in steps if isinstance(one, maps.Patches | maps.JoinPatches))
-    came = (rows, side, side, step.features()) if step.sample_axes > 1 else (rows, step.features())
+    joined = math.prod(one.size**2 for one in steps if isinstance(one, maps.JoinPatches))
+    came = (rows, side, side, max(step.features(), joined)) if step.sample_axes > 1 else (rows, step.features())
     return [length or 1 for length in step.shape(came)]
 
 
@@ -111,6 +113,11 @@ def _rounding_is_harmless_for_keys(step: maps.Map) -> bool:
         if not np.all((moved <= 1e-6) | np.isnan(exact)):
             return False
     return True
+
+
+def fit_mark(fingerprint: str) -> str:
+    """A word for graphs, which keep names and nothing else: `tfnorm.fingerprint` finds it in what was exported."""
+    return f"tfnorm_{fingerprint}" if re.fullmatch("[0-9a-f]{64}", fingerprint) else "maps"
 
 
 def quoted(name: str) -> str:

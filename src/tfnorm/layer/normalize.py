@@ -22,7 +22,7 @@ from tfnorm import codec, maps
 from tfnorm.errors import ChoiceError, DataError, NotInvertibleError
 from tfnorm.keys import Keys
 from tfnorm.layer.lookups import Lookup, keys_of
-from tfnorm.layer.maps import alike, decoded, listed, quoted, rounding_is_harmless, side_by_side
+from tfnorm.layer.maps import alike, decoded, fit_mark, listed, quoted, rounding_is_harmless, side_by_side
 from tfnorm.layer.stored import is_ragged, is_sparse, is_stored, like_symbol, map_stored, spread
 from tfnorm.maps import Shape
 
@@ -136,6 +136,8 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
     >>> {name: values.numpy().tolist() for name, values in batch.items()}
     {'age': [-1.0, 1.0], 'id': [1, 2]}
     """
+
+    _xp: Any = ops  # in which the maps compute
 
     def __init__(
         self,
@@ -443,6 +445,12 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
                     x = beside([tensors[name] for name in names], axis=-1)
                     yield _Block(names, self._mapped(group, names, x, groups), layout, marks)
 
+    def _precision(self, group: _Group, x: Tensor) -> str:
+        """In which a group of columns is computed, for values of this type."""
+        if not group.fits_float32 or super().compute_dtype == "float64":
+            return "float64"
+        return maps.working_dtypes(keras.backend.standardize_dtype(x.dtype))[0]
+
     def _mapped(
         self,
         group: _Group,
@@ -452,9 +460,7 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
         like: Tensor | None = None,
         mask: Tensor | None = None,
     ) -> Tensor:
-        precision = maps.working_dtypes(keras.backend.standardize_dtype(x.dtype))[0]
-        if not group.fits_float32 or super().compute_dtype == "float64":
-            precision = "float64"
+        precision = self._precision(group, x)
         step = group.step_of(names, precision)
         if is_stored(x):
             return map_stored(step, x, precision, self._result_dtype, inverse=self.inverse)
@@ -466,9 +472,11 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
         if features != 1 and x.shape[-1] is None:  # a width seen only when run: 1 must not spread to all features
             x = ops.reshape(x, (*ops.shape(x)[:-1], features))
         there = None if mask is None else spread(mask, x)
-        bound = step.bound(groups, len(x.shape), ops) if step.keyed() else step
+        bound = step.bound(groups, len(x.shape), self._xp) if step.keyed() else step
         left_out = None if step.elementwise else there
-        y = ops.cast(maps.run(bound, x, ops, inverse=self.inverse, like=like, there=left_out), self._result_dtype)
+        with keras.name_scope(fit_mark(self.fingerprint)):  # so that exported graphs tell it, too
+            y = maps.run(bound, x, self._xp, inverse=self.inverse, like=like, there=left_out)
+            y = ops.cast(y, self._result_dtype)
         if there is not None:  # padding stays harmless, whatever it was
             y = ops.where(there, y, ops.zeros_like(y))
         return y if len(x.shape) else ops.reshape(y, ())  # one number met weights of shape (1,)
