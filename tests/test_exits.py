@@ -14,11 +14,12 @@ import pytest
 import tensorflow as tf
 
 import tfnorm
-from exit_cases import CHOICES, EXITS, rows, with_gaps
+from exit_cases import BY_KEY, CHOICES, EXITS, INTEGERS, rows, with_gaps
 from tfnorm.cli import main
 from tfnorm.errors import ChoiceError, DataError, TfnormError
 from tfnorm.layer.serving import words
 
+DOCS = Path(__file__).parent.parent / "docs"
 ENDINGS = {"builtin": ".keras", "folder": "", "tflite": ".tflite", "onnx": ".onnx"}
 RANDOM = np.random.default_rng(5)
 TABLE = {
@@ -77,59 +78,75 @@ def test_numbers_of_one_column_and_their_marks(exit: str, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("exit", EXITS[1:])
 def test_the_way_back(exit: str, tmp_path: Path) -> None:
-    table = {"age": TABLE["age"], "worth": TABLE["net worth €"]}
-    fitted = tfnorm.fit(table, {"age": "minmax", "worth": "log1p, standard"})
+    table = {"age": TABLE["age"], "tip": TABLE["net worth €"] ** 0.2}
+    fitted = tfnorm.fit(table, {"age": "minmax", "tip": "log1p, standard"})
     found = tfnorm.verify(fitted, through(fitted, exit, tmp_path, inverse=True), table, tolerance=1e-5)
     assert found.ok, str(found)
 
 
-@pytest.mark.parametrize("exit", ["layer", "folder"])
-def test_numbers_by_key(exit: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("exit", "keys"),
+    [("layer", "'store', 'size'"), ("folder", "'store', 'size'"), ("folder", "'size'"), ("tflite", "'store'")],
+)
+def test_numbers_by_key(exit: str, keys: str, tmp_path: Path) -> None:
     table = {"store": ["a", "b", "c"] * 100, "price": TABLE["age"], "size": np.arange(300) % 4}
-    fitted = tfnorm.fit(table, {"price": "standard.by('store', 'size')"})
+    fitted = tfnorm.fit(table, {"price": f"standard.by({keys})"})
     found = tfnorm.verify(fitted, through(fitted, exit, tmp_path), table, tolerance=3e-6)
     assert found.ok, str(found)
 
 
-@pytest.mark.parametrize("exit", ["builtin", "tflite", "onnx"])
-def test_what_a_format_cannot_do_names_technique_and_column(exit: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("exit", "key"), [("builtin", "store"), ("onnx", "store"), ("tflite", "shop")])
+def test_what_a_format_cannot_do_names_technique_and_column(exit: str, key: str, tmp_path: Path) -> None:
     needs(exit)
-    table = {"store": ["a", "b", "c"] * 100, "price": TABLE["age"], "size": TABLE["age"]}
-    fitted = tfnorm.fit(table, {"size": "standard", "price": "standard.by('store')"})
-    with pytest.raises(ChoiceError, match=r'column "price": standard\.by\(\'store\'\)'):
+    stores = {"store": ["a", "b", "c"] * 100, "shop": np.arange(300) % 4}
+    table = {**stores, "price": TABLE["age"], "size": TABLE["age"]}
+    fitted = tfnorm.fit(table, {"size": "standard", "price": f"standard.by('{key}')"})
+    with pytest.raises(ChoiceError, match=rf'column "price": standard\.by\(\'{key}\'\)'):
         fitted.export(tmp_path / f"out{ENDINGS[exit]}")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_tflite_says_what_float32_would_lose(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r'column "seen": standard: .* float32 loses digits'):
+    with pytest.raises(DataError, match=r'column "seen": standard: float32 is off by 0\.\d+ there'):
         tfnorm.fit(TABLE, {"seen": "standard"}).export(tmp_path / "out.tflite")
 
 
-STRAIGHT = ["minmax", "standard", "maxabs", "robust", "center", "decimal", "clip(2, 9)", "winsorize", "whiten"]
-
-
-@pytest.mark.parametrize("choice", STRAIGHT)
-def test_tflite_in_integers_is_off_by_few_steps(choice: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("choice", CHOICES)
+def test_tflite_in_integers_is_off_by_few_steps_or_refused(choice: str, tmp_path: Path) -> None:
     data = rows(choice)
     fitted = tfnorm.fit(data, choice)
+    if choice not in INTEGERS:
+        with pytest.raises(ChoiceError, match=r'column "x": .*(in 8 bits it is off|cannot be exported to TFLite)'):
+            fitted.export(tmp_path / "out.tflite", integers=True, sample=data)
+        assert list(tmp_path.iterdir()) == []
+        return
     made = fitted.export(tmp_path / "out.tflite", integers=True, sample=data)
     interpreter = tf.lite.Interpreter(model_path=made.path)
     kinds = {np.dtype(one["dtype"]).name for one in interpreter.get_tensor_details()}
-    assert kinds <= {"int8", "int32"}, "every step runs in integers"
+    assert kinds <= {"int8", "int32", "bool"}, "every step runs in integers"
     normalized = fitted.transform(data)
-    step = np.ptp(normalized) / 255
+    step = max(np.ptp(normalized), 1) / 255
     assert tfnorm.verify(fitted, made.path, data).worst.largest <= 4 * step
     assert tfnorm.fingerprint(made.path) == fitted.fingerprint
 
 
-def test_tflite_in_integers_is_refused_where_it_is_off(tmp_path: Path) -> None:
-    data = rows("quantile")
-    with pytest.raises(ChoiceError, match=r'column "x": yeo_johnson: in 8 bits it is off by \d+ of 256 steps'):
-        tfnorm.fit(data, "yeo_johnson").export(tmp_path / "out.tflite", integers=True, sample=data)
+def test_tflite_in_integers_needs_a_sample(tmp_path: Path) -> None:
     with pytest.raises(ChoiceError, match="needs sample="):
-        tfnorm.fit(data, "minmax").export(tmp_path / "out.tflite", integers=True)
-    assert list(tmp_path.iterdir()) == []
+        tfnorm.fit(rows("minmax"), "minmax").export(tmp_path / "out.tflite", integers=True)
+
+
+def test_the_page_shows_what_can_be() -> None:
+    lines = (DOCS / "exports.md").read_text().splitlines()
+    cells = {(row := line.split(" | "))[0].strip("|` "): row[1:] for line in lines if line.startswith("| `")}
+    table = {name: row for name, row in cells.items() if len(row) == 6}
+    assert list(table) == [*CHOICES, *BY_KEY], "run `make docs`"
+    assert [name for name, row in table.items() if not row[4].startswith("no")] == INTEGERS
+    for name in CHOICES:
+        assert not any(one.startswith("no") for i, one in enumerate(table[name]) if i != 4)
+    assert [[one.startswith("no") for one in table[name]] for name in BY_KEY] == [
+        [False, True, False, False, True, True],
+        [False, True, False, True, True, True],
+    ]
 
 
 ALONE = """

@@ -85,7 +85,7 @@ SavedModel, got '.pickle'.
         data = _keras_bytes(model)
         write_atomically(target, data)
         return Export(str(path), kind, len(data), label)
-    function = _function(fitted, inverse, kind)
+    function = _function(fitted, inverse, kind, integers)
     label = _label(fitted, inverse, {name: column for name, (column, *_) in function.inputs.items()}, function.outputs)
     if kind == "SavedModel":
         with _folder_for(target) as stage:
@@ -98,7 +98,9 @@ SavedModel, got '.pickle'.
         data = _told(fitted, kind, lambda one: onnx.convert(_function(one, inverse, kind), label))
     else:
         rows = rows_of(fitted, sample) if integers else None
-        data = _told(fitted, kind, lambda one: litert.convert(one, _function(one, inverse, kind), label, rows))
+        data = _told(
+            fitted, kind, lambda one: litert.convert(one, _function(one, inverse, kind, integers), label, rows)
+        )
     write_atomically(target, data)
     return Export(str(path), kind, len(data), label)
 
@@ -114,12 +116,9 @@ def check_target(target: Path, *, folder: bool, force: bool) -> None:
         raise DataError(f"{target}: there is no folder {target.parent}. Make it first.")
 
 
-def _function(fitted: Fitted, inverse: bool, kind: str) -> Any:
-    own = {
-        "guarded": kind == "TFLite",
-        "apart": kind == "ONNX",
-    }  # LiteRT's curves lose NaN; ONNX has one name for one tensor
-    return keras_part().served(fitted.layer(inverse=inverse), fitted.shapes, **own)
+def _function(fitted: Fitted, inverse: bool, kind: str, integers: bool = False) -> Any:
+    runtime = "integers" if integers else kind
+    return keras_part().served(fitted.layer(inverse=inverse), fitted.shapes, runtime=runtime)
 
 
 def _label(fitted: Fitted, inverse: bool, inputs: Any, outputs: Any) -> Label:

@@ -5,6 +5,7 @@ The one law: in float32 it gives what the layer gives; in 8 bits what it gives i
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,7 @@ from tfnorm.fitted import Fitted
 from tfnorm.keras_part import keras_part
 from tfnorm.sources.columns import quoted
 
+MOST_LOST = 1e-5  # of a result by float32, relative to 1 + its size
 MOST_STEPS = 4.0  # of 256, by which a result in 8 bits may be off
 CALIBRATED = 1000  # rows
 
@@ -27,12 +29,17 @@ def convert(fitted: Fitted, function: Any, label: Label, sample: list[Rows] | No
     """The function of named tensors (`tfnorm.layer.served`) as a TFLite file; in 8 bits where there is a sample."""
     import tensorflow as tf
 
-    wide = [column for column, _, dtype in function.inputs.values() if dtype not in ("float32", "string", "int64")]
-    if wide:
+    loss, inverse = keras_part().loss_in_float32, function.layer.inverse
+    lossy = {name: lost for name, step in fitted.maps.items() if (lost := loss(step, inverse=inverse)) > MOST_LOST}
+    if lossy:
+        name = max(lossy, key=lambda one: lossy[one])
         raise DataError(
-            f"column {quoted(wide)}: {fitted.choice[wide[0]]}: its values are so far from 0 for their spread that float32 loses "
-            "digits, and TFLite computes in no other. Take off a constant first, or export to ONNX or a SavedModel."
+            f"column {quoted(lossy)}: {fitted.choice[name]}: float32 is off by {lossy[name]:.1g} there, as the values are "
+            "far from 0 for their spread, and TFLite computes in no other. Take off a constant first, or export to ONNX or a "
+            "SavedModel."
         )
+    if sample is not None and any(dtype == "string" for _, _, dtype in function.inputs.values()):
+        raise NotImplementedError("text keys are not integers")
     with tempfile.TemporaryDirectory() as folder:
         keras_part().write_saved_model(function, folder)
         converter = tf.lite.TFLiteConverter.from_saved_model(folder)
@@ -46,10 +53,19 @@ def convert(fitted: Fitted, function: Any, label: Label, sample: list[Rows] | No
             converter.representative_dataset = lambda: iter(rows)
             converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
             converter.inference_input_type = converter.inference_output_type = tf.int8
-        data = _labelled(converter.convert(), label)
+        data = _labelled(_converted(converter), label)
     if sample is not None:
+        _check_integers(data)
         _check_steps(fitted, function, data, rows)
     return data
+
+
+def _converted(converter: Any) -> bytes:
+    try:
+        return bytes(converter.convert())
+    except Exception as error:
+        lacking = dict.fromkeys(re.findall(r"'tf\.(\w+)' op is neither", str(error)))
+        raise NotImplementedError(f"TFLite has no {', '.join(lacking)}" if lacking else str(error)) from error
 
 
 def _first(fitted: Fitted, sample: list[Rows]) -> Iterator[Rows]:
@@ -69,6 +85,13 @@ def _first(fitted: Fitted, sample: list[Rows]) -> Iterator[Rows]:
 
 def _ready(function: Any, rows: Rows) -> Rows:
     return {name: rows[column].astype(dtype) for name, (column, _, dtype) in function.inputs.items()}
+
+
+def _check_integers(data: bytes) -> None:
+    interpreter = _interpreter()(model_content=data)
+    kinds = {np.dtype(one["dtype"]).name for one in interpreter.get_tensor_details()}
+    if kinds & {"float32", "float16", "float64"}:
+        raise ValueError("LiteRT has some of its steps in floating point only")
 
 
 def _check_steps(fitted: Fitted, function: Any, data: bytes, sample: list[Rows]) -> None:
@@ -112,7 +135,13 @@ def opened(model: Path | bytes) -> Any:
     except (ValueError, RuntimeError) as error:
         where = "the TFLite model" if isinstance(model, bytes) else model
         raise DataError(f"{where}: is nothing that LiteRT runs: {str(error)[:300]}.") from None
-    return dict.fromkeys(runner.get_input_details(), "float32"), _Run(runner)
+    types = {name: np.dtype(way["dtype"]) for name, way in runner.get_input_details().items()}
+    return {name: _given(one) for name, one in types.items()}, _Run(runner)
+
+
+def _given(kind: np.dtype[Any]) -> str:
+    """The type of what is put in: numbers also where the model takes integers of 8 bits."""
+    return "str" if kind.kind in "OSU" else "float32" if kind.itemsize == 1 else kind.name
 
 
 class _Run:

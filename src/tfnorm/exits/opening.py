@@ -103,4 +103,4 @@ def _of_keras(fitted: Fitted, model: Any, name: str) -> Opened:
             return {next(iter(types)): np.asarray(part.array(result))}
         raise DataError(f"{name}: gives one tensor of all columns (concatenate), and they are compared by name.")
 
-    return Opened(name, bool(getattr(found, "inverse", False)), fingerprints(model), run)
+    return Opened(name, part.is_inverse(found), fingerprints(model), run)

@@ -8,10 +8,12 @@ from tfnorm.layer.backbones import check_backbone as check_backbone
 from tfnorm.layer.builtin import builtin as builtin
 from tfnorm.layer.finding import array as array
 from tfnorm.layer.finding import fits_in as fits_in
+from tfnorm.layer.finding import is_inverse as is_inverse
 from tfnorm.layer.finding import load_model as load_model
 from tfnorm.layer.finding import normalizing as normalizing
 from tfnorm.layer.finding import tensor as tensor
 from tfnorm.layer.finding import types_of as types_of
+from tfnorm.layer.maps import loss_in_float32 as loss_in_float32
 from tfnorm.layer.normalize import Normalize as Normalize
 from tfnorm.layer.running import RunningNormalize as RunningNormalize
 from tfnorm.layer.serving import holds_its_fit as holds_its_fit

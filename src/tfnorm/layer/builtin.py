@@ -80,7 +80,8 @@ def builtin(
                 f"column {quoted(name)}: {choice[name]}: {why}. Leave builtin out, or fit it otherwise: "
                 "a .keras file then opens where tfnorm is installed, and SavedModel, TFLite and ONNX anywhere"
             )
-    name = options.pop("name", None) or fit_mark(options.get("fingerprint", ""))
+    mark = fit_mark(options.get("fingerprint", "")) + ("_back" if options.get("inverse") else "")
+    name = options.pop("name", None) or mark
     layer = _Stock(columns, **options)
     inputs: Any = {
         column: keras.Input(shape[1:], dtype=dtype, name=column)

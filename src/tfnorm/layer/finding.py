@@ -19,7 +19,7 @@ from tfnorm.layer.normalize import Normalize
 from tfnorm.layer.serving import input_types
 from tfnorm.maps import Shape
 
-_MARK = re.compile(r"tfnorm_([0-9a-f]{64})")
+_MARK = re.compile(r"tfnorm_([0-9a-f]{64})(_back)?")  # as `builtin` calls its models
 
 
 def load_model(path: Path) -> Any:
@@ -51,9 +51,14 @@ def normalizing(model: Any) -> Any:
     parts = list({id(one): one for one, _ in fits_in(model)}.values())
     if isinstance(model, Normalize):
         return model
-    on_the_way_in = [one for one in parts if not getattr(one, "inverse", False)]
+    on_the_way_in = [one for one in parts if not is_inverse(one)]
     parts = parts if len(parts) == 1 else on_the_way_in
     return parts[0] if len(parts) == 1 else None
+
+
+def is_inverse(part: Any) -> bool:
+    """Whether it is the way back."""
+    return bool(part.inverse) if isinstance(part, Normalize) else str(part.name).endswith("_back")
 
 
 def types_of(part: Any, shapes: Mapping[str, Shape]) -> dict[str, str]:

@@ -115,6 +115,31 @@ def _rounding_is_harmless_for_keys(step: maps.Map) -> bool:
     return True
 
 
+def is_number(step: maps.Map, shape: maps.Shape) -> bool:
+    """Whether it is one number a row that the map makes several of, or did: such need an axis of their own."""
+    return len(shape) < 2 and not step.elementwise and step.features() == 1 and step.width(1) != 1
+
+
+def shape_of_all(shapes: list[maps.Shape]) -> maps.Shape:
+    widths = [shape[-1] if len(shape) > 1 else 1 for shape in shapes]
+    batch = next((shape[0] for shape in shapes if shape[0] is not None), None)
+    return (batch, None if None in widths else sum(width or 0 for width in widths))
+
+
+def loss_in_float32(step: maps.Map, *, inverse: bool = False) -> float:
+    """How far float32 takes results from where they lie, relative to 1 + their size; infinite beyond its range."""
+    if step.lost or step.keyed():
+        return 0.0
+    shape = _shape_of_results(step, 7)
+    y = np.reshape(np.linspace(-3.0, 3.0, 7), (7, *[1] * (len(shape) - 1))) + np.zeros(shape)
+    with np.errstate(all="ignore"):
+        single, x = step.at("float32"), maps.run(step, y, np, inverse=True)
+        came, wanted = (y, x) if inverse else (x, maps.run(step, x, np))
+        off = np.abs(maps.run(single, came.astype("float32"), np, inverse=inverse) - wanted) / (1 + np.abs(wanted))
+    off = off[np.isfinite(wanted)]
+    return float(np.where(np.isnan(off), np.inf, off).max(initial=0.0))
+
+
 def fit_mark(fingerprint: str) -> str:
     """A word for graphs, which keep names and nothing else: `tfnorm.fingerprint` finds it in what was exported."""
     return f"tfnorm_{fingerprint}" if re.fullmatch("[0-9a-f]{64}", fingerprint) else "maps"

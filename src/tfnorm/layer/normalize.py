@@ -22,7 +22,17 @@ from tfnorm import codec, maps
 from tfnorm.errors import ChoiceError, DataError, NotInvertibleError
 from tfnorm.keys import Keys
 from tfnorm.layer.lookups import Lookup, keys_of
-from tfnorm.layer.maps import alike, decoded, fit_mark, listed, quoted, rounding_is_harmless, side_by_side
+from tfnorm.layer.maps import (
+    alike,
+    decoded,
+    fit_mark,
+    is_number,
+    listed,
+    quoted,
+    rounding_is_harmless,
+    shape_of_all,
+    side_by_side,
+)
 from tfnorm.layer.stored import is_ragged, is_sparse, is_stored, like_symbol, map_stored, spread
 from tfnorm.maps import Shape
 
@@ -245,7 +255,7 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
         found: dict[str, Shape] = {}
         for name, came in shapes.items():
             step = self._fit.steps[name]
-            wide = (*came, 1) if _is_number(step, came) else came
+            wide = (*came, 1) if is_number(step, came) else came
             result = step.shape(wide, inverse=self.inverse)
             if len(wide) > len(came) and (self.inverse or not (self.bare or self.concatenate)):
                 result = came
@@ -254,7 +264,7 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
             found |= dict.fromkeys(self._named_of(name), result)
         if self.bare:
             return next(iter(found.values()))
-        return _shape_of_all(list(found.values())) if self.concatenate else found
+        return shape_of_all(list(found.values())) if self.concatenate else found
 
     def _gives_marks(self, step: maps.Map) -> bool:
         """Whether the marks of what was missing are columns of their own."""
@@ -291,7 +301,7 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
             name: (int(end) - width, int(end))
             for name, width, end in zip(members, widths, np.cumsum(widths), strict=True)
         }
-        fits = step.fits("float32")
+        fits = self._fits_float32(step)
         weights = {
             precision: {
                 field: self._weight(f"group{index}_{place}_{precision}", array)
@@ -300,6 +310,9 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
             for precision in ("float64", "float32")[: 1 + fits]
         }
         return _Group(step, spans, fits, weights)
+
+    def _fits_float32(self, step: maps.Map) -> bool:
+        return step.fits("float32")
 
     def _lookup(self, index: int, keys: Keys) -> Lookup:
         def weight(what: str, array: np.ndarray) -> Tensor:
@@ -432,7 +445,7 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
                 if layout == "alone" or len(names) == 1:
                     for name in names:
                         x, raw = tensors[name], given["like"][name] if self.like and group.needs_like else None
-                        number = _is_number(self._fit.steps[name], tuple(x.shape))
+                        number = is_number(self._fit.steps[name], tuple(x.shape))
                         if name in marked:
                             halves = [x, ops.cast(came[maps.mark_name(name)], x.dtype)]
                             x = ops.stack(halves, axis=-1) if number else ops.concatenate(halves, axis=-1)
@@ -460,8 +473,7 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
         like: Tensor | None = None,
         mask: Tensor | None = None,
     ) -> Tensor:
-        precision = self._precision(group, x)
-        step = group.step_of(names, precision)
+        step = group.step_of(names, precision := self._precision(group, x))
         if is_stored(x):
             return map_stored(step, x, precision, self._result_dtype, inverse=self.inverse)
         if not group.weights[precision]:
@@ -482,18 +494,7 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
         return y if len(x.shape) else ops.reshape(y, ())  # one number met weights of shape (1,)
 
 
-def _is_number(step: maps.Map, shape: Shape) -> bool:
-    """Whether it is one number a row that the map makes several of, or did: such need an axis of their own."""
-    return len(shape) < 2 and not step.elementwise and step.features() == 1 and step.width(1) != 1
-
-
 def _layout(group: _Group, name: str, shape: Shape) -> str:
     if not (group.step.elementwise or group.step.marks) or group.features(name) != 1:
         return "alone"
     return "stacked" if len(shape) < 2 else "joined" if shape[1:] == (1,) else "alone"
-
-
-def _shape_of_all(shapes: list[Shape]) -> Shape:
-    widths = [shape[-1] if len(shape) > 1 else 1 for shape in shapes]
-    batch = next((shape[0] for shape in shapes if shape[0] is not None), None)
-    return (batch, None if None in widths else sum(width or 0 for width in widths))

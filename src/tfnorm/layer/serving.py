@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 import numpy as np
@@ -19,6 +20,34 @@ from tfnorm.layer.normalize import Normalize, Tensor
 from tfnorm.maps import Map, Shape, mark_name
 
 _NOT_A_WORD = re.compile(r"[^A-Za-z0-9_]+")
+
+
+class _Single(Normalize):
+    """The layer in float32 throughout, for runtimes that have no other: what that loses is asked for first (`loss`)."""
+
+    def _fits_float32(self, step: Map) -> bool:  # noqa: ARG002
+        return True
+
+
+class _NothingMissing:
+    """`keras.ops` where nothing is missing or infinite: no question that only such values would answer."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(ops, name)
+
+    def isnan(self, x: Tensor) -> Any:  # noqa: ARG002
+        return np.False_
+
+    isinf = isnan
+
+    def where(self, condition: Any, x: Tensor, y: Tensor) -> Tensor:
+        return ops.where(condition, x, y) if not isinstance(condition, np.bool_) else x if condition else y
+
+
+class _Whole(_Single):
+    """The layer for integers, which have no NaN."""
+
+    _xp = _NothingMissing()
 
 
 @dataclass(frozen=True)
@@ -50,11 +79,16 @@ def fills(step: Map) -> bool:
     return any(one.fills for one in step.steps())
 
 
-def served(layer: Normalize, shapes: Mapping[str, Shape], *, guarded: bool = False, apart: bool = False) -> Served:
+def served(layer: Normalize, shapes: Mapping[str, Shape], *, runtime: str = "") -> Served:
     """The layer's function; `shapes` of one raw row, by column.
 
-    apart: no tensor that comes out is called as one that goes in.
+    runtime: "ONNX", where no tensor that comes out may be called as one that goes in; "TFLite", whose arithmetic is of float32
+        and whose curves lose NaN; "integers", where nothing is missing.
     """
+    apart = runtime == "ONNX"
+    if runtime in ("TFLite", "integers"):
+        flags = {name: getattr(layer, name) for name in ("bare", "inverse", "missing", "fingerprint", "name")}
+        layer = (_Whole if runtime == "integers" else _Single)(layer.columns, dtype="float32", **flags)
     outputs = [one for name, step in layer.columns.items() for one in (name, mark_name(name))[: 1 + step.marks]]
     outputs = list(layer.columns) if layer.bare or layer.inverse else outputs
     types = input_types(layer, shapes)
@@ -62,7 +96,7 @@ def served(layer: Normalize, shapes: Mapping[str, Shape], *, guarded: bool = Fal
     named = words((f"{name}_out", name) for name in outputs) if apart else words(outputs)
     while taken := set(named) & set(inputs) if apart else set():
         named = {f"{name}_out" if name in taken else name: column for name, column in named.items()}
-    return Served(layer, inputs, named, guarded)
+    return Served(layer, inputs, named, guarded=runtime == "TFLite")
 
 
 def write_saved_model(function: Served, folder: str) -> None:
@@ -118,7 +152,7 @@ def input_types(layer: Normalize, shapes: Mapping[str, Shape]) -> dict[str, tupl
         if layer.inverse:
             wide = shape if len(shape) > 1 or step.width(1) == 1 else (*shape, 1)
             shape = step.shape(wide)
-        narrow = layer.inverse or (step.fits("float32") and rounding_is_harmless(step))
+        narrow = layer.inverse or isinstance(layer, _Single) or (step.fits("float32") and rounding_is_harmless(step))
         exact = keras.config.floatx() == "float64" or layer.dtype_policy.variable_dtype == "float64"
         found[name] = (shape, "float32" if narrow and not exact else "float64")
     for keys in keys_of(layer.columns.values()):
