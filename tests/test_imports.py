@@ -66,6 +66,7 @@ MAY: dict[str, set[str]] = {
         ),
         "fitted_column",
     },
+    "converting": {"errors", "sources", "maps", "techniques", "profile", "fitted", "keras_part"},
     "exits": {
         *("errors", "sources", "profile", "gather", "unseen", "fitted_column", "fitted", "keras_part", "writing"),
     },
@@ -221,6 +222,7 @@ LIBRARIES = {
     },
     "ai_edge_litert": {"exits/litert"},
     "onnx": {"exits/onnx"},
+    "sklearn": {"converting/scikit"},
     "onnxruntime": {"exits/onnx"},
     "tf2onnx": {"exits/onnx"},
     "PIL": {"sources/decoding"},
@@ -237,7 +239,7 @@ LIBRARIES = {
     "rich": {"terminal"},
 }
 OPTIONAL = {"tensorflow", "pandas", "polars", "scipy", "matplotlib", "h5py", "zarr", "fsspec", "array_record", "PIL"}
-OPTIONAL |= {"ai_edge_litert", "onnx", "onnxruntime", "tf2onnx"}
+OPTIONAL |= {"ai_edge_litert", "onnx", "onnxruntime", "sklearn", "tf2onnx"}
 
 
 def imports(tree: ast.AST, *, inside: bool = False) -> Iterator[tuple[str, bool]]:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tfnorm.artefact import load as load
     from tfnorm.comparing import Comparison as Comparison
     from tfnorm.comparing import compare as compare
+    from tfnorm.converting import convert as convert
     from tfnorm.drift import check as check
     from tfnorm.drift import watch as watch
     from tfnorm.drift_callback import DriftCallback as DriftCallback
@@ -84,6 +85,7 @@ _HOME = {
     "advice": ("Advice", "advise"),
     "artefact": ("load",),
     "comparing": ("Comparison", "compare"),
+    "converting": ("convert",),
     "drift": ("check", "watch"),
     "drift_callback": ("DriftCallback",),
     "errors": ("ArtefactError", "ChoiceError", "DataError", "NotInvertibleError", "TfnormError"),

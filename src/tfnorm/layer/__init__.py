@@ -6,6 +6,7 @@ The one law: a layer gives what the fit gives in NumPy. All that saved models ma
 from tfnorm.layer.attach import attach as attach
 from tfnorm.layer.backbones import check_backbone as check_backbone
 from tfnorm.layer.builtin import builtin as builtin
+from tfnorm.layer.builtin import normalization as normalization
 from tfnorm.layer.finding import array as array
 from tfnorm.layer.finding import fits_in as fits_in
 from tfnorm.layer.finding import is_inverse as is_inverse

@@ -89,3 +89,11 @@ def builtin(
     }
     inputs = next(iter(inputs.values())) if layer.bare else inputs
     return keras.Model(inputs, layer.call(inputs), name=name)
+
+
+def normalization(step: maps.Affine) -> keras.layers.Layer:
+    """Keras' own layer for a straight line, `(x - mean) / std` in float32: an offset goes into the mean."""
+    mean = step.center - step.offset / step.scale
+    wide = len(mean) > 1
+    values = [one.tolist() if wide else float(one[0]) for one in (mean, step.scale**-2.0)]
+    return keras.layers.Normalization(axis=-1 if wide else None, mean=values[0], variance=values[1])
