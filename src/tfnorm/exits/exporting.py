@@ -138,7 +138,7 @@ def _told(fitted: Fitted, kind: str, convert: Callable[[Fitted], bytes]) -> byte
     """The conversion; where it fails, which column it fails for, each being tried alone."""
     try:
         return convert(fitted)
-    except (ImportError, DataError, MemoryError):
+    except (ImportError, DataError, MemoryError, NameError, AssertionError):
         raise
     except Exception as error:
         failed, reason = list(fitted.columns), error

@@ -16,6 +16,9 @@ import numpy as np
 from tfnorm import codec, maps
 from tfnorm.errors import ArtefactError
 
+_INTEGERS = [f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)]
+NUMBERS = frozenset([*_INTEGERS, "bool", "float16", "bfloat16", "float32", "float64"])
+
 
 def decoded(columns: Any) -> dict[str, maps.Map]:
     steps: dict[str, maps.Map] = {}
@@ -131,7 +134,7 @@ def loss_in_float32(step: maps.Map, *, inverse: bool = False) -> float:
     if step.lost or step.keyed():
         return 0.0
     shape = _shape_of_results(step, 7)
-    y = np.reshape(np.linspace(-3.0, 3.0, 7), (7, *[1] * (len(shape) - 1))) + np.zeros(shape)
+    y = np.reshape(np.linspace(-1.0, 1.0, 7), (7, *[1] * (len(shape) - 1))) + np.zeros(shape)
     with np.errstate(all="ignore"):
         single, x = step.at("float32"), maps.run(step, y, np, inverse=True)
         came, wanted = (y, x) if inverse else (x, maps.run(step, x, np))

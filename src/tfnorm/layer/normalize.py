@@ -23,6 +23,7 @@ from tfnorm.errors import ChoiceError, DataError, NotInvertibleError
 from tfnorm.keys import Keys
 from tfnorm.layer.lookups import Lookup, keys_of
 from tfnorm.layer.maps import (
+    NUMBERS,
     alike,
     decoded,
     fit_mark,
@@ -37,9 +38,6 @@ from tfnorm.layer.stored import is_ragged, is_sparse, is_stored, like_symbol, ma
 from tfnorm.maps import Shape
 
 Tensor = Any
-
-_INTEGERS = [f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)]
-_NUMBERS = frozenset([*_INTEGERS, "bool", "float16", "bfloat16", "float32", "float64"])
 
 
 @dataclass(frozen=True)
@@ -342,7 +340,7 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
         came = dict(self._named(inputs))
         for group, name in self._members(came):
             dtype = keras.backend.standardize_dtype(came[name].dtype)
-            if dtype not in _NUMBERS:
+            if dtype not in NUMBERS:
                 raise DataError(f"column {quoted(name)}: expected numbers, got {dtype}. Cast it, or leave it out")
             if getattr(came[name].shape, "rank", 0) is None:  # as after `fit` on (n,) and then on (n, 1)
                 if not self.concatenate:
