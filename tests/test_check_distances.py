@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tfnorm
+from tfnorm.curve import Curve
 from tfnorm.drift import chance
 from tfnorm.drift.distances import (
     HALF,
@@ -20,7 +21,6 @@ from tfnorm.drift.distances import (
     snapped,
     stability_index,
 )
-from tfnorm.quantiles import Curve
 
 stats = pytest.importorskip("scipy.stats")
 distance = pytest.importorskip("scipy.spatial.distance")

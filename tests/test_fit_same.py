@@ -131,6 +131,7 @@ def _of(gatherings: Any, column: str) -> Any:
 def short_shards(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
     """Shards of so few rows that there are many."""
     monkeypatch.setattr(sources, "SHARD_ROWS", request.param)
+    monkeypatch.setattr(sources, "NARROW_ROWS", request.param)
     return int(request.param)
 
 
@@ -166,11 +167,12 @@ def test_the_same_bits_for_any_batches_of_a_parquet_reader(
     step: int, columns: list[str] | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(sources, "SHARD_ROWS", 256)
+    monkeypatch.setattr(sources, "NARROW_ROWS", 256)
     rows = 600 if step == 1 else ROWS
     small = pa.table(TABLE).slice(0, rows)
     pa.parquet.write_table(small, tmp_path / "a.parquet", row_group_size=1300, data_page_size=2000)
     expected = bits(tfnorm.scan(tmp_path / "a.parquet", columns=columns))
-    monkeypatch.setattr(parquet, "rows_per_shard", lambda row_bytes: step)
+    monkeypatch.setattr(parquet, "rows_per_shard", lambda columns: step)
     monkeypatch.setattr(parquet, "COLUMN_BYTES", step * 8)
     assert bits(tfnorm.scan(tmp_path / "a.parquet", columns=columns)) == expected
     # one row group that is one shard: as the array of the same rows

@@ -10,7 +10,8 @@ import pytest
 from scipy import stats
 
 import tfnorm
-from tfnorm.quantiles import Curve, Quantiles
+from tfnorm.curve import Curve
+from tfnorm.quantiles import Quantiles
 from tfnorm.statistics import Extremes
 from tfnorm.techniques import solvers, tails
 

@@ -19,7 +19,8 @@ import pyarrow.parquet
 import pytest
 
 from tfnorm.errors import DataError
-from tfnorm.sources import BARE, WEIGHT, Source, open_source, rows_per_shard
+from tfnorm.sources import BARE, WEIGHT, Source, open_source
+from tfnorm.sources.columns import rows_per_shard
 
 VALUES = {
     "age": np.array([22, 38, 26, 35, 54, 2], np.int64),
@@ -171,7 +172,7 @@ def test_the_same_numbers_give_the_same_shards(columns: list[str]) -> None:
     ]
     streams = [in_batches(table, size) for size in (999, 290_000)]
     expected = [next(iter(shard())) for shard in open_source(table).shards(columns)]
-    step = rows_per_shard(sum(table[name][:1].nbytes for name in columns))
+    step = rows_per_shard(open_source({name: table[name] for name in columns}).columns)
     assert [len(batch[columns[0]]) for batch in expected] == [step] * (ROWS // step) + [ROWS % step]
     for data in [*frames, *streams]:
         shards = list(open_source(data).shards(columns))

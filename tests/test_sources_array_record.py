@@ -41,7 +41,7 @@ def test_the_same_records_give_the_same_bits(tmp_path: Path, options: str) -> No
 
 
 def test_shards_are_records_by_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(array_record, "rows_per_shard", lambda row_bytes: 32)
+    monkeypatch.setattr(array_record, "rows_per_shard", lambda columns: 32)
     for number in range(2):
         write(tmp_path / f"train.array_record-{number:05}-of-00002", EXAMPLES)
     source = open_source(tmp_path)

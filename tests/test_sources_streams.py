@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from tfnorm.errors import DataError
-from tfnorm.sources import BARE, WEIGHT, open_source, rows_per_shard
+from tfnorm.sources import BARE, WEIGHT, Column, open_source
+from tfnorm.sources.columns import rows_per_shard
 from tfnorm.sources.streams import cut
 
 X = np.arange(24, dtype=np.float32).reshape(8, 3)
@@ -48,7 +49,7 @@ def test_batches_are_cut_anew(sizes: list[int], lasting: bool) -> None:
 
 def test_a_batch_that_is_written_over() -> None:
     def overwriting() -> Iterator[np.ndarray]:
-        batch = np.empty((rows_per_shard(8), 1))
+        batch = np.empty((rows_per_shard([Column(BARE, "float64")]), 1))
         for number in range(3):
             batch[:] = number
             yield batch

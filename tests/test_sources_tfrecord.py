@@ -211,7 +211,7 @@ def test_a_large_file_is_cut_and_gives_the_same_bits(tmp_path: Path, monkeypatch
     path = write(tmp_path / "a.tfrecord", [example(x=row) for row in x])
     whole = tfnorm.scan(path)
     monkeypatch.setattr(tfrecord, "SHARD_BYTES", 1000)
-    monkeypatch.setattr(tfrecord, "rows_per_shard", lambda row_bytes: 1024)
+    monkeypatch.setattr(tfrecord, "rows_per_shard", lambda columns: 1024)
     monkeypatch.setattr(records, "BLOCK_BYTES", 3000)
     shards = list(open_source(path).shards(["x"]))
     assert [shard.num_rows for shard in shards] == [1024] * 4 + [904]

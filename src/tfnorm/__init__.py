@@ -12,10 +12,13 @@ import importlib
 import sys
 from typing import TYPE_CHECKING, Any
 
+from tfnorm.layer_names import layer_name
+
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from tfnorm import images as images
+    from tfnorm import sklearn as sklearn
     from tfnorm.advice import Advice as Advice
     from tfnorm.advice import advise as advise
     from tfnorm.artefact import load as load
@@ -137,7 +140,8 @@ _HOME = {
         "yeo_johnson",
     ),
 }  # fmt: skip
-_MODULES = ("images",)  # words that are modules themselves
+_HOME["layer"] += tuple(layer_name(word) for word in _HOME["techniques"] if word != "TECHNIQUES")
+_MODULES = ("images", "sklearn")  # words that are modules themselves
 _MODULE = {word: module for module, words in _HOME.items() for word in words}
 
 __all__ = [*sorted((*_MODULE, *_MODULES)), "__version__"]  # noqa: PLE0604  # all of them are text
@@ -149,7 +153,7 @@ def __getattr__(name: str) -> Any:
         return importlib.import_module(f"tfnorm.{name}")
     if name not in _MODULE:
         raise AttributeError(f"module 'tfnorm' has no attribute {name!r}")
-    if name in ("Normalize", "RunningNormalize", "DriftCallback"):
+    if _MODULE[name] in ("layer", "drift_callback"):
         from tfnorm.keras_part import keras_part
 
         keras_part()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tfnorm.quantiles import Curve
+from tfnorm.curve import Curve
 
 CUT_FROM = 1000.0  # from so many values on, the bins leave out the outermost
 CUT = 0.01  # this share of them at either end

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from tfnorm.already import already
 from tfnorm.chains import Place, first_places, next_places, solve, written
 from tfnorm.checkpoint import recorded
 from tfnorm.choosing import (
@@ -34,10 +35,11 @@ from tfnorm.progress import Callback
 from tfnorm.quantiles import Quantiles
 from tfnorm.rules import Rules, policies_of, share_of
 from tfnorm.skipping import Skipping
-from tfnorm.sources import OnError, Shard, Source, open_source
+from tfnorm.sources import Absent, OnError, Shard, Source, open_source
 from tfnorm.sources.columns import quoted
 from tfnorm.sources.images import with_encoded
 from tfnorm.sources.masks import masked, names_of
+from tfnorm.sources.paths import is_path
 from tfnorm.statistics import Count, Extremes, Moments, Statistic
 from tfnorm.techniques import Choosable, Stages
 
@@ -55,6 +57,7 @@ def scan(
     mask: Any = None,
     checkpoint: Any = None,
     on_error: OnError = "raise",
+    absent: Absent = "error",
     workers: int | None = None,
     callback: Callback | None = None,
 ) -> Profile:
@@ -79,6 +82,7 @@ def scan(
         that changed is read again.
     on_error: "raise", or "skip" to leave out files and parts of files that cannot be read; they are named in the log, and in
         `profile.provenance`.
+    absent: "error" where a later file lacks a column, or "missing" to take it as null in all rows of that file.
     workers: threads; as many as there are cores by default. The result is the same for any.
     callback: called with a `tfnorm.Progress` as rows are measured and parts of files are finished; by one thread at a time.
 
@@ -86,7 +90,7 @@ def scan(
     array([1])
     """
     named = None if columns is None else [columns] if isinstance(columns, str) else list(columns)
-    opened = with_encoded(open_source(source, weight=weight, on_error=on_error), named or (), on_error)
+    opened = with_encoded(open_source(source, weight=weight, on_error=on_error, absent=absent), named or (), on_error)
     around = _around(opened, checkpoint, on_error)
     if mask is not None:
         all_columns = [name for name in numeric_columns(opened, unit) if name not in names_of(mask)]
@@ -119,6 +123,7 @@ def fit(
     mask: Any = None,
     checkpoint: Any = None,
     on_error: OnError = "raise",
+    absent: Absent = "error",
     workers: int | None = None,
     callback: Callback | None = None,
 ) -> Fitted:
@@ -155,6 +160,8 @@ def fit(
     if not isinstance(full, bool):
         raise ChoiceError(f"full must be True or False, got {full!r}.")
     given = {"infinite": infinite, "constant": constant, "missing": missing, "out_of_range": out_of_range}
+    if absent != "error" and is_path(source):
+        source, weight = open_source(source, weight=weight, on_error=on_error, absent=absent), None
     if _is_auto(choice):
         from tfnorm.advice import resolved
 
@@ -207,6 +214,8 @@ def fit(
                 f"{again[0].via}, and these data can be read only once. Pass a function that returns them, or files."
             )
         profile = profile.with_pass(read(again))
+    if said := already(profile, stages):
+        logging.getLogger("tfnorm").warning("%s", said)
     return solved(profile, stages, rules)
 
 

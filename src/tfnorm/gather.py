@@ -28,9 +28,9 @@ from tfnorm.maps import Chain, Map, after, chain
 from tfnorm.profile import Column, Profile, Provenance, Skipped
 from tfnorm.progress import Callback, Meter
 from tfnorm.quantiles import Quantiles
-from tfnorm.sources import Batch, Shard, Source, rows_per_shard
+from tfnorm.sources import Batch, Shard, Source
 from tfnorm.sources.arrow import TextArray
-from tfnorm.sources.columns import quoted, row_bytes
+from tfnorm.sources.columns import quoted, rows_per_shard
 from tfnorm.sources.counted import Counted
 from tfnorm.sources.remote import shown
 from tfnorm.sources.stored import Sparse, Stored
@@ -103,7 +103,7 @@ def gather(
     needed = (name for want in wants for name in want.columns)
     names = list(dict.fromkeys((*(column.name for column in columns), *keys, *needed)))
     by_name = {column.name: column for column in source.columns}
-    rows = rows_per_shard(row_bytes([by_name[name] for name in names]))
+    rows = rows_per_shard([by_name[name] for name in names])
     meter = None
     if callback is not None:
         about = source.num_rows or getattr(source, "about_rows", None)

@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 
 from tfnorm.binning import view
+from tfnorm.curve import Curve
 from tfnorm.maps import Fill, Map
 from tfnorm.profile import Profile
 from tfnorm.pushing import Curves, push
-from tfnorm.quantiles import Curve, Quantiles
+from tfnorm.quantiles import Quantiles
 from tfnorm.statistics import Count, Extremes, Moments, Statistic
 from tfnorm.summary import MAX_POOLED_CELLS, pooled
 

@@ -16,9 +16,10 @@ import numpy as np
 
 from tfnorm.codec import optional
 from tfnorm.covariance import Covariance
+from tfnorm.curve import Curve
 from tfnorm.errors import ChoiceError, DataError
 from tfnorm.gatherings import Gathering, KeyedGathering, Part
-from tfnorm.quantiles import Curve, Quantiles
+from tfnorm.quantiles import Quantiles
 from tfnorm.statistics import Count, Extremes, Moments, Statistic
 
 UNITS = ("W", "D", "h", "m", "s", "ms", "us", "ns")

@@ -7,7 +7,7 @@ moments through straight lines; within the bounds that the sketch has for moment
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from typing import Any
@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 
 from tfnorm.covariance import Covariance
+from tfnorm.curve import Curve, quantiles_of
 from tfnorm.maps import Affine, Chain, Clip, Fill, Identity, Limit, Map
-from tfnorm.quantiles import Curve, Quantiles
+from tfnorm.quantiles import Quantiles
 from tfnorm.statistics import Count, Extremes, Moments, Statistic
 
 Statistics = Mapping[type[Statistic], Any]
@@ -141,8 +142,8 @@ class Curves:
     def total(self) -> np.ndarray:
         return np.array([one.total for one in self.curves])
 
-    def at(self, q: float, extremes: Any = None) -> np.ndarray:  # noqa: ARG002  # as Quantiles has it
-        return np.array([one.quantile(q) for one in self.curves])
+    def at(self, q: float | Sequence[float], extremes: Any = None) -> np.ndarray:  # noqa: ARG002  # as Quantiles has it
+        return quantiles_of(self.curves, q)
 
     def curve(self, feature: int = 0, extremes: Any = None) -> Curve:  # noqa: ARG002
         return self.curves[feature]

@@ -13,16 +13,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from tfnorm.codec import packed
+from tfnorm.curve import Curve, quantiles_of
 from tfnorm.statistics import Block, Statistic, prepare
 from tfnorm.tallying import count, keys_of, tables_for
 
 BLOCK_ROWS = 1 << 18
+BLOCKS_AT_ONCE = 4  # of narrow rows: what is done for a block besides counting takes as long as for several
 RESOLUTION = 800.0  # a block's cell of several values holds at most this part of it
 EXACT = 4096  # up to as many values in a block, each is kept
 MAX_CELLS = 8192
@@ -57,18 +58,24 @@ class Quantiles(Statistic):
             block = prepare(values, block.weight if len(block.weight) else None)
         rows = block.flat.reshape(-1, block.features)
         total = cls.nothing(block.features)
-        for start in range(0, len(rows), BLOCK_ROWS):
-            part, weight = rows[start : start + BLOCK_ROWS], block.weight[start : start + BLOCK_ROWS]
+        at_once = 1 if len(block.weight) else max(1, min(BLOCKS_AT_ONCE, GROUP // max(1, block.features)))
+        start = 0
+        while start < len(rows):
+            many = max(1, min(at_once, (len(rows) - start) // BLOCK_ROWS))
+            stop = start + many * BLOCK_ROWS
+            part, weight = rows[start:stop], block.weight[start:stop]
             if len(weight) or len(part) < SORTED_BELOW:
                 weights = weight if len(weight) else None
                 sketch = cls.join([_values(part[:, j], weights) for j in range(block.features)])
                 sketch = sketch._settled(_most(sketch.total))
             elif block.features <= GROUP:
-                sketch = _tallied(block, start, measure=block is whole)
+                sketch = _tallied(block, start, many, measure=block is whole)
             else:
                 groups = (prepare(part[:, j : j + GROUP]) for j in range(0, block.features, GROUP))
-                sketch = cls.join([_tallied(group, 0, measure=False) for group in groups])
-            total = total + sketch
+                sketch = cls.join([_tallied(group, 0, 1, measure=False) for group in groups])
+            for j in range(0, sketch.features, block.features):  # block by block
+                total = total + sketch.take(j, j + block.features)
+            start = stop
         return total
 
     @classmethod
@@ -198,13 +205,13 @@ class Quantiles(Statistic):
         """How many values (or what weight) each feature has, (features,)."""
         return self._of_each(np.add, self.counts)
 
-    def at(self, q: float, extremes: Any = None) -> np.ndarray:
-        """The q-quantile of every feature, (features,); NaN where there is no value.
+    def at(self, q: float | Sequence[float], extremes: Any = None) -> np.ndarray:
+        """The q-quantile of every feature, (features,); of several q, (q, features); NaN where there is no value.
 
         Interpolated between order statistics as NumPy does by default (type 7), which is exact where every cell is a single
         value; within a wider cell, values are taken to lie evenly. `extremes` narrows the outermost cells.
         """
-        return np.array([self.curve(j, extremes).quantile(q) for j in range(self.features)])
+        return quantiles_of((self.curve(j, extremes) for j in range(self.features)), q)
 
     def curve(self, feature: int = 0, extremes: Any = None) -> Curve:
         """The cumulative distribution of one feature."""
@@ -237,141 +244,6 @@ class Quantiles(Statistic):
         return ""
 
 
-@dataclass(frozen=True)
-class Curve:
-    """A cumulative distribution with its uncertainty: cells [low, high] and what each holds."""
-
-    low: np.ndarray  # (cells,) smallest value a cell can hold
-    high: np.ndarray  # (cells,) largest
-    count: np.ndarray  # (cells,)
-
-    @property
-    def total(self) -> float:
-        return float(self.count.sum())
-
-    def rank_bounds(self, value: float) -> tuple[float, float]:
-        """Between how many and how many values are at most `value`."""
-        return float(self.count[self.high <= value].sum()), float(self.count[self.low <= value].sum())
-
-    def quantile(self, q: float) -> float:
-        """The q-quantile (0 to 1), NaN where there is no value."""
-        return self.quantiles(np.array([q]))[0]
-
-    def quantiles(self, q: np.ndarray) -> list[float]:
-        """Several at once."""
-        if not len(self.count):
-            return [float("nan")] * len(q)
-        edges, below, upto = self._steps
-        position = np.clip(q, 0.0, 1.0) * max(self.total - 1.0, 0.0)
-        first, second = np.floor(position), np.ceil(position)
-        a, b = (_value_at(rank, edges, below, upto) for rank in (first, second))
-        return [float(v) for v in _between(a, b, position - first)]
-
-    def cumulative(self, values: np.ndarray) -> np.ndarray:
-        """The estimated share of values at most each of `values`."""
-        edges, below, upto = self._steps
-        at = np.searchsorted(edges, values, side="right") - 1
-        inside = np.clip(at, 0, len(edges) - 1)
-        after = np.minimum(inside + 1, len(edges) - 1)
-        width = (
-            edges[after] / 2 - edges[inside] / 2
-        )  # of neighbours at either end of the numbers the difference overflows
-        part = np.where(width > 0, (values / 2 - edges[inside] / 2) / np.where(width > 0, width, 1.0), 0.0)
-        counted = upto[inside] + np.clip(part, 0.0, 1.0) * (below[after] - upto[inside])
-        return np.where(at < 0, 0.0, counted) / self.total
-
-    def quantile_bounds(self, q: float) -> tuple[float, float]:
-        """An interval that surely holds the q-quantile."""
-        if not len(self.count):
-            return float("nan"), float("nan")
-        position = min(max(q, 0.0), 1.0) * max(self.total - 1.0, 0.0)
-        return self._first(self.low, np.floor(position)), self._first(self.high, np.ceil(position))
-
-    def _first(self, ends: np.ndarray, rank: float) -> float:
-        order = np.argsort(ends, kind="stable")
-        sums = np.cumsum(self.count[order])
-        return float(ends[order][min(int(np.searchsorted(sums, rank, side="right")), len(sums) - 1)])
-
-    def pieces(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The distribution as pieces side by side: from where to where, and the mass spread evenly over each; a heavy value is
-        a piece without width."""
-        if not len(self.count):
-            return (np.empty(0),) * 3
-        edges, below, upto = self._steps
-        low, high = np.repeat(edges, 2)[:-1], np.repeat(edges, 2)[1:]
-        low[0::2], high[0::2] = edges, edges
-        mass = np.empty(len(low))
-        mass[0::2], mass[1::2] = upto - below, below[1:] - upto[:-1]
-        held = mass > 0
-        return low[held], high[held], mass[held]
-
-    def across(self, values: np.ndarray) -> np.ndarray:
-        """How many cells begin below and end above each of `values`; where none does, its rank is known."""
-        wide = self.high > self.low
-        begun = np.searchsorted(np.sort(self.low[wide]), values, side="left")
-        return begun - np.searchsorted(np.sort(self.high[wide]), values, side="right")
-
-    def rank_error(self) -> float:
-        """The widest uncertainty of any value's rank, as a share of all values."""
-        if not len(self.count):
-            return 0.0
-        wide = self.high > self.low
-        order = np.concatenate([self.low[wide], self.high[wide]])
-        change = np.concatenate([self.count[wide], -self.count[wide]])
-        # a cell begins before another ends at the same value: the larger uncertainty counts
-        sums = np.cumsum(change[np.lexsort((-change, order))])
-        return float(sums.max(initial=0.0) / self.total)
-
-    @cached_property
-    def _steps(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """(edges, count below each, count up to and with each): jumps at single values, straight lines through cells."""
-        edges = np.unique(np.concatenate([self.low, self.high]))
-        a, b = np.searchsorted(edges, self.low), np.searchsorted(edges, self.high)
-        single = self.high / 2 - self.low / 2 < 1e-290  # among the denormal numbers a slope would overflow
-        jump = np.bincount(a[single], self.count[single], len(edges))
-        density = self.count[~single] / (edges[b[~single]] / 2 - edges[a[~single]] / 2)
-        slope = _slopes(a[~single], b[~single], density, len(edges) - 1)
-        gain = np.concatenate([[0.0], slope * (edges[1:] / 2 - edges[:-1] / 2)])
-        upto = np.cumsum(gain + jump)
-        scale = self.total / upto[-1] if upto[-1] > 0 else 1.0
-        return edges, (upto - jump) * scale, upto * scale
-
-
-def _slopes(first: np.ndarray, last: np.ndarray, density: np.ndarray, steps: int) -> np.ndarray:
-    """The sum of the densities of all cells over each step; cells (from edge `first` to edge `last`) nest or lie apart.
-
-    Layer by layer of nesting: were a cell's density added where it begins and taken off where it ends, the rounding of
-    narrow cells' large ones would drown the others.
-    """
-    slope, step = np.zeros(steps), np.arange(steps)
-    depth = np.arange(len(first)) - np.searchsorted(np.sort(last), first, side="right")
-    for layer in range(int(depth.max(initial=-1)) + 1):
-        at = depth == layer
-        begin, end, dense = first[at], last[at], density[at]
-        cell = np.searchsorted(begin, step, side="right") - 1
-        slope += np.where((cell >= 0) & (step < end[cell]), dense[cell], 0.0)
-    return slope
-
-
-def _value_at(rank: np.ndarray, edges: np.ndarray, below: np.ndarray, upto: np.ndarray) -> np.ndarray:
-    """The value of the rank-th smallest (from 0), taken at the middle of its own unit of mass."""
-    middle = rank + 0.5
-    at = np.searchsorted(upto, middle)
-    at = np.minimum(at, len(edges) - 1)
-    before = np.maximum(at - 1, 0)
-    span = below[at] - upto[before]
-    part = np.where(span > 0, (middle - upto[before]) / np.where(span > 0, span, 1.0), 1.0)
-    between = _between(edges[before], edges[at], np.clip(part, 0.0, 1.0))
-    return np.where((middle > below[at]) | (at == 0), edges[at], between)
-
-
-def _between(a: np.ndarray, b: np.ndarray, part: np.ndarray) -> np.ndarray:
-    """a + part * (b - a), also where the difference overflows."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        step = (b - a) * part
-        return np.where(np.isfinite(step), a + step, a * (1.0 - part) + b * part)
-
-
 def _values(column: np.ndarray, weight: np.ndarray | None = None, zeros: float = 0.0) -> Quantiles:
     """One feature's finite values, each a cell of its own, counted once or `weight` (n,) times, and so many zeros."""
     if not len(column) and not zeros:
@@ -399,24 +271,26 @@ def _most(total: np.ndarray) -> np.ndarray:
     return np.where(total <= EXACT, -1.0, total / RESOLUTION)
 
 
-def _tallied(block: Block, start: int, *, measure: bool) -> Quantiles:
-    """The sketch of BLOCK_ROWS rows from `start` on, by counting them into tables; `measure` what else is asked on the way."""
+def _tallied(block: Block, start: int, many: int, *, measure: bool) -> Quantiles:
+    """The sketches of `many` blocks from row `start` on, side by side as if they were features of their own, by counting them
+    into tables; `measure` what else is asked on the way."""
     from tfnorm.kernels import tables as counting
 
-    features = block.features
-    rows = block.flat.reshape(-1, features)[start : start + BLOCK_ROWS]
-    tables = tables_for(rows, max(1.0, len(rows) / RESOLUTION))
+    rows = min(BLOCK_ROWS, len(block.flat) // block.features - start)
+    flat = block.flat[start * block.features : (start + many * rows) * block.features]
+    blocks = flat.reshape(many, rows, block.features)
+    features = many * block.features
+    tables = tables_for(blocks, max(1.0, rows / RESOLUTION))
     kind, shift, base, origin = tables
-    counts, over, outside, known = count(block, start, BLOCK_ROWS, tables, measure=measure)
-    flat = rows.reshape(-1)
+    counts, over, outside, known = count(block, start, rows, tables, measure=measure)
     kept, zeros, not_finite = known
-    most = _most(len(rows) - not_finite)
+    most = _most(rows - not_finite)
     passed = [(none, none) for none in over]
     largest = counts[:, : counting.TABLE].max(axis=1).astype(np.int64)
     for j in np.flatnonzero([len(several_times) for several_times in over]).tolist():
         row, times = passed[j] = np.unique(over[j], return_counts=True)  # the rows of the table, and how often
         largest[j] = max(largest[j], (counts[j, row] + 256 * times).max())
-    few = np.where(kind == counting.FLOAT_TABLE, max(counting.SPILL, len(rows) // 4), counting.SPILL)
+    few = np.where(kind == counting.FLOAT_TABLE, max(counting.SPILL, rows // 4), counting.SPILL)
     by_value = (kind == counting.NO_TABLE) | (kept > few) | (most < 0)
     too_heavy = (kind == counting.FLOAT_TABLE) & ((kept > counting.SPILL) | (largest > most)) & ~by_value
     singles = _outside(flat, outside, np.where(by_value | too_heavy, 0, kept), zeros)  # what the tables do not tell
@@ -425,26 +299,28 @@ def _tallied(block: Block, start: int, *, measure: bool) -> Quantiles:
         several = [singles.take(j, j + 1) for j in range(features)]
         for j in np.flatnonzero(special).tolist():
             table, (row, times) = counts[j, : counting.TABLE], passed[j]
+            values = blocks[j // block.features, :, j % block.features]
             if too_heavy[j]:
                 held = table.astype(np.int64)
                 held[row] += 256 * times
-                column = np.ascontiguousarray(rows[:, j], np.float64)
-                bits, values = column.view(np.int64), np.empty(len(column))
-                found = counting.heavy_values(column, bits, held, shift[j], base[j], most[j], values)
-                several[j] = _values(values[:found], zeros=zeros[j])
+                column, found = np.ascontiguousarray(values, np.float64), np.empty(rows)
+                number = counting.heavy_values(column, column.view(np.int64), held, shift[j], base[j], most[j], found)
+                several[j] = _values(found[:number], zeros=zeros[j])
                 told = held > most[j]  # the rest of the table stays
                 table[told], over[j] = 0, over[j][~told[over[j]]]
                 continue
             if by_value[j]:
-                several[j] = _values(rows[:, j])
+                several[j] = _values(values)
             else:
                 there = table != 0
                 there[row] = True
                 filled = np.flatnonzero(there)
                 held = table[filled].astype(np.float64)
                 held[np.searchsorted(filled, row)] += 256 * times
-                values = np.append(flat[outside[j, : kept[j]]], origin[j] + filled)
-                several[j] = _values(values, np.append(np.ones(kept[j]), held), zeros[j])
+                there_too = flat[outside[j, : kept[j]]]
+                several[j] = _values(
+                    np.append(there_too, origin[j] + filled), np.append(np.ones(kept[j]), held), zeros[j]
+                )
             table[:], over[j] = 0, over[j][:0]
         singles = Quantiles.join(several)
     over_at = np.cumsum([0, *map(len, over)])

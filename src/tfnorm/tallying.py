@@ -17,12 +17,15 @@ Tables = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 """(kind, shift, base, origin), each (features,): what `kernels.tables` has to know of each table."""
 
 
-def tables_for(rows: np.ndarray, most: float) -> Tables:
-    """Which table suits each column of a block whose cells may hold `most`, by a sample: (kind, shift, base, origin)."""
+def tables_for(blocks: np.ndarray, most: float) -> Tables:
+    """Which table suits each column of each of `blocks` (blocks, rows, features) whose cells may hold `most`, by a sample:
+    (kind, shift, base, origin), each (blocks * features,)."""
     from tfnorm.kernels import tables as counting
 
-    features = rows.shape[1]
-    sample = np.ascontiguousarray(rows[:: len(rows) // SAMPLE][:SAMPLE].astype(np.float64).T)
+    rows = blocks.shape[1]
+    some = blocks[:, :: rows // SAMPLE][:, :SAMPLE].astype(np.float64)
+    sample = np.ascontiguousarray(some.transpose(0, 2, 1)).reshape(-1, SAMPLE)
+    features = len(sample)
     kind, origin = np.full(features, counting.FLOAT_TABLE), np.zeros(features)
     useful = np.isfinite(sample) & (sample != 0)
     for j in np.flatnonzero(~useful.all(axis=1)):  # NaN, infinity and zero are not looked up: the others stand for them
@@ -34,70 +37,84 @@ def tables_for(rows: np.ndarray, most: float) -> Tables:
     constant = ~whole & (low == high)  # one row, which holds nothing else
     kind[constant], origin[constant] = counting.WHOLE_TABLE, low[constant]
     keys = np.sort(keys_of(sample.reshape(-1)).reshape(features, SAMPLE), axis=1)
-    target = max(0.2, 0.85 - 2.8 / np.sqrt(most)) * most / len(rows)  # room for chance: of 300 expected, 350 may come
+    target = max(0.2, 0.85 - 2.8 / np.sqrt(most)) * most / rows  # room for chance: of 300 expected, 350 may come
     shift, base = np.zeros(features, np.int64), np.zeros(features, np.int64)
-    counting.choose_tables(keys, features, target, rows.dtype == np.float32, kind, shift, base)
+    counting.choose_tables(keys, features, target, blocks.dtype == np.float32, kind, shift, base)
     return kind, shift, base, origin
 
 
 def count(
     block: Block, first: int, num_rows: int, tables: Tables, *, measure: bool
 ) -> tuple[np.ndarray, list[np.ndarray], np.ndarray, np.ndarray]:
-    """The tables' counts (features, TABLE), modulo 256; for each feature, the rows whose count ran over, once for each time;
-    the places of what lies outside (features, SPILL); and (3, features) how many values are such, zero, and not finite."""
+    """`num_rows` from `first` on counted into their tables, and as many of the next where these are of several blocks.
+
+    The tables' counts (tables, TABLE), modulo 256; for each, the rows whose count ran over, once for each time;
+    the places of what lies outside (tables, SPILL); and (3, tables) how many values are such, zero, and not finite.
+    """
     from tfnorm.kernels import moments
     from tfnorm.kernels import tables as counting
 
     kind, shift, base, origin = tables
-    features = block.features
-    flat = block.flat[first * features : (first + num_rows) * features]
-    counts = np.zeros((features + 1, counting.TABLE + counting.APART), np.uint8)
-    outside, known = np.empty((features, counting.SPILL), np.int64), np.zeros((2, features + 1), np.int64)
+    features, several = block.features, len(kind)
+    flat = block.flat[first * features : first * features + num_rows * several]
+    counts = np.zeros((several + 1, counting.TABLE + counting.APART), np.uint8)
+    outside, known = np.empty((several, counting.SPILL), np.int64), np.zeros((2, several + 1), np.int64)
     if flat.dtype == np.float32:
         shift = np.maximum(shift - 29, 0)
         base = base - (counting.SINGLE_BIAS >> shift)
     none = kind == counting.NO_TABLE  # all go into one row, which nobody reads: what lies outside costs time
     shift, base = np.where(none, flat.dtype.itemsize * 8 - 1, shift), np.where(none, 0, base)
-    together = counting.TOGETHER
     step = moments.rows_per_block(features) * features
     chunk = max(1, CHUNK_VALUES // step) * step
-    if features < together:  # short rows side by side, so many that they are a multiple of four
-        lanes = together = features * together
-        stride = features * 4 // math.gcd(features, 4)
-        groups = [(np.arange(stride) % features, 0)]
-        room = chunk
-    else:  # the last group begins early, and what it shares with the one before is not counted
-        lanes, stride, room, groups = features, features, chunk // features * together, []
-        for done in range(0, features, together):
-            begin = min(done, features - together)
-            own = np.arange(begin, begin + together)
-            groups.append((np.where(own < done, features, own), begin))
+    together, lanes, stride, room, groups = _groups(features, chunk)
     counted = len(flat) * len(groups) * together // lanes  # what two groups share counts twice
     over = np.empty(counted // 256 + 1, np.int64)
     found = np.empty(room * len(groups), np.uint16)
     quads = found.view(np.uint64)
     whole, lane = kind == counting.WHOLE_TABLE, np.arange(lanes) % features
-    origins = np.where(whole, origin, np.nan)[lane]
-    wanted = None if whole.all() else RowsOfTables(shift[lane], base[lane], together, room, together, found)
-    for start in range(0, len(flat), chunk):
-        part = flat[start : start + chunk]
-        block.read(first + start // features, first + (start + len(part)) // features, wanted, measure=measure)
-        if whole.any():
-            counting.find_whole_rows(part, origins, together, room, together, found)
-        used = len(part) * together // lanes
-        for number, (own, begin) in enumerate(groups):
-            at = number * room
-            rows, four_rows = found[at : at + used], quads[at // 4 : (at + used) // 4]
-            counting.tally(rows, four_rows, own, stride, counts, over, start + begin, outside, known)
+    for leading in range(0, several, features):  # the first one of a block
+        own_whole, of_lane = whole[leading : leading + features], lane + leading
+        origins = np.where(whole, origin, np.nan)[of_lane]
+        tables_of = RowsOfTables(shift[of_lane], base[of_lane], together, room, together, found)
+        wanted = None if own_whole.all() else tables_of
+        stop = (leading + features) * num_rows
+        for start in range(leading * num_rows, stop, chunk):
+            part = flat[start : min(start + chunk, stop)]
+            done = first + start // features
+            block.read(done, done + len(part) // features, wanted, measure=measure)
+            if own_whole.any():
+                counting.find_whole_rows(part, origins, together, room, together, found)
+            used = len(part) * together // lanes
+            for group, (own, begin) in enumerate(groups):
+                at, to = group * room, np.where(own < features, own + leading, several)
+                rows, four_rows = found[at : at + used], quads[at // 4 : (at + used) // 4]
+                counting.tally(rows, four_rows, to, stride, counts, over, start + begin, outside, known)
     table, row = np.divmod(over[: known[1, 0]], counting.OVER_STEP)
-    apart = counts[:features, [counting.ZERO_ROW, counting.NOT_FINITE_ROW]].T.astype(np.int64)
-    ran_over = [row[:0]] * features
-    for j in np.flatnonzero(np.bincount(table, minlength=features)[:features]).tolist():
+    apart = counts[:several, [counting.ZERO_ROW, counting.NOT_FINITE_ROW]].T.astype(np.int64)
+    ran_over = [row[:0]] * several
+    for j in np.flatnonzero(np.bincount(table, minlength=several)[:several]).tolist():
         rows = row[table == j]
         ran_over[j] = rows[rows < counting.TABLE]
         apart[0, j] += 256 * np.count_nonzero(rows == counting.ZERO_ROW)
         apart[1, j] += 256 * np.count_nonzero(rows == counting.NOT_FINITE_ROW)
-    return counts[:features], ran_over, outside, np.vstack([known[:1, :features], apart])
+    return counts[:several], ran_over, outside, np.vstack([known[:1, :several], apart])
+
+
+def _groups(features: int, chunk: int) -> tuple[int, int, int, int, list[tuple[np.ndarray, int]]]:
+    """How lanes lie in what `find_rows` gives for a chunk of values: how many are found together, of how many; how far on the
+    same lanes come again; the room of a group; and of each group the features of its lanes (`features` where it is not to be
+    counted) and the first one."""
+    from tfnorm.kernels.tables import TOGETHER
+
+    if features < TOGETHER:  # short rows side by side, so many that they are a multiple of four
+        stride = features * 4 // math.gcd(features, 4)
+        return features * TOGETHER, features * TOGETHER, stride, chunk, [(np.arange(stride) % features, 0)]
+    groups = []
+    for done in range(0, features, TOGETHER):
+        begin = min(done, features - TOGETHER)
+        own = np.arange(begin, begin + TOGETHER)  # what the last group shares with the one before is not counted
+        groups.append((np.where(own < done, features, own), begin))
+    return TOGETHER, features, features, chunk // features * TOGETHER, groups
 
 
 def keys_of(values: np.ndarray) -> np.ndarray:

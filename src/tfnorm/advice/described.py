@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from tfnorm.advice.distribution import Distribution
+from tfnorm.curve import Curve
 from tfnorm.profile import Column, ColumnProfile
-from tfnorm.quantiles import Curve, Quantiles
+from tfnorm.quantiles import Quantiles
 from tfnorm.statistics import Count, Extremes, Moments
 
 BY_TYPE = {"uint8": (0.0, 255.0), "bool": (0.0, 1.0)}  # all that a type can hold, where that is what is measured

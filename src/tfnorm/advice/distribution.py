@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from tfnorm.curve import Curve
 from tfnorm.profile import ColumnProfile
-from tfnorm.quantiles import Curve, Quantiles
+from tfnorm.quantiles import Quantiles
 from tfnorm.statistics import Count, Extremes, Moments, Statistic
 
 MOST_FEATURES = 48  # of a vector that are looked at, spread evenly; so advice on 10,000 features takes no longer

@@ -13,6 +13,7 @@ import typer
 import tfnorm
 from tfnorm.cli.common import (
     EXIT,
+    AbsentOption,
     Artefact,
     Axis,
     Checkpoint,
@@ -29,6 +30,7 @@ from tfnorm.cli.common import (
     Paths,
     PlanFile,
     Policy,
+    Query,
     Quiet,
     Share,
     Target,
@@ -74,6 +76,8 @@ def fit(
     delimiter: Delimiter = None,
     checkpoint: Checkpoint = None,
     on_error: OnErrorOption = "raise",
+    absent: AbsentOption = "error",
+    query: Query = None,
     workers: Workers = None,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -94,7 +98,7 @@ def fit(
     options: dict[str, Any] = {"axis": axis_of(axis), "unit": units, "workers": workers}
     pairs = pairs_of(chosen)
     check_output(output, force)
-    source = open_files(paths, weight, delimiter, terminal, on_error)
+    source = open_files(paths, weight, delimiter, terminal, on_error, absent, query)
     options |= {"checkpoint": checkpoint, "on_error": on_error}
     choice: Any = technique or "standard"
     if pairs and technique is None:
@@ -113,7 +117,7 @@ def fit(
     with terminal.bar("fitting") as callback:
         fitted = tfnorm.fit(source, choice, exact=exact, full=full, callback=callback, **options)
     finish(fitted, output, as_json, terminal)
-    if output not in (None, "-"):
+    if output not in (None, "-") and query is None:  # what is written out is files
         terminal.next(
             f"tfnorm transform {shlex.quote(str(output))} {shlex.quote(paths[0])} -o normalized{end_of(paths)}"
         )
@@ -131,6 +135,8 @@ def scan(
     delimiter: Delimiter = None,
     checkpoint: Checkpoint = None,
     on_error: OnErrorOption = "raise",
+    absent: AbsentOption = "error",
+    query: Query = None,
     workers: Workers = None,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -145,7 +151,7 @@ def scan(
     terminal = begin(quiet, no_color)
     options: dict[str, Any] = {"axis": axis_of(axis), "unit": units_of(unit), "workers": workers}
     check_output(output, force)
-    source = open_files(paths, weight, delimiter, terminal, on_error)
+    source = open_files(paths, weight, delimiter, terminal, on_error, absent, query)
     options |= {"checkpoint": checkpoint, "on_error": on_error}
     with terminal.bar("scanning") as callback:
         profile = tfnorm.scan(source, callback=callback, **options)

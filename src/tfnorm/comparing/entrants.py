@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from tfnorm.already import untold
 from tfnorm.choosing import keys_of
 from tfnorm.comparing.samples import Batch, as_float
 from tfnorm.comparing.values import NONE
@@ -135,9 +136,10 @@ def entrant(name: str, choice: Choice, columns: Sequence[str], train: Batch, wei
         return Entrant(name, None, tuple(columns), means)
     needed = dict.fromkeys([*columns, *keys_needed({name: choice})])
     batch = {column: train[column] for column in needed}
-    fitted = fit(
-        batch, {column: stages or "auto" for column, stages in choice.items()}, infinite="missing", weight=weight
-    )
+    with untold():
+        fitted = fit(
+            batch, {column: stages or "auto" for column, stages in choice.items()}, infinite="missing", weight=weight
+        )
     return Entrant(name, fitted, tuple(columns), means)
 
 

@@ -66,8 +66,8 @@ def side_by_side(maps: Mapping[str, Map]) -> Map:
     """The way back: the maps of columns as one over all features; ChoiceError where they are of several kinds."""
     steps = list(maps.values())
     if len(steps) > 1 and all(isinstance(step, Affine) for step in steps):
-        parts = [np.concatenate([step.arrays()[name] for step in steps]) for name in ("center", "scale", "offset")]
-        return Affine(*parts, has_constant=bool((parts[1] == 0).any()))
+        one = {name: np.concatenate([step.arrays()[name] for step in steps]) for name in steps[0].arrays()}
+        return Affine(one["center"], one["scale"], one["offset"], has_constant=bool((one["scale"] == 0).any()))
     kinds = {(type(step), step.settings()) for step in steps}
     if len(steps) > 1 and (len(kinds) > 1 or not all(step.elementwise for step in steps)):
         raise ChoiceError("the columns are mapped in several ways, which one scaler does not. Convert them one by one.")

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tfnorm.quantiles import Curve
+from tfnorm.curve import Curve
 
 BINS = 10  # of equal share, as is usual for PSI
 LEAST_IN_BIN = 10.0  # values of the smaller side that a bin of the fit stands for, or its share is noise

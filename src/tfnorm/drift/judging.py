@@ -13,6 +13,7 @@ from numbers import Real
 
 import numpy as np
 
+from tfnorm.curve import Curve
 from tfnorm.drift import chance
 from tfnorm.drift.distances import (
     LEAST_IN_BIN,
@@ -27,7 +28,6 @@ from tfnorm.drift.distances import (
 from tfnorm.drift.sides import Side
 from tfnorm.drift.values import SEVERITIES, Severity
 from tfnorm.errors import ChoiceError
-from tfnorm.quantiles import Curve
 from tfnorm.sources.columns import did_you_mean
 from tfnorm.summary import number, share
 

@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 
 from tfnorm.codec import encode
+from tfnorm.curve import Curve
 from tfnorm.drift.distances import snapped
 from tfnorm.maps import Chain, Fill, Map, chain
 from tfnorm.profile import Profile
 from tfnorm.pushing import Curves, Statistics, push
-from tfnorm.quantiles import Curve, Quantiles
+from tfnorm.quantiles import Quantiles
 from tfnorm.statistics import Count, Extremes, Moments, Statistic
 from tfnorm.techniques import parse
 

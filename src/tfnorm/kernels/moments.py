@@ -2,7 +2,7 @@
 
 Rows lie flat: value `i` belongs to feature `i % features`. Narrow rows are folded into one of LANES or more values, each
 lane with sums of its own, so that the inner loop is long and free of dependences. A block is summed about a provisional
-center taken from a few of its rows; where something in it is not finite, it is done again without that; where the center was
+center taken from a few of its rows; where something in it is not finite, the center takes its place; where the center was
 far off, about what was found; and where that does not serve either, or rows have weights, with care, value by value.
 """
 
@@ -26,6 +26,7 @@ WEIGHT, MEAN, MEAN_LOW, EXPONENT, M2, M3, M4, MINIMUM, MAXIMUM, CENTER = range(1
 POWERS = (WEIGHT, MEAN, M2, M3, M4)
 GOOD, FAR, NOT_FINITE = range(3)
 FINITE, NAN, POSITIVE_INFINITE, NEGATIVE_INFINITE, ZERO = range(5)
+KINDS = (NAN, POSITIVE_INFINITE, NEGATIVE_INFINITE, ZERO)
 
 kernel = njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)  # type: ignore[call-overload]
 """For kernels that only kernels call: they are compiled with their callers and need no way in from Python."""
@@ -153,15 +154,19 @@ def _choose_center(middle, low, high, whole):
 
 
 @kernel
-def provisional(sample, whole, block):
-    """Center and unit of every feature from what is finite in a few rows of the block."""
-    for j in range(block.shape[1]):
+def provisional(x, whole, block):
+    """Center and unit of every feature from what is finite in a few rows of the block; its weight is how much that was."""
+    features = block.shape[1]
+    step = max(1, (len(x) // features + SAMPLE_ROWS - 1) // SAMPLE_ROWS) * features
+    for j in range(features):
         low, high, total, finite = np.inf, -np.inf, 0.0, 0
-        for value in sample[:, j]:
+        for i in range(j, len(x), step):
+            value = float(x[i])
             if value - value == 0.0:
                 low, high, total, finite = min(low, value), max(high, value), total + value, finite + 1
         if finite == 0:
             low = high = 0.0
+        block[WEIGHT, j] = finite
         block[CENTER, j] = _choose_center(total / max(finite, 1), low, high, whole)
         reach = high * 0.5 - low * 0.5
         block[EXPONENT, j] = _exponent_of(reach) + 1.0 if reach != 0.0 else _exponent_of(block[CENTER, j])
@@ -188,6 +193,7 @@ def one_pass(x, quads, lanes, ends, parts, sums):
 
     Products and sums may be fused, which is faster and rounds once less. The extremes and what is nearest to zero, in `ends`,
     are of the type of x. Long sums of like numbers would all round the same way, so a part of the rows is summed by itself.
+    The four rows come from the four quarters of a part: in each, memory is read straight on, which it foresees.
     """
     unit, shift = sums[4], sums[5]
     s1, s2, s3, s4 = parts[0], parts[1], parts[2], parts[3]
@@ -195,10 +201,11 @@ def one_pass(x, quads, lanes, ends, parts, sums):
     length = max(1, PART_VALUES // (4 * lanes))
     for first in range(0, quads, length):
         parts[:] = 0.0
-        for quad in range(first, min(first + length, quads)):
-            at = 4 * quad * lanes
-            x0, x1 = x[at : at + lanes], x[at + lanes : at + 2 * lanes]
-            x2, x3 = x[at + 2 * lanes : at + 3 * lanes], x[at + 3 * lanes : at + 4 * lanes]
+        many = min(length, quads - first)
+        for quad in range(many):
+            at, on = (4 * first + quad) * lanes, many * lanes
+            x0, x1 = x[at : at + lanes], x[at + on : at + on + lanes]
+            x2, x3 = x[at + 2 * on : at + 2 * on + lanes], x[at + 3 * on : at + 3 * on + lanes]
             for lane in range(lanes):
                 u, c = unit[lane], shift[lane]
                 v0, v1, v2, v3 = x0[lane], x1[lane], x2[lane], x3[lane]
@@ -226,61 +233,39 @@ def one_pass(x, quads, lanes, ends, parts, sums):
                 total[lane] += part[lane]
 
 
-@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, fastmath={"contract"})  # type: ignore[call-overload]
-def one_pass_of_finite(x, quads, lanes, ends, parts, sums):
-    """As `one_pass`, leaving out what is not finite."""
-    unit, shift = sums[4], sums[5]
-    s1, s2, s3, s4 = parts[0], parts[1], parts[2], parts[3]
-    low, high, near = ends[0], ends[1], ends[2]
-    most = x.dtype.type(np.inf)
-    length = max(1, PART_VALUES // (4 * lanes))
-    for first in range(0, quads, length):
-        parts[:] = 0.0
-        for quad in range(first, min(first + length, quads)):
-            at = 4 * quad * lanes
-            x0, x1 = x[at : at + lanes], x[at + lanes : at + 2 * lanes]
-            x2, x3 = x[at + 2 * lanes : at + 3 * lanes], x[at + 3 * lanes : at + 4 * lanes]
-            for lane in range(lanes):
-                u, c = unit[lane], shift[lane]
-                v0, v1, v2, v3 = x0[lane], x1[lane], x2[lane], x3[lane]
-                n0, n1, n2, n3 = abs(v0), abs(v1), abs(v2), abs(v3)
-                a = float(v0) * u - c if n0 < most else 0.0
-                b = float(v1) * u - c if n1 < most else 0.0
-                d = float(v2) * u - c if n2 < most else 0.0
-                e = float(v3) * u - c if n3 < most else 0.0
-                p, q = (v0 if n0 < most else most), (v1 if n1 < most else most)
-                r, t = (v2 if n2 < most else most), (v3 if n3 < most else most)
-                p, r = (p if p < q else q), (r if r < t else t)
-                p = p if p < r else r
-                low[lane] = p if p < low[lane] else low[lane]
-                p, q = (v0 if n0 < most else -most), (v1 if n1 < most else -most)
-                r, t = (v2 if n2 < most else -most), (v3 if n3 < most else -most)
-                p, r = (p if p > q else q), (r if r > t else t)
-                p = p if p > r else r
-                high[lane] = p if p > high[lane] else high[lane]
-                p, q = (n0 if n0 < most else most), (n1 if n1 < most else most)
-                r, t = (n2 if n2 < most else most), (n3 if n3 < most else most)
-                p, r = (p if p < q else q), (r if r < t else t)
-                p = p if p < r else r
-                near[lane] = p if p < near[lane] else near[lane]
-                a2, b2, d2, e2 = a * a, b * b, d * d, e * e
-                s1[lane] += (a + b) + (d + e)
-                s2[lane] += (a2 + b2) + (d2 + e2)
-                s3[lane] += (a2 * a + b2 * b) + (d2 * d + e2 * e)
-                s4[lane] += (a2 * a2 + b2 * b2) + (d2 * d2 + e2 * e2)
-        for power in range(4):
-            total, part = sums[power], parts[power]
-            for lane in range(lanes):
-                total[lane] += part[lane]
+@kernel
+def fill_in(x, lanes, block, filled):
+    """`x` with its feature's center in place of what is not finite: it adds nothing to the sums and is no extreme."""
+    center = np.empty(lanes, x.dtype)
+    for lane in range(lanes):
+        center[lane] = block[CENTER, lane % block.shape[1]]
+    folded = len(x) // lanes * lanes
+    for start in range(0, folded, lanes):
+        row, out = x[start : start + lanes], filled[start : start + lanes]
+        for lane in range(lanes):
+            out[lane] = row[lane] if row[lane] - row[lane] == 0 else center[lane]
+    for i in range(folded, len(x)):
+        filled[i] = x[i] if x[i] - x[i] == 0 else center[i - folded]
 
 
 @kernel
-def rest(x, ends, sums, of_finite):
-    """As `one_pass` or `one_pass_of_finite`, for the values left over; `x` begins with lane 0."""
+def center_of_finite(x, held, block):
+    """A center that `fill_in` can put among `x`, a value of it where the sample had none that is finite."""
+    features = block.shape[1]
+    for j in range(features):
+        if block[WEIGHT, j] == 0.0 and held[j] > 0.0:
+            i = j
+            while x[i] - x[i] != 0:
+                i += features
+            block[CENTER, j], block[EXPONENT, j] = x[i], _exponent_of(float(x[i]))
+        block[CENTER, j] = x.dtype.type(block[CENTER, j])
+
+
+@kernel
+def rest(x, ends, sums):
+    """As `one_pass`, for the values left over; `x` begins with lane 0."""
     for i in range(len(x)):
         lane, value = i % ends.shape[1], x[i]
-        if of_finite and value - value != 0:
-            continue
         ends[0, lane] = min(ends[0, lane], value)
         ends[1, lane] = max(ends[1, lane], value)
         ends[2, lane] = min(ends[2, lane], abs(value))
@@ -315,6 +300,8 @@ def fold_lanes(held, ends, sums, block):
             s3 += sums[2, lane]
             s4 += sums[3, lane]
             low, high = min(low, float(ends[0, lane])), max(high, float(ends[1, lane]))
+        if n == 0.0:
+            low, high = np.inf, -np.inf
         block[WEIGHT, j], block[MEAN, j], block[M2, j], block[M3, j], block[M4, j] = n, s1, s2, s3, s4
         block[MINIMUM, j], block[MAXIMUM, j] = low, high
         if s1 - s1 != 0.0:
@@ -388,38 +375,25 @@ def measure_carefully(x, weight, whole, block, counts):
 
 
 @kernel
-def count_zeros(x, lanes, counts):
-    """Add how many values of each feature are zero."""
-    features, folded = counts.shape[1], len(x) // lanes * lanes
-    found = np.zeros(lanes, np.int32)
-    for start in range(0, folded, lanes):
-        row = x[start : start + lanes]
-        for lane in range(lanes):
-            found[lane] += np.int32(row[lane] == 0)
-    for i in range(folded, len(x)):
-        found[i - folded] += np.int32(x[i] == 0)
-    for lane in range(lanes):
-        counts[ZERO, lane % features] += found[lane]
-
-
-@kernel
-def count_not_finite(x, lanes, found):
-    """How many values of each feature are NaN, infinite and minus infinite, to `found` (3, features)."""
+def count_kinds(x, lanes, found):
+    """How many values of each feature are NaN, infinite, minus infinite and zero, to `found` (4, features), as KINDS."""
     features, folded = found.shape[1], len(x) // lanes * lanes
-    number = np.zeros((3, lanes), np.int32)
-    nan, positive, negative = number[0], number[1], number[2]
+    number = np.zeros((4, lanes), np.int32)
+    nan, positive, negative, zero = number[0], number[1], number[2], number[3]
     for start in range(0, folded, lanes):
         row = x[start : start + lanes]
         for lane in range(lanes):
             nan[lane] += np.int32(row[lane] != row[lane])
             positive[lane] += np.int32(row[lane] == np.inf)
             negative[lane] += np.int32(row[lane] == -np.inf)
+            zero[lane] += np.int32(row[lane] == 0)
     for i in range(folded, len(x)):
         nan[i - folded] += np.int32(x[i] != x[i])
         positive[i - folded] += np.int32(x[i] == np.inf)
         negative[i - folded] += np.int32(x[i] == -np.inf)
+        zero[i - folded] += np.int32(x[i] == 0)
     found[:] = 0
-    for kind in range(3):
+    for kind in range(4):
         for lane in range(lanes):
             found[kind, lane % features] += number[kind, lane]
 

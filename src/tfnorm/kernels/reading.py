@@ -12,20 +12,17 @@ from tfnorm.kernels.moments import (
     FAR,
     FINITE,
     GOOD,
+    KINDS,
     LANES,
-    NAN,
-    NEGATIVE_INFINITE,
     NOT_FINITE,
-    POSITIVE_INFINITE,
-    SAMPLE_ROWS,
     better_center,
-    count_not_finite,
-    count_zeros,
+    center_of_finite,
+    count_kinds,
     entry,
+    fill_in,
     fold_lanes,
     kernel,
     one_pass,
-    one_pass_of_finite,
     prepare_lanes,
     provisional,
     rest,
@@ -103,52 +100,49 @@ def read(x, bits, block_values, whole, blocks, counts, shift, base, together, gr
     features = max(1, counts.shape[1])
     lanes, table_lanes = max(1, LANES // features) * features, max(1, len(shift))
     ends, parts, sums = np.empty((3, lanes), x.dtype), np.empty((4, lanes)), np.empty((6, lanes))
-    sample = np.empty((2 * SAMPLE_ROWS, features))
-    held, not_finite = np.empty(features), np.empty((3, features), np.int64)
-    number = 0
+    held, kinds = np.empty(features), np.empty((4, features), np.int64)
+    number, filled = 0, np.empty(0, x.dtype)
     for first in range(0, len(x), block_values):
         values = x[first : first + block_values]
-        found, rows, quads, any_apart = GOOD, len(values) // features, len(values) // lanes // 4, True
+        found, quads, any_apart = GOOD, len(values) // lanes // 4, True
         if len(blocks) > 0:
             block = blocks[number]
-            step = (rows + SAMPLE_ROWS - 1) // SAMPLE_ROWS
-            sampled = (rows + step - 1) // step
-            for row in range(sampled):
-                for j in range(features):
-                    sample[row, j] = values[row * step * features + j]
-            provisional(sample[:sampled], whole, block)
-            held[:], not_finite[:] = rows, 0
+            provisional(values, whole, block)
+            held[:], kinds[:] = len(values) // features, 0
             centered = of_finite = found == NOT_FINITE  # not a constant, of which there would be code of its own
+            summed = values
             for attempt in range(3):
-                prepare_lanes(block, ends, sums)
                 if of_finite:
-                    one_pass_of_finite(values, quads, lanes, ends, parts, sums)
-                else:
-                    one_pass(values, quads, lanes, ends, parts, sums)
-                rest(values[4 * quads * lanes :], ends, sums, of_finite)
+                    if len(filled) == 0:
+                        filled = np.empty(block_values, x.dtype)
+                    center_of_finite(values, held, block)
+                    fill_in(values, lanes, block, filled)
+                    summed = filled[: len(values)]
+                prepare_lanes(block, ends, sums)
+                one_pass(summed, quads, lanes, ends, parts, sums)
+                rest(summed[4 * quads * lanes :], ends, sums)
                 found = fold_lanes(held, ends, sums, block)
                 if found == NOT_FINITE and attempt == 0:
                     of_finite = True
-                    count_not_finite(values, lanes, not_finite)
+                    count_kinds(values, lanes, kinds)
                     for j in range(features):
-                        held[j] -= not_finite[0, j] + not_finite[1, j] + not_finite[2, j]
+                        held[j] -= kinds[0, j] + kinds[1, j] + kinds[2, j]
+                    provisional(values, whole, block)  # whose weights the sums took the place of
                 elif found == FAR and not centered:
                     centered = True
                     better_center(block, whole)
                 else:
                     break
             if found == GOOD:
-                any_apart = False
+                any_apart = of_finite
                 for lane in range(lanes):
                     any_apart |= ends[2, lane] == 0
-                if any_apart:
-                    count_zeros(values, lanes, counts)
-                any_apart |= of_finite
+                if any_apart and not of_finite:
+                    count_kinds(values, lanes, kinds)
                 for j in range(features):
                     counts[FINITE, j] += np.int64(held[j])
-                    counts[NAN, j] += not_finite[0, j]
-                    counts[POSITIVE_INFINITE, j] += not_finite[1, j]
-                    counts[NEGATIVE_INFINITE, j] += not_finite[2, j]
+                    for kind in range(4):
+                        counts[KINDS[kind], j] += kinds[kind, j]
         if len(shift) > 0:
             same, rows_out = bits[first : first + block_values], out[first // table_lanes * row_step :]
             find_rows(same, shift, base, together, group_step, row_step, rows_out)

@@ -3,10 +3,13 @@
 The one law: a layer gives what the fit gives in NumPy. All that saved models may hold is registered once this is imported.
 """
 
+from typing import Any
+
 from tfnorm.layer.attach import attach as attach
 from tfnorm.layer.backbones import check_backbone as check_backbone
 from tfnorm.layer.builtin import builtin as builtin
 from tfnorm.layer.builtin import normalization as normalization
+from tfnorm.layer.drop_in import LAYERS as LAYERS
 from tfnorm.layer.finding import array as array
 from tfnorm.layer.finding import fits_in as fits_in
 from tfnorm.layer.finding import is_inverse as is_inverse
@@ -21,3 +24,10 @@ from tfnorm.layer.serving import holds_its_fit as holds_its_fit
 from tfnorm.layer.serving import served as served
 from tfnorm.layer.serving import word as word
 from tfnorm.layer.serving import write_saved_model as write_saved_model
+
+
+def __getattr__(name: str) -> Any:
+    """Every drop-in layer, by its name."""
+    if name not in LAYERS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return LAYERS[name]

@@ -96,8 +96,8 @@ def _shape_of_results(step: maps.Map, rows: int) -> list[int]:
     """Of the least that the map gives for so many rows: images are as large as their patches need."""
     steps = step.maps if isinstance(step, maps.Chain) else (step,)
     side = math.prod(one.size for one in steps if isinstance(one, maps.Patches | maps.JoinPatches))
-    joined = math.prod(one.size**2 for one in steps if isinstance(one, maps.JoinPatches))
-    came = (rows, side, side, max(step.features(), joined)) if step.sample_axes > 1 else (rows, step.features())
+    features = side**2 if step.features() == 1 else step.features()  # any number will do: one that makes a patch
+    came = (rows, side, side, features) if step.sample_axes > 1 else (rows, step.features())
     return [length or 1 for length in step.shape(came)]
 
 
@@ -121,6 +121,13 @@ def _rounding_is_harmless_for_keys(step: maps.Map) -> bool:
 def is_number(step: maps.Map, shape: maps.Shape) -> bool:
     """Whether it is one number a row that the map makes several of, or did: such need an axis of their own."""
     return len(shape) < 2 and not step.elementwise and step.features() == 1 and step.width(1) != 1
+
+
+def layout_of(step: maps.Map, features: int, shape: maps.Shape) -> str:
+    """How a column goes into a block of several."""
+    if not (step.elementwise or step.marks) or features != 1:
+        return "alone"
+    return "stacked" if len(shape) < 2 else "joined" if shape[1:] == (1,) else "alone"
 
 
 def shape_of_all(shapes: list[maps.Shape]) -> maps.Shape:

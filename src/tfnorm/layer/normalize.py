@@ -28,6 +28,7 @@ from tfnorm.layer.maps import (
     decoded,
     fit_mark,
     is_number,
+    layout_of,
     listed,
     quoted,
     rounding_is_harmless,
@@ -206,6 +207,10 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
         flags: dict[str, Any] = {"bare": self.bare, "inverse": self.inverse, "concatenate": self.concatenate}
         flags |= {"like": self.like, "missing": list(self.missing)}
         return {**super().get_config(), "columns": columns, **flags, "fingerprint": self.fingerprint}
+
+    def load_own_variables(self, store: Any) -> None:
+        if store.keys():  # else a layer around this one has set the numbers
+            super().load_own_variables(store)
 
     def call(self, inputs: Tensor, like: Tensor | None = None, mask: Any = None) -> Tensor:
         if self.like != (like is not None):
@@ -403,7 +408,7 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
 
     def _check(self, name: str, group: _Group, shape: Shape) -> None:
         features = group.features(name)
-        expected = self._fit.steps[name].width(features) if self.inverse else features
+        expected = self._fit.steps[name].width(features) if self.inverse and features != 1 else features
         allowed = (expected, features, None) if group.step.marks and self.inverse else (expected, None)
         width = shape[-1] if shape else 1
         if features != 1 and (width not in allowed or shape == (None,)):
@@ -434,7 +439,7 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
                 if name in tensors:
                     x = tensors[name]
                     alone = name in given["mask"] or is_stored(x) or (self.inverse and group.step.marks)
-                    layout = "alone" if alone else _layout(group, name, tuple(x.shape))
+                    layout = "alone" if alone else layout_of(group.step, group.features(name), tuple(x.shape))
                     key = (keras.backend.standardize_dtype(x.dtype), len(x.shape), layout)
                     together.setdefault(key, []).append(name)
             marks = self._gives_marks(group.step)
@@ -477,7 +482,7 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
         if not group.weights[precision]:
             x = ops.cast(x, precision)
         features = sum(group.features(name) for name in names)
-        if self.inverse:
+        if self.inverse and x.shape[-1] is None:
             features = step.width(features)
         if features != 1 and x.shape[-1] is None:  # a width seen only when run: 1 must not spread to all features
             x = ops.reshape(x, (*ops.shape(x)[:-1], features))
@@ -490,9 +495,3 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
         if there is not None:  # padding stays harmless, whatever it was
             y = ops.where(there, y, ops.zeros_like(y))
         return y if len(x.shape) else ops.reshape(y, ())  # one number met weights of shape (1,)
-
-
-def _layout(group: _Group, name: str, shape: Shape) -> str:
-    if not (group.step.elementwise or group.step.marks) or group.features(name) != 1:
-        return "alone"
-    return "stacked" if len(shape) < 2 else "joined" if shape[1:] == (1,) else "alone"

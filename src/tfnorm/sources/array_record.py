@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from tfnorm.errors import DataError
-from tfnorm.sources import Batch, Column, rows_per_shard
-from tfnorm.sources.columns import cell, row_bytes
+from tfnorm.sources import Batch, Column
+from tfnorm.sources.columns import cell, rows_per_shard
 from tfnorm.sources.example_rows import batches_of
 from tfnorm.sources.examples import HEAD_RECORDS, Feature, as_features, features_of
 from tfnorm.sources.files import OpenedFile, Stamp, reading
@@ -97,7 +97,7 @@ class RecordRange:
         return self.stop - self.start
 
     def __call__(self) -> Iterator[Batch]:
-        rows = rows_per_shard(row_bytes(self.features))
+        rows = rows_per_shard(self.features)
         with reading(self.path, self.stamp), _opened(self.path) as reader:
             yield from batches_of(_read(reader, self.path, self.start, self.stop, self.step), self.features, rows)
 
@@ -117,7 +117,7 @@ def open_array_record(path: str) -> OpenedFile:
 
     def shards(wanted: Sequence[Column]) -> Iterator[RecordRange]:
         own = as_features(wanted, features)
-        rows = rows_per_shard(row_bytes(own))
+        rows = rows_per_shard(own)
         for start in range(0, num_rows, rows):
             stop = min(start + rows, num_rows)
             yield RecordRange(path, stamp, own, start, stop, stamp.num_bytes * (stop - start) // num_rows, step)

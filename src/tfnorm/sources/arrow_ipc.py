@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from tfnorm.errors import DataError
-from tfnorm.sources import SHARD_BYTES, Batch, Column, rows_per_shard
+from tfnorm.sources import SHARD_BYTES, Batch, Column
 from tfnorm.sources.arrow import needs_head, numpy_dtype, schema_columns, to_numpy
-from tfnorm.sources.columns import cell, row_bytes
+from tfnorm.sources.columns import cell, rows_per_shard
 from tfnorm.sources.files import OpenedFile, Stamp, reading
 from tfnorm.sources.parquet_copy import Opened
 from tfnorm.sources.remote import input_file, is_url
@@ -51,7 +51,7 @@ class RecordBatch:
 
 def pieces(batches: Iterable[Any], columns: Sequence[Column], place: str) -> Iterator[Batch]:
     """Arrow batches, checked and in parts of no more rows than are measured at once."""
-    step, row = rows_per_shard(row_bytes(columns)), 0
+    step, row = rows_per_shard(columns), 0
     for batch in batches:
         checked(batch, [column.name for column in columns])
         for start in range(0, batch.num_rows, step):

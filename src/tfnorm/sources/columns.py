@@ -13,8 +13,9 @@ from typing import Any, Literal
 
 import numpy as np
 
+from tfnorm import sources
 from tfnorm.errors import DataError
-from tfnorm.sources import Column, rows_per_shard
+from tfnorm.sources import Column
 from tfnorm.sources.stored import Stored
 
 Kind = Literal["number", "time", "other"]
@@ -67,25 +68,44 @@ def column_like(name: str, array: Any) -> Column:
     return column_of(name, array.dtype, tuple(array.shape[1:]), getattr(array, "layout", "dense"))
 
 
-def row_bytes(columns: Iterable[Column]) -> int:
-    """Bytes of one row as it is delivered; whatever is no number counts as a pointer, an unknown length as one value, and
-    where only reading would tell what a row stores, it is taken to be SPARSE_VALUES or RAGGED_STEPS.
+def row_bytes(columns: Iterable[Column], least: int = 1) -> int:
+    """Bytes of one row as it is delivered, a number taking `least` at least; whatever is no number counts as a pointer, an
+    unknown length as one value, and where only reading would tell what a row stores, it is taken to be SPARSE_VALUES or
+    RAGGED_STEPS.
 
     >>> row_bytes([Column("age", "float32"), Column("vector", "float64", (10,)), Column("who", "string", (), "other")])
     92
     """
     total = 0
     for column in columns:
-        width = 8 if column.kind == "other" else np.dtype(column.dtype).itemsize
+        width = 8 if column.kind == "other" else max(least, np.dtype(column.dtype).itemsize)
         for length in column.shape:
             width *= 1 if length is None else min(length, SPARSE_VALUES) if column.layout == "sparse" else length
         total += width * (RAGGED_STEPS if column.layout == "ragged" else 1)
     return total
 
 
+def rows_per_shard(columns: Iterable[Column]) -> int:
+    """How many rows are measured at once: a power of two, as many as fit SHARD_BYTES.
+
+    At most SHARD_ROWS; or up to NARROW_ROWS of numbers that would fit with 8 bytes each. So narrow rows are cut alike whatever
+    type a format gives them. Arrays and streams are cut into shards of as many rows, so that the same rows give the same bits
+    whichever way they come.
+
+    >>> rows_per_shard([Column("x", "float32", (64,))]), rows_per_shard([Column("x", "float64", (100_000,))])
+    (262144, 64)
+    >>> rows_per_shard([Column("x", "float32", (8,))]), rows_per_shard([Column("x", "float64", (8,))])
+    (1048576, 1048576)
+    """
+    columns = list(columns)
+    any_type, own = (max(1, sources.SHARD_BYTES // max(1, row_bytes(columns, least))) for least in (8, 1))
+    fitting = max(min(any_type, sources.NARROW_ROWS), min(own, sources.SHARD_ROWS))
+    return 1 << (fitting.bit_length() - 1)
+
+
 def spans(num_rows: int, columns: Iterable[Column]) -> Iterator[tuple[int, int]]:
     """(start, stop) of each shard of so many rows with these columns."""
-    step = rows_per_shard(row_bytes(columns))
+    step = rows_per_shard(columns)
     for start in range(0, num_rows, step):
         yield start, min(start + step, num_rows)
 

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from tfnorm.sources import Batch, Column, rows_per_shard
+from tfnorm.sources import Batch, Column
 from tfnorm.sources.arrow import needs_head, schema_columns, to_numpy
-from tfnorm.sources.columns import row_bytes
+from tfnorm.sources.columns import row_bytes, rows_per_shard
 from tfnorm.sources.files import OpenedFile, Stamp, reading
 from tfnorm.sources.remote import readable
 
@@ -45,7 +45,7 @@ class RowGroup:
 
     def __call__(self) -> Iterator[Batch]:
         names = [column.name for column in self.columns]
-        step = rows_per_shard(row_bytes(self.columns))
+        step = rows_per_shard(self.columns)
         row = self.first_row
         with reading(self.path, self.stamp), self._open() as file:
             for batch in file.iter_batches(batch_size=step, row_groups=[self.index], columns=names, use_threads=False):

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from tfnorm.errors import DataError
-from tfnorm.sources import BARE, WEIGHT, Batch, Column, Shard, rows_per_shard
+from tfnorm.sources import BARE, WEIGHT, Batch, Column, Shard
 from tfnorm.sources.columns import (
     KIND_NOUNS,
     cell,
@@ -23,7 +23,7 @@ from tfnorm.sources.columns import (
     describe,
     pick,
     quoted,
-    row_bytes,
+    rows_per_shard,
     weight_column,
 )
 from tfnorm.sources.forms import as_batch_column
@@ -70,7 +70,7 @@ class StreamSource:
         wanted = asked = pick(self.columns, columns, self.name)
         if self.weight is not None and self.weight != WEIGHT:
             wanted = pick(self.columns, (*columns, self.weight), self.name)
-        return self._shards(wanted, rows_per_shard(row_bytes(asked)))
+        return self._shards(wanted, rows_per_shard(asked))
 
     def _shards(self, columns: tuple[Column, ...], step: int) -> Iterator[Shard]:
         start = 0

@@ -10,8 +10,8 @@ import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from tfnorm.sources import Batch, Column, rows_per_shard
-from tfnorm.sources.columns import row_bytes
+from tfnorm.sources import Batch, Column
+from tfnorm.sources.columns import rows_per_shard
 from tfnorm.sources.example_rows import batches_of
 from tfnorm.sources.examples import HEAD_RECORDS, Feature, as_features, features_of
 from tfnorm.sources.files import OpenedFile, Stamp, reading
@@ -52,7 +52,7 @@ class RecordFile:
         return f"{self.path}, {self.stamp}{part}, {', '.join(feature.name for feature in self.features)}"
 
     def __call__(self) -> Iterator[Batch]:
-        rows = rows_per_shard(row_bytes(self.features))
+        rows = rows_per_shard(self.features)
         with reading(self.path, self.stamp):
             blocks = records_of(self.path, start=self.start, stop=self.stop, first=self.first)
             yield from batches_of(blocks, self.features, rows)
@@ -82,7 +82,7 @@ def _parts(file: RecordFile, plain: bool) -> Iterator[RecordFile]:
     if not plain or file.stamp.num_bytes <= SHARD_BYTES:
         yield file
         return
-    step = rows_per_shard(row_bytes(file.features))
+    step = rows_per_shard(file.features)
     start = stop = first = total = 0
     with reading(file.path, file.stamp):
         for block in records_of(file.path, checked=False):

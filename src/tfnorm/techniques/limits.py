@@ -56,7 +56,7 @@ def winsorize(quantiles: Quantiles, extremes: Extremes, low: float = 1.0, high: 
         raise ChoiceError(
             f"winsorize: percentiles must satisfy 0 <= low < high <= 100, got low={low!r} and high={high!r}."
         )
-    bottom, top = (quantiles.at(q / 100, extremes) for q in (low, high))
+    bottom, top = quantiles.at([low / 100, high / 100], extremes)
     known = np.isfinite(bottom) & np.isfinite(top)
     largest = np.finfo(np.float64).max  # a column without values sets no limit
     return maps.Clip(np.where(known, bottom, -largest), np.where(known, top, largest))

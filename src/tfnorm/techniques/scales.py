@@ -165,7 +165,7 @@ def robust(quantiles: Quantiles, extremes: Extremes, low: float = 25.0, high: fl
         raise ChoiceError(
             f"robust: percentiles must satisfy 0 <= low < high <= 100, got low={low!r} and high={high!r}."
         )
-    middle, bottom, top = (quantiles.at(q / 100, extremes) for q in (50.0, low, high))
+    middle, bottom, top = quantiles.at([0.5, low / 100, high / 100], extremes)
     spread, extent = _distance(bottom, top)
     varies = ~extremes.constant
     spread = np.where(varies & (spread == 0), 1.0, spread)

@@ -10,7 +10,7 @@ from statistics import NormalDist
 
 import numpy as np
 
-from tfnorm.quantiles import Curve
+from tfnorm.curve import Curve
 from tfnorm.techniques.solvers import PHI, Pieces
 
 _CUTS = 48  # of a wide piece
