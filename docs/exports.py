@@ -57,6 +57,27 @@ missing, in steps of the result, of which there are 256. A number in brackets sa
 """
 
 
+TAIL = """
+## From and to other libraries
+
+`tfnorm.convert(...)` makes a fit of what another library has fitted, and back: the same numbers for the same rows.
+
+| from | how it comes | back |
+|---|---|---|
+| scikit-learn StandardScaler, MinMaxScaler, MaxAbsScaler, RobustScaler, PowerTransformer, Normalizer, Pipelines of them | the \
+fitted object | `convert(fitted, to="sklearn")` |
+| QuantileTransformer of uniform output | the fitted object | no: tfnorm's curve has other knots |
+| `keras.layers.Normalization` | the layer | `convert(fitted, to="keras")`; `fitted.layer(builtin=True)` for all techniques |
+| Spark ML StandardScaler, MinMaxScaler, MaxAbsScaler, RobustScaler, Normalizer | the folder of `model.save`; Spark is \
+not needed | no |
+| bridgescaler DStandardScaler, DMinMaxScaler, and scikit-learn's by its JSON | the file of `save_scaler` | no |
+| tensorflow-transform | not: its numbers are nameless constants of a graph. Fit anew | the SavedModel of `fitted.export` |
+
+No pickle is opened. Such a fit has maps and no statistics: `fitted["age"].profile.mean` says that it was not gathered, and it
+adds to no other; the number of rows is 0 where the model does not tell it.
+"""
+
+
 def main() -> None:
     """Write the page."""
     reasons: list[str] = []
@@ -67,7 +88,7 @@ def main() -> None:
         lines.append(f"| `{choice}` | " + " | ".join(cells) + " |")
         print(lines[-1], flush=True)
     notes = [f"{number}. {reason}" for number, reason in enumerate(reasons, 1)]
-    text = HEAD + "\n".join(lines) + "\n\n" + "\n".join(notes) + "\n"
+    text = HEAD + "\n".join(lines) + "\n\n" + "\n".join(notes) + "\n" + TAIL
     (DOCS / "exports.md").write_text(text, encoding="utf-8")
 
 

@@ -143,6 +143,7 @@ BRIDGE: dict[str, Any] = json.loads((SAVED / "bridgescaler" / "expected.json").r
 @pytest.mark.parametrize("name", SPARK["out"])
 def test_a_spark_model_gives_its_numbers(name: str) -> None:
     fitted = tfnorm.convert(SAVED / "spark" / name)
+    assert "rows that it does not tell" in repr(fitted)
     np.testing.assert_allclose(fitted.transform(np.array(SPARK["rows"])), SPARK["out"][name], rtol=1e-12, atol=1e-12)
 
 
