@@ -43,6 +43,9 @@ text and int64 keys |
 | `.tflite` | LiteRT (`ai-edge-litert`), signature `serving_default` | float32; `integers=True` with `sample=`: int8 throughout |
 | `.onnx` | onnxruntime; writing it needs `pip install 'tfnorm[onnx]'` | as the SavedModel; `age` comes out as `age_out` |
 
+A stock `.keras` is of the Keras that wrote it: 3.10 opens those of straight lines and curves that 3.15 wrote, and not those of
+quantiles, norms by sample, patches and marks, whose operations it does not load.
+
 A name that is no plain word is written with `_` in all but `.keras`: "net worth" is `net_worth`.
 
 `tfnorm.verify(fitted, path, sample)`, or `tfnorm verify norm.json PATH sample.parquet`, runs rows through NumPy in float64 and

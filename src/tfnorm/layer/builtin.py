@@ -34,6 +34,12 @@ class _Symbolic:
     def shape(self, x: Tensor) -> Shape:
         return tuple(-1 if length is None else length for length in x.shape)
 
+    def cast(self, x: Tensor, dtype: str) -> Tensor:
+        """As a layer: Keras before 3.11 does not load the operation."""
+        if getattr(x, "dtype", "") == dtype:
+            return x
+        return keras.layers.Rescaling(1.0, dtype=dtype)(x) if isinstance(x, keras.KerasTensor) else ops.cast(x, dtype)
+
 
 class _Stock(Normalize):
     """The layer, of which `call` on symbolic tensors leaves nothing but stock operations behind."""
@@ -56,7 +62,7 @@ class _Stock(Normalize):
         y = keras.layers.Normalization(axis=axis, mean=mean, variance=variance, dtype=precision)(x)
         if offset.any():
             y = keras.layers.Rescaling(1.0, offset.tolist() if wide else float(offset[0]), dtype=precision)(y)
-        return ops.cast(y, self._result_dtype)
+        return self._xp.cast(y, self._result_dtype)
 
 
 def _is_normalization(step: maps.Affine) -> bool:
@@ -87,8 +93,12 @@ def builtin(
         column: keras.Input(shape[1:], dtype=dtype, name=column)
         for column, (shape, dtype) in input_types(layer, shapes).items()
     }
+    came = [id(one) for one in inputs.values()]
     inputs = next(iter(inputs.values())) if layer.bare else inputs
-    return keras.Model(inputs, layer.call(inputs), name=name)
+    outputs = keras.tree.map_structure(
+        lambda y: keras.layers.Identity(dtype=y.dtype)(y) if id(y) in came else y, layer.call(inputs)
+    )
+    return keras.Model(inputs, outputs, name=name)
 
 
 def normalization(step: maps.Affine) -> keras.layers.Layer:

@@ -480,7 +480,7 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
         if is_stored(x):
             return map_stored(step, x, precision, self._result_dtype, inverse=self.inverse)
         if not group.weights[precision]:
-            x = ops.cast(x, precision)
+            x = self._xp.cast(x, precision)
         features = sum(group.features(name) for name in names)
         if self.inverse and x.shape[-1] is None:
             features = step.width(features)
@@ -491,7 +491,7 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
         left_out = None if step.elementwise else there
         with keras.name_scope(fit_mark(self.fingerprint)):  # so that exported graphs tell it, too
             y = maps.run(bound, x, self._xp, inverse=self.inverse, like=like, there=left_out)
-            y = ops.cast(y, self._result_dtype)
+            y = self._xp.cast(y, self._result_dtype)
         if there is not None:  # padding stays harmless, whatever it was
             y = ops.where(there, y, ops.zeros_like(y))
         return y if len(x.shape) else ops.reshape(y, ())  # one number met weights of shape (1,)
