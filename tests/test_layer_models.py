@@ -218,6 +218,13 @@ def test_a_sequential_model_rounds_no_raw_number(policy):
     assert model.predict(prices, verbose=0).tolist() == [[0], [1]]
 
 
+def test_a_sequential_model_rounds_no_raw_number_before_a_norm():
+    stamps = 1_700_000_000 + np.random.default_rng(0).integers(0, 100, (500, 3))
+    fitted = tfnorm.fit(stamps, "standard, l2")
+    predicted = keras.Sequential([fitted.layer()]).predict(stamps, verbose=0)
+    np.testing.assert_allclose(predicted, fitted.transform(stamps), atol=2e-6)
+
+
 def test_a_dataset_maps_batches_and_single_rows():
     data = {**table(), "name": np.array(["x"] * 50)}
     wanted = expected(data)

@@ -9,6 +9,7 @@ import json
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import takewhile
 from typing import Any
 
 import numpy as np
@@ -78,9 +79,14 @@ def side_by_side(steps: Iterable[maps.Map]) -> maps.Map:
 
 
 def rounding_is_harmless(step: maps.Map) -> bool:
-    """Whether raw data may arrive rounded to float32: where the results lie, does it move them by less than 1e-6?"""
+    """Whether raw data may arrive rounded to float32: where the results lie, does it move them by less than 1e-6?
+
+    From what has no way back nobody knows where they come from: what comes before it is asked in its place.
+    """
     if step.lost:
-        return True
+        steps = step.maps if isinstance(step, maps.Chain) else (step,)
+        before = tuple(takewhile(lambda one: not one.lost, steps))
+        return not before or rounding_is_harmless(maps.chain(*before))
     if step.keyed():
         return _rounding_is_harmless_for_keys(step)
     shape = _shape_of_results(step, 4)
