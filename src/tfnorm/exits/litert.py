@@ -39,7 +39,7 @@ def convert(fitted: Fitted, function: Any, label: Label, sample: list[Rows] | No
             "SavedModel."
         )
     if sample is not None and any(dtype == "string" for _, _, dtype in function.inputs.values()):
-        raise NotImplementedError("text keys are not integers")
+        raise ChoiceError("text keys are not integers")
     with tempfile.TemporaryDirectory() as folder:
         keras_part().write_saved_model(function, folder)
         converter = tf.lite.TFLiteConverter.from_saved_model(folder)
@@ -65,7 +65,7 @@ def _converted(converter: Any) -> bytes:
         return bytes(converter.convert())
     except Exception as error:
         lacking = dict.fromkeys(re.findall(r"'tf\.(\w+)' op is neither", str(error)))
-        raise NotImplementedError(f"TFLite has no {', '.join(lacking)}" if lacking else str(error)) from error
+        raise ChoiceError(f"TFLite has no {', '.join(lacking)}" if lacking else str(error)) from error
 
 
 def _first(fitted: Fitted, sample: list[Rows]) -> Iterator[Rows]:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from tfnorm.errors import DataError
+from tfnorm.errors import ChoiceError, DataError
 from tfnorm.exits.labels import KEY, Label
 from tfnorm.exits.rows import Rows
 
@@ -39,7 +39,7 @@ def convert(function: Any, label: Label) -> bytes:
     model, _ = tf2onnx.convert.from_function(graph, input_signature=[named], opset=OPSET, custom_op_handlers=handlers)
     known = {"", "ai.onnx.ml"}
     if unknown := {node.op_type for node in model.graph.node if not _is_known(node, known)}:
-        raise NotImplementedError(f"ONNX has no {', '.join(sorted(unknown))}")
+        raise ChoiceError(f"ONNX has no {', '.join(sorted(unknown))}")
     entry = model.metadata_props.add()
     entry.key, entry.value = KEY, label.text()
     return bytes(model.SerializeToString())
