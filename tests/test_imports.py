@@ -51,7 +51,9 @@ MAY: dict[str, set[str]] = {
     "keras_part": set(),
     "images": {"errors", "sources", "keras_part"},
     "fitted_column": {*("errors", "sources", "maps", "profile", "apply", "unseen", "gather", "rules", "keras_part")},
+    "targets": {"errors", "sources", "maps", "fitted_column"},
     "fitted": {
+        "targets",
         *(
             "errors",
             "codec",
@@ -197,7 +199,17 @@ LIBRARIES = {
     "keras": {
         *(
             f"layer/{name}"
-            for name in ("attach", "backbones", "lookups", "normalize", "running", "stored", "tensors", "traced")
+            for name in (
+                "attach",
+                "backbones",
+                "heads",
+                "lookups",
+                "normalize",
+                "running",
+                "stored",
+                "tensors",
+                "traced",
+            )
         ),
         *("demo_model", "drift_callback", "comparing/training"),
     },

@@ -25,6 +25,7 @@ from tfnorm.rules import Rules
 from tfnorm.sources import BARE
 from tfnorm.sources.columns import did_you_mean, quoted
 from tfnorm.sources.stored import Stored
+from tfnorm.targets import heads_of
 from tfnorm.techniques import Stages
 from tfnorm.unseen import groups_of, key_columns
 
@@ -213,30 +214,32 @@ class Fitted:
         """The columns whose sparse rows lack what they do not store."""
         return tuple(name for name in names if self.profile[name].column.unstored == "missing")
 
-    def attach(self, model: Any, target: str | Fitted | FittedColumn) -> Any:
+    def attach(self, model: Any, target: Any) -> Any:
         """A Keras model that takes raw inputs and predicts in real units, around one trained on normalized ones.
 
         A model that begins with a layer of a fit gets only the way back at its end.
 
-        target: the column of this fit that `model` predicts, or a fit of the target alone.
+        target: the column of this fit that `model` predicts, `fitted[name]` of another one, or a fit of the target alone. Of a
+            model of several outputs, a dict of such by the outputs' names, or by their places; those left out stay as they are.
+            For a head that predicts a distribution, what of it: `{"mu": "price", "sigma": ("price", "deviation")}`, or
+            ("variance", "log_variance"); side by side on the last axis of one output: `("price", "mean", "log_variance")`.
+
+        Errors: ChoiceError, NotInvertibleError (a spread comes back where the column's map is affine, and nowhere else),
+        TfnormError (the model does not suit).
         """
         part = keras_part()
-        if isinstance(target, Fitted):
-            if len(target.columns) != 1:
-                raise ChoiceError(f"target has the columns {quoted(target.columns)}; say which one: fitted[name].")
-            target = target[target.columns[0]]
-        column = self[target] if isinstance(target, str) else target
-        if not isinstance(column, FittedColumn):
-            raise ChoiceError(f"target must be a column's name, a fit of it, or fitted[name]; got {target!r}.")
+        heads = heads_of(self, target)
         dtypes = {name: self.profile[name].column.dtype for name in self.columns}
+        backs = {output: head.layers() for output, head in heads.items()}
         if any(isinstance(one, part.Normalize) and not one.inverse for one in model._flatten_layers()):
-            return part.attach(None, model, column.layer(inverse=True), dtypes=dtypes)  # its inputs are raw already
-        inputs = {name: step for name, step in self.maps.items() if column.fitted is not self or name != column.name}
+            return part.attach(None, model, backs, dtypes=dtypes)  # its inputs are raw already
+        predicted = {head.column.name for head in heads.values() if head.column.fitted is self}
+        inputs = {name: step for name, step in self.maps.items() if name not in predicted}
         if not inputs:
             raise ChoiceError("the fit has no column but the target, so there are no inputs to normalize.")
         flags = {"bare": self.profile.bare, "missing": self._missing(inputs)}
         normalize = part.Normalize(inputs, **flags, fingerprint=self.fingerprint)
-        return part.attach(normalize, model, column.layer(inverse=True), dtypes=dtypes)
+        return part.attach(normalize, model, backs, dtypes=dtypes)
 
     def watch(self, **options: Any) -> Any:
         """Checks batches that pass by against this fit; see `tfnorm.drift.Watch` for the options.
