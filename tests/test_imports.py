@@ -52,8 +52,9 @@ MAY: dict[str, set[str]] = {
     "images": {"errors", "sources", "keras_part"},
     "fitted_column": {*("errors", "sources", "maps", "profile", "apply", "unseen", "gather", "rules", "keras_part")},
     "targets": {"errors", "sources", "maps", "fitted_column"},
+    "datasets": {"errors", "sources", "fitted_column", "targets", "keras_part"},
     "fitted": {
-        "targets",
+        *("targets", "datasets"),
         *(
             "errors",
             "codec",
@@ -200,6 +201,7 @@ LIBRARIES = {
         *(
             f"layer/{name}"
             for name in (
+                "__init__",
                 "attach",
                 "backbones",
                 "heads",
@@ -214,7 +216,7 @@ LIBRARIES = {
         *("demo_model", "drift_callback", "comparing/training"),
     },
     "tensorflow": {
-        *("sources/tensorflow", "sources/decoding", "layer/lookups", "drift/tap", "comparing/training"),
+        *("datasets", "sources/tensorflow", "sources/decoding", "layer/lookups", "drift/tap", "comparing/training"),
     },
     "PIL": {"sources/decoding"},
     "pandas": {"sources/pandas"},

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from tfnorm.codec import encode
+from tfnorm.datasets import dataset_of
 from tfnorm.errors import ChoiceError, DataError
 from tfnorm.fitted_column import DENSE_LIKE, FittedColumn
 from tfnorm.keras_part import keras_part
@@ -94,7 +95,7 @@ class Fitted:
                 yield self[name]._columns(values, inverse, groups, raw)
 
         if hasattr(batch, "element_spec"):
-            raise DataError("a tf.data.Dataset is normalized by the layer: layer = fitted.layer(); dataset.map(layer).")
+            raise DataError("a tf.data.Dataset is normalized as it passes: fitted.dataset(dataset).")
         if frames.is_frame(batch):
             came = frames.column_names(batch)
             names = [name for name in self.columns if name in came]
@@ -200,15 +201,7 @@ class Fitted:
 
         Needs TensorFlow: `pip install 'tfnorm[tf]'`.
         """
-        return keras_part().Normalize(
-            dict(self.maps),
-            bare=self.profile.bare,
-            inverse=inverse,
-            concatenate=concatenate,
-            missing=self._missing(self.maps),
-            fingerprint=self.fingerprint,
-            **kwargs,
-        )
+        return self._layer_of(self.maps, inverse=inverse, concatenate=concatenate, **kwargs)
 
     def _missing(self, names: Iterable[str]) -> tuple[str, ...]:
         """The columns whose sparse rows lack what they do not store."""
@@ -234,12 +227,41 @@ class Fitted:
         if any(isinstance(one, part.Normalize) and not one.inverse for one in model._flatten_layers()):
             return part.attach(None, model, backs, dtypes=dtypes)  # its inputs are raw already
         predicted = {head.column.name for head in heads.values() if head.column.fitted is self}
-        inputs = {name: step for name, step in self.maps.items() if name not in predicted}
+        inputs = [name for name in self.maps if name not in predicted]
         if not inputs:
             raise ChoiceError("the fit has no column but the target, so there are no inputs to normalize.")
-        flags = {"bare": self.profile.bare, "missing": self._missing(inputs)}
-        normalize = part.Normalize(inputs, **flags, fingerprint=self.fingerprint)
-        return part.attach(normalize, model, backs, dtypes=dtypes)
+        return part.attach(self._layer_of(inputs), model, backs, dtypes=dtypes)
+
+    def dataset(
+        self, dataset: Any, target: Any = None, *, concatenate: bool = False, num_parallel_calls: int | None = -1
+    ) -> Any:
+        """A `tf.data.Dataset` with its features and targets normalized, for a model that is trained on normalized numbers.
+
+        Elements are x, (x, y) or (x, y, sample weights), batches or single examples, which are told apart by the shape that a
+        column had at the fit. x is a dict, of which fitted columns are normalized, or the tensor where the fit was of one array.
+        Their order stays, whatever runs in parallel.
+
+        target: what y is, in the words of `attach`: a column, or a fit of it; a dict of such, by name or place, where y holds
+            several. Without it, fitted columns in a dict y are normalized, and any other y is left as it is.
+        concatenate: x as one tensor, the fitted columns side by side in the order of the fit.
+        num_parallel_calls: as in `Dataset.map`; -1 is `tf.data.AUTOTUNE`.
+
+        Errors: ChoiceError, DataError; as the layer has them, where the columns do not suit.
+
+        >>> import tensorflow as tf, tfnorm
+        >>> data = {"age": [20.0, 40.0], "price": [1.0, 3.0]}
+        >>> fitted = tfnorm.fit(data, "minmax")
+        >>> rows = tf.data.Dataset.from_tensor_slices(({"age": data["age"]}, data["price"]))
+        >>> [(x["age"].numpy().item(), y.numpy().item()) for x, y in fitted.dataset(rows, target="price")]
+        [(0.0, 0.0), (1.0, 1.0)]
+        """
+        return dataset_of(self, dataset, target, concatenate=concatenate, num_parallel_calls=num_parallel_calls)
+
+    def _layer_of(self, names: Iterable[str], **flags: Any) -> Any:
+        """The layer for some of the columns."""
+        steps = {name: self.maps[name] for name in names}
+        flags |= {"bare": self.profile.bare, "missing": self._missing(steps), "fingerprint": self.fingerprint}
+        return keras_part().Normalize(steps, **flags)
 
     def watch(self, **options: Any) -> Any:
         """Checks batches that pass by against this fit; see `tfnorm.drift.Watch` for the options.

@@ -3,6 +3,8 @@
 The one law: a layer gives what the fit gives in NumPy. All that saved models may hold is registered once this is imported.
 """
 
+from keras.backend import backend as backend
+
 from tfnorm.layer.attach import attach as attach
 from tfnorm.layer.backbones import check_backbone as check_backbone
 from tfnorm.layer.normalize import Normalize as Normalize

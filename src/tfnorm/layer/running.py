@@ -28,6 +28,7 @@ from tfnorm.fitting import wanted
 from tfnorm.gather import Measured, Want, profile_of
 from tfnorm.layer import tensors
 from tfnorm.layer.maps import listed, quoted
+from tfnorm.layer.replicas import of_all_replicas
 from tfnorm.layer.stored import is_stored, spread
 from tfnorm.layer.traced import Traced, refuse_unkept, solved, statistics_of, tensor_of
 from tfnorm.maps import Shape
@@ -98,8 +99,8 @@ class RunningNormalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has n
     in float64; the result has the policy's compute dtype. `Model.fit` casts float64 *arrays* to `keras.config.floatx()` first.
 
     `layer.running()` gives the statistics back: to save apart, to go on with, or, by `layer.running().freeze().layer()`, as an
-    ordinary `Normalize` that no training moves. A clone of the model begins with what the layer knows. Statistics of several
-    replicas are not added up: use it on one device.
+    ordinary `Normalize` that no training moves. A clone of the model begins with what the layer knows. Under
+    `tf.distribute.MirroredStrategy` every replica sees the rows of all, in their order, so that all know the same.
 
     Errors: ChoiceError (a technique that a layer cannot keep), DataError (shapes; nothing seen), ArtefactError (no such config).
 
@@ -264,7 +265,7 @@ class RunningNormalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has n
         return _Kept(want, *(self._weight(f"part{index}_{name}", array) for name, array in arrays.items()))
 
     def _weight(self, name: str, array: np.ndarray) -> Tensor:
-        fixed = {"trainable": False, "autocast": False, "name": name}
+        fixed = {"trainable": False, "autocast": False, "aggregation": "only_first_replica", "name": name}
         weight = self.add_weight(array.shape, initializer=lambda *_, **__: array, dtype=str(array.dtype), **fixed)
         setattr(self, f"_{name}", weight)  # as TensorFlow finds it when it saves
         return weight
@@ -362,8 +363,9 @@ class RunningNormalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has n
         """All columns' statistics with those of a batch, written to the weights unless they are frozen."""
         assert self._state is not None
         names = list(self._state.stages)
+        came = {name: of_all_replicas(came[name]) for name in names}
         values = {name: _at_hand(came[name]) for name in names}
-        covers = {name: masks[name] for name in names if masks.get(name) is not None}
+        covers = {name: of_all_replicas(masks[name]) for name in names if masks.get(name) is not None}
         xp: Any = np if rows is not None and all(one is not None for one in values.values()) else ops
         if xp is np:
             covers = {name: np.asarray(_numbers(mask)) for name, mask in covers.items()}
