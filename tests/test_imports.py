@@ -200,23 +200,21 @@ LIBRARIES = {
     "keras": {
         *(
             f"layer/{name}"
-            for name in (
-                "__init__",
-                "attach",
-                "backbones",
-                "heads",
-                "lookups",
-                "normalize",
-                "running",
-                "stored",
-                "tensors",
-                "traced",
-            )
+            for name in ("__init__", "attach", "backbones", "heads", "lookups", "normalize", "running", "stored")
         ),
+        *("layer/replicas", "layer/tensors", "layer/traced"),
         *("demo_model", "drift_callback", "comparing/training"),
     },
     "tensorflow": {
-        *("datasets", "sources/tensorflow", "sources/decoding", "layer/lookups", "drift/tap", "comparing/training"),
+        *(
+            "datasets",
+            "sources/tensorflow",
+            "sources/decoding",
+            "layer/lookups",
+            "layer/replicas",
+            "drift/tap",
+            "comparing/training",
+        ),
     },
     "PIL": {"sources/decoding"},
     "pandas": {"sources/pandas"},
