@@ -21,6 +21,7 @@ from keras import ops
 from tfnorm import codec, maps
 from tfnorm.errors import ChoiceError, DataError, NotInvertibleError
 from tfnorm.keys import Keys
+from tfnorm.layer.blocks import Block, beside, can_turn, layout_of
 from tfnorm.layer.lookups import Lookup, keys_of
 from tfnorm.layer.maps import alike, decoded, listed, quoted, rounding_is_harmless, side_by_side
 from tfnorm.layer.stored import is_ragged, is_sparse, is_stored, like_symbol, map_stored, spread
@@ -68,33 +69,6 @@ class _Fit:
     steps: dict[str, maps.Map]  # column -> its map, in fitted order
     groups: list[_Group]
     lookups: list[Lookup]  # one for each set of keys
-
-
-@dataclass(frozen=True)
-class _Block:
-    """The mapped values of columns that were computed together."""
-
-    names: list[str]
-    values: Tensor
-    # "stacked" (n, columns) of (n,), "joined" (n, columns) of (n, 1), "alone" as the one column came, "number" (n, 1) of (n,)
-    layout: str
-    marks: bool  # whether as many marks of what was missing follow the values
-
-    def columns(self, *, flat: bool) -> Iterator[tuple[str, Tensor]]:
-        """Each column in the shape in which it came, and each that has marks followed by these; `flat`, as (n, width)."""
-        halves = ops.split(self.values, 2, axis=-1) if self.marks else [self.values]
-        kinds = [self._parts(half, flat) for half in halves]
-        for i, name in enumerate(self.names):
-            yield from zip((name, maps.mark_name(name)), (parts[i] for parts in kinds), strict=False)
-
-    def _parts(self, values: Tensor, flat: bool) -> Sequence[Tensor]:
-        if self.layout == "alone":
-            return [ops.expand_dims(values, -1) if flat and len(values.shape) == 1 else values]
-        if self.layout == "number":
-            return [values if flat else ops.squeeze(values, -1)]
-        if self.layout == "joined" or flat:
-            return list(ops.split(values, len(self.names), axis=-1))
-        return list(ops.unstack(values, len(self.names), axis=-1))
 
 
 @keras.saving.register_keras_serializable(package="tfnorm")
@@ -212,7 +186,7 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
         if self.bare and (not self.inverse or is_stored(inputs)):
             return blocks[0].values
         if self.concatenate and len(blocks) == 1 and blocks[0].layout in ("stacked", "joined") and not blocks[0].marks:
-            return blocks[0].values  # already side by side, and a block is in fitted order
+            return blocks[0].side_by_side()  # and a block is in fitted order
         mapped = dict(pair for block in blocks for pair in block.columns(flat=self.concatenate))
         if self.bare:
             return next(iter(mapped.values()))
@@ -410,7 +384,7 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
         came: Mapping[str, Tensor],
         given: Mapping[str, Mapping[str, Tensor]],
         groups: Mapping[tuple[str, ...], Tensor],
-    ) -> Iterator[_Block]:
+    ) -> Iterator[Block]:
         """Columns of one kind, type and shape are put side by side, mapped at once; on the way back each with its marks.
 
         given: by column, what `like` is and what `mask`.
@@ -421,7 +395,7 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
                 if name in tensors:
                     x = tensors[name]
                     alone = name in given["mask"] or is_stored(x) or (self.inverse and group.step.marks)
-                    layout = "alone" if alone else _layout(group, name, tuple(x.shape))
+                    layout = "alone" if alone else layout_of(group.step, group.features(name), tuple(x.shape))
                     key = (keras.backend.standardize_dtype(x.dtype), len(x.shape), layout)
                     together.setdefault(key, []).append(name)
             marks = self._gives_marks(group.step)
@@ -437,11 +411,12 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
                         elif number:
                             x = ops.expand_dims(x, -1)
                         y = self._mapped(group, [name], x, groups, raw, given["mask"].get(name))
-                        yield _Block([name], y, "number" if number else "alone", marks)
+                        yield Block([name], y, "number" if number else "alone", marks)
                 else:
-                    beside = ops.stack if layout == "stacked" else ops.concatenate
-                    x = beside([tensors[name] for name in names], axis=-1)
-                    yield _Block(names, self._mapped(group, names, x, groups), layout, marks)
+                    columns = [tensors[name] for name in names]
+                    flags = {"turned": True} if can_turn(group.step, columns) else {}
+                    x = beside(columns, layout, **flags)
+                    yield Block(names, self._mapped(group, names, x, groups, **flags), layout, marks, **flags)
 
     def _mapped(
         self,
@@ -451,11 +426,15 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
         groups: Mapping[tuple[str, ...], Tensor],
         like: Tensor | None = None,
         mask: Tensor | None = None,
+        turned: bool = False,
     ) -> Tensor:
+        """turned: the values are (columns, n), where else features come last."""
         precision = maps.working_dtypes(keras.backend.standardize_dtype(x.dtype))[0]
         if not group.fits_float32 or super().compute_dtype == "float64":
             precision = "float64"
         step = group.step_of(names, precision)
+        if turned:
+            step = step.with_arrays({field: ops.expand_dims(one, -1) for field, one in step.arrays().items()})
         if is_stored(x):
             return map_stored(step, x, precision, self._result_dtype, inverse=self.inverse)
         if not group.weights[precision]:
@@ -463,7 +442,9 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
         features = sum(group.features(name) for name in names)
         if self.inverse:
             features = step.width(features)
-        if features != 1 and x.shape[-1] is None:  # a width seen only when run: 1 must not spread to all features
+        if (
+            features != 1 and x.shape[-1] is None and not turned
+        ):  # seen only when run: 1 must not spread to all features
             x = ops.reshape(x, (*ops.shape(x)[:-1], features))
         there = None if mask is None else spread(mask, x)
         bound = step.bound(groups, len(x.shape), ops) if step.keyed() else step
@@ -477,12 +458,6 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
 def _is_number(step: maps.Map, shape: Shape) -> bool:
     """Whether it is one number a row that the map makes several of, or did: such need an axis of their own."""
     return len(shape) < 2 and not step.elementwise and step.features() == 1 and step.width(1) != 1
-
-
-def _layout(group: _Group, name: str, shape: Shape) -> str:
-    if not (group.step.elementwise or group.step.marks) or group.features(name) != 1:
-        return "alone"
-    return "stacked" if len(shape) < 2 else "joined" if shape[1:] == (1,) else "alone"
 
 
 def _shape_of_all(shapes: list[Shape]) -> Shape:
