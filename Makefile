@@ -25,7 +25,7 @@ check: $(VENV)/ready
 	$(BIN)/python -m pytest tests/test_imports.py tests/test_readme.py
 
 bench: $(VENV)/ready
-	for script in fit_memory fit_files transform techniques grouped startup; do $(BIN)/python benchmarks/$$script.py || exit 1; done
+	for script in fit_memory fit_files transform techniques grouped layer startup; do $(BIN)/python benchmarks/$$script.py || exit 1; done
 	$(BIN)/python benchmarks/accuracy.py
 
 docs: $(VENV)/ready
