@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 TF ?= tensorflow-cpu
 
-.PHONY: demo test check bench docs clean
+.PHONY: demo test backends check bench docs clean
 
 $(VENV)/ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -17,6 +17,11 @@ demo: $(VENV)/ready
 
 test: $(VENV)/ready
 	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+# Keras on JAX and PyTorch, which are large: a step of their own.
+backends: $(VENV)/ready
+	$(BIN)/python -m pip install --quiet -e '.[test,jax,torch]'
+	$(BIN)/python -m pytest tests/test_backends.py
 
 check: $(VENV)/ready
 	$(BIN)/ruff check .

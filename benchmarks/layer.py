@@ -112,7 +112,7 @@ def step(work: Callable[[Any], Any], columns: int) -> Any:
     @tf.function
     def run(even: Any, odd: Any) -> Any:
         halves = tf.unstack(even), tf.unstack(odd)
-        return tf.nest.flatten(work({f"column_{i}": halves[i % 2][i // 2] for i in range(columns)}))
+        return tf.nest.flatten(work({f"column_{i:05}": halves[i % 2][i // 2] for i in range(columns)}))
 
     return run
 
@@ -126,7 +126,7 @@ def race_columns(report: Report, rows: int, columns: int, *, judged: bool) -> No
 
     x = common.normal(rows, columns)
     of_matrix = tfnorm.fit(x, "standard").layer()
-    of_names = tfnorm.fit({f"column_{i}": x[:, i] for i in range(columns)}, "standard")
+    of_names = tfnorm.fit({f"column_{i:05}": x[:, i] for i in range(columns)}, "standard")
     dicts, one_tensor = of_names.layer(), of_names.layer(concatenate=True)
     mean, variance = x.mean(axis=0), x.var(axis=0)
     each = [keras.layers.Normalization(axis=None, mean=mean[i], variance=variance[i]) for i in range(columns)]
@@ -204,9 +204,9 @@ def race_loading(report: Report, columns: int) -> None:
     import tfnorm
 
     x = common.normal(64, columns)
-    fitted = tfnorm.fit({f"column_{i}": x[:, i] for i in range(columns)}, "standard")
+    fitted = tfnorm.fit({f"column_{i:05}": x[:, i] for i in range(columns)}, "standard")
     model = keras.Sequential([fitted.layer(concatenate=True), keras.layers.Dense(1)])
-    model({f"column_{i}": x[:, i] for i in range(columns)})
+    model({f"column_{i:05}": x[:, i] for i in range(columns)})
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.keras"
         model.save(path)

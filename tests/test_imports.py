@@ -202,7 +202,7 @@ LIBRARIES = {
             f"layer/{name}"
             for name in ("__init__", "attach", "backbones", "heads", "lookups", "normalize", "running", "stored")
         ),
-        *("layer/blocks", "layer/replicas", "layer/traced"),
+        *("layer/blocks", "layer/doubles", "layer/replicas", "layer/traced"),
         *("demo_model", "drift_callback", "comparing/training"),
     },
     "tensorflow": {

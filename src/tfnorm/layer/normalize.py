@@ -22,6 +22,7 @@ from tfnorm import codec, maps
 from tfnorm.errors import ChoiceError, DataError, NotInvertibleError
 from tfnorm.keys import Keys
 from tfnorm.layer.blocks import Block, beside, can_turn, layout_of
+from tfnorm.layer.doubles import HOW, has_doubles, unheard
 from tfnorm.layer.lookups import Lookup, keys_of
 from tfnorm.layer.maps import alike, decoded, listed, quoted, rounding_is_harmless, side_by_side
 from tfnorm.layer.stored import is_ragged, is_sparse, is_stored, like_symbol, map_stored, spread
@@ -292,7 +293,8 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
 
     def _weight(self, name: str, array: np.ndarray) -> Tensor:
         fixed = {"trainable": False, "autocast": False, "name": name}
-        weight = self.add_weight(array.shape, initializer=lambda *_, **__: array, dtype=str(array.dtype), **fixed)
+        with unheard():
+            weight = self.add_weight(array.shape, initializer=lambda *_, **__: array, dtype=str(array.dtype), **fixed)
         setattr(self, f"_{name}", weight)  # as TensorFlow finds it when it saves
         return weight
 
@@ -418,6 +420,12 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
                     x = beside(columns, layout, **flags)
                     yield Block(names, self._mapped(group, names, x, groups, **flags), layout, marks, **flags)
 
+    def _precision(self, group: _Group, x: Tensor) -> str:
+        """In which a group of columns is computed, for values of this type."""
+        if not group.fits_float32 or super().compute_dtype == "float64":
+            return "float64"
+        return maps.working_dtypes(keras.backend.standardize_dtype(x.dtype))[0]
+
     def _mapped(
         self,
         group: _Group,
@@ -429,9 +437,11 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
         turned: bool = False,
     ) -> Tensor:
         """turned: the values are (columns, n), where else features come last."""
-        precision = maps.working_dtypes(keras.backend.standardize_dtype(x.dtype))[0]
-        if not group.fits_float32 or super().compute_dtype == "float64":
-            precision = "float64"
+        precision = self._precision(group, x)
+        if precision == "float64" and not has_doubles():
+            if not group.fits_float32 or not (self.inverse or rounding_is_harmless(group.step)):
+                raise DataError(f"column {quoted(names[0])}: needs 64-bit numbers to be right in float32. {HOW}")
+            precision = "float32"
         step = group.step_of(names, precision)
         if turned:
             step = step.with_arrays({field: ops.expand_dims(one, -1) for field, one in step.arrays().items()})

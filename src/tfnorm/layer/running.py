@@ -27,6 +27,7 @@ from tfnorm.fading import WINDOW, Fading, Runs
 from tfnorm.fitting import wanted
 from tfnorm.gather import Measured, Want, profile_of
 from tfnorm.layer import tensors
+from tfnorm.layer.doubles import HOW, has_doubles
 from tfnorm.layer.maps import listed, quoted
 from tfnorm.layer.replicas import of_all_replicas
 from tfnorm.layer.stored import is_stored, spread
@@ -95,14 +96,15 @@ class RunningNormalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has n
     the model, until `unfreeze()`; or with `trainable = False`, which Keras sees when it compiles.
 
     Missing values are left out, and so are infinite ones and those outside a map's domain, since a graph cannot raise.
-    Statistics are float64 (on JAX only if x64 is enabled). Input is computed in float32 or, where it is float64 or wide integers,
+    Statistics are float64 (on JAX, x64 must be enabled). Input is computed in float32 or, where it is float64 or wide integers,
     in float64; the result has the policy's compute dtype. `Model.fit` casts float64 *arrays* to `keras.config.floatx()` first.
 
     `layer.running()` gives the statistics back: to save apart, to go on with, or, by `layer.running().freeze().layer()`, as an
     ordinary `Normalize` that no training moves. A clone of the model begins with what the layer knows. Under
     `tf.distribute.MirroredStrategy` every replica sees the rows of all, in their order, so that all know the same.
 
-    Errors: ChoiceError (a technique that a layer cannot keep), DataError (shapes; nothing seen), ArtefactError (no such config).
+    Errors: ChoiceError (a technique that a layer cannot keep; no 64-bit numbers), DataError (shapes; nothing seen),
+    ArtefactError (no such config).
 
     >>> layer = RunningNormalize("standard")
     >>> layer(np.array([[1.0], [3.0]], "float32"), training=True).numpy().tolist()
@@ -203,6 +205,8 @@ class RunningNormalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has n
         }
 
     def build(self, input_shape: Any) -> None:
+        if not has_doubles():
+            raise ChoiceError(f"this layer keeps its statistics in 64-bit numbers. {HOW}")
         bare = not isinstance(input_shape, Mapping)
         shapes: dict[str, Shape] = {BARE: tuple(input_shape)} if bare else {k: tuple(v) for k, v in input_shape.items()}
         if self._start.num_rows:
@@ -276,7 +280,8 @@ class RunningNormalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has n
         came = self._named(inputs)
         updates = bool(training) and bool(self.trainable)
         rows = _at_hand(self._rows)
-        if rows is not None and not rows and (not updates or self.frozen):
+        nothing = rows is not None and not rows and (not updates or self.frozen)
+        if nothing and _at_hand(next(iter(came.values()))) is not None:  # else Keras only asks what would come out
             raise DataError(
                 "this layer has seen no rows yet, so there is nothing to normalize by. Call it with training=True first "
                 "(as model.fit does), or make it of a Running that has seen some: running.layer()."
