@@ -444,7 +444,7 @@ class RunningNormalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has n
         step = solved(stages, statistics).at(precision)
         step = step.with_arrays({key: ops.convert_to_tensor(tensor_of(one)) for key, one in step.arrays().items()})
         if self._start.infinite == "missing" and "float" in dtype:
-            x = ops.where(ops.isinf(x), ops.full_like(x, np.nan), x)
+            x = ops.where(ops.isinf(x), ops.zeros_like(x) + np.nan, x)
         if not step.arrays():
             x = ops.cast(x, precision)
         there = None if mask is None else spread(mask, x)
@@ -452,7 +452,7 @@ class RunningNormalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has n
         if there is not None:  # padding stays harmless, whatever it was
             y = ops.where(there, y, ops.zeros_like(y))
         if in_graph:  # an eager call would have been refused
-            y = ops.where(ops.equal(self._rows, 0), ops.full_like(y, np.nan), y)
+            y = ops.where(ops.equal(self._rows, 0), ops.zeros_like(y) + np.nan, y)
         return ops.cast(y, self._result_dtype)
 
 
