@@ -159,15 +159,16 @@ def race_columns(report: Report, rows: int, columns: int, *, judged: bool) -> No
         for name, without in (
             ("matrix", "matrix, no layer"),
             ("dict", "dict, no layer"),
-            ("dict to one tensor", "stacked, no layer"),
+            ("dict to one tensor", "dict, no layer"),
+            ("stacked, no layer", "dict, no layer"),
             ("dict, Keras' layer a column", "dict, no layer"),
         )
     }
     for name, one in own.items():
-        common.say(f"  the layer in '{name}': {1000 * one / times:.3f} ms a call")
-    for name in ("dict", "dict to one tensor") if judged else ():
-        ratio = own[name] / own["matrix"]
-        text = f"the layer in '{name}' vs in 'matrix': {ratio:.3f}x the time (wanted: at most 1.5x)"
+        common.say(f"  more than without, '{name}': {1000 * one / times:.3f} ms a call")
+    if judged:
+        ratio = own["dict"] / own["matrix"]
+        text = f"the layer in 'dict' vs in 'matrix': {ratio:.3f}x the time (wanted: at most 1.5x)"
         report.require(section, common.Requirement(text, ratio, 1.5, ratio <= 1.5))
 
 

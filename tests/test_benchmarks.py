@@ -59,7 +59,7 @@ CASES = {
             *(f"6 columns, {rows} rows" for rows in (256, 300)),
             *("predict, 32 x 20", "loading"),
         ],
-        12,
+        11,
     ),
     "startup.py": ("--rows 100 --cold float32 --cold-rounds 1", ["starting", "compiling"], 2),
 }

@@ -90,7 +90,8 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
     Precision: the data's own type decides, since a subtraction must come before a cast. float32, float16, bfloat16,
     booleans and integers below 32 bits are computed in float32, float64 and wider integers (and numbers beyond
     float32's range) in float64, and the result is cast last to the policy's compute dtype. `inverse` gives at
-    least float32, even where the policy is float16, which ends at 65504. Missing stays missing (NaN).
+    least float32, even where the policy is float16, which ends at 65504. Missing stays missing (NaN). JAX has float64 and int64
+    only where they are enabled; without them, what float32 would get wrong is refused, as far as JAX has not cut it before.
 
     Feed 64-bit values as integers, or as tensors or a `tf.data.Dataset`: `Model.fit` and `Model.predict` cast float64
     *arrays* to `keras.config.floatx()` before any layer sees them, a `keras.Input` casts to its own dtype, and a
