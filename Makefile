@@ -36,6 +36,7 @@ bench: $(VENV)/ready
 docs: $(VENV)/ready
 	$(BIN)/python docs/techniques.py
 	$(BIN)/python docs/sources.py
+	$(BIN)/python docs/exports.py
 
 clean:
 	rm -rf $(VENV) demo .pytest_cache .mypy_cache .ruff_cache

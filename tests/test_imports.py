@@ -17,6 +17,7 @@ FILES = {path.relative_to(ROOT).with_suffix("").as_posix(): path for path in sor
 MAY: dict[str, set[str]] = {
     "errors": set(),
     "lazy": set(),
+    "layer_names": set(),
     "codec": {"errors"},
     "progress": {"errors"},
     "kernels": set(),
@@ -70,8 +71,13 @@ MAY: dict[str, set[str]] = {
         ),
         "fitted_column",
     },
+    "converting": {"errors", "sources", "maps", "techniques", "profile", "fitted", "keras_part"},
+    "exits": {
+        *("errors", "sources", "profile", "gather", "unseen", "fitted_column", "fitted", "keras_part", "writing"),
+    },
     "choosing": {"errors", "sources", "maps", "techniques", "profile", "covariance"},
     "pushing": {"statistics", "curve", "quantiles", "covariance", "maps"},
+    "already": {"sources", "statistics", "techniques", "profile"},
     "chains": {
         *("errors", "codec", "sources", "statistics", "quantiles", "keys", "grouped", "maps", "techniques", "profile"),
         *("pushing", "covariance"),
@@ -79,7 +85,7 @@ MAY: dict[str, set[str]] = {
     "fitting": {
         "progress",
         *("errors", "codec", "sources", "statistics", "quantiles", "maps", "techniques", "profile", "gather", "fitted"),
-        *("choosing", "chains", "rules", "checkpoint", "skipping"),
+        *("already", "choosing", "chains", "rules", "checkpoint", "skipping"),
     },
     "fading": {"gather", "statistics", "quantiles", "covariance"},
     "running": {
@@ -100,7 +106,10 @@ MAY: dict[str, set[str]] = {
     },
     "layer": {
         *("errors", "codec", "key_columns", "keys", "sources", "statistics", "maps", "techniques", "profile", "gather"),
-        *("chains", "fitting", "fading", "running", "artefact"),
+        *("chains", "fitted", "fitting", "fading", "running", "artefact", "layer_names"),
+    },
+    "sklearn": {
+        *("errors", "sources", "maps", "techniques", "fitted", "fitting", "running", "artefact"),
     },
     "binning": {"curve"},
     "summary": {"sources", "statistics", "quantiles", "maps", "techniques", "profile", "fitted", "binning"},
@@ -127,7 +136,7 @@ MAY: dict[str, set[str]] = {
             "gather",
             "fitted",
         ),
-        *("pushing", "fitting", "summary", "tables"),
+        *("skipping", "pushing", "fitting", "summary", "tables"),
     },
     "drift_callback": {"errors", "profile", "fitted", "drift"},
     "advice": {
@@ -146,12 +155,23 @@ MAY: dict[str, set[str]] = {
             "choosing",
             "pushing",
         ),
-        *("chains", "fitting", "summary", "tables"),
+        *("already", "skipping", "chains", "fitting", "summary", "tables"),
     },
     "comparing": {
-        "progress",
-        *("errors", "codec", "key_columns", "sources", "maps", "techniques", "fitted", "choosing", "fitting"),
-        "writing",
+        *("progress", "already"),
+        *(
+            "errors",
+            "codec",
+            "key_columns",
+            "sources",
+            "maps",
+            "techniques",
+            "profile",
+            "fitted",
+            "choosing",
+            "fitting",
+        ),
+        *("writing", "skipping", "artefact", "drawing"),
     },
     "files_out": {"progress", "errors", "sources", "maps", "unseen", "fitted"},
     "terminal": {"progress"},
@@ -171,10 +191,10 @@ MAY: dict[str, set[str]] = {
             "demo",
         ),
         "writing",
-        *("advice", "looks", "reporting", "drift", "comparing"),
+        *("advice", "looks", "drawing", "reporting", "drift", "comparing", "exits"),
     },
     "__main__": {"cli"},
-    "__init__": set(),
+    "__init__": {"layer_names"},
 }
 
 # what a method of a value calls when it is asked to: to the right, hence inside the method
@@ -186,6 +206,8 @@ LATE = {
     ("fitted", "artefact"),
     ("fitted", "tables"),
     ("fitted", "drift"),
+    ("fitted", "exits"),
+    ("exits", "artefact"),
     ("fitted_column", "chains"),
     ("fitted_column", "plots"),
     ("profile", "plots"),
@@ -200,36 +222,64 @@ LIBRARIES = {
     "keras": {
         *(
             f"layer/{name}"
-            for name in ("__init__", "attach", "backbones", "heads", "lookups", "normalize", "running", "stored")
+            for name in (
+                *(
+                    "adapt_data",
+                    "adapting",
+                    "attach",
+                    "backbones",
+                    "builtin",
+                    "drop_in",
+                    "finding",
+                    "fixed",
+                    "lookups",
+                    "normalize",
+                    "running",
+                ),
+                *("serving", "stored", "tensors", "traced"),
+                *("__init__", "blocks", "doubles", "heads", "replicas"),
+            )
         ),
-        *("layer/blocks", "layer/doubles", "layer/replicas", "layer/traced"),
         *("demo_model", "drift_callback", "comparing/training"),
     },
     "tensorflow": {
-        *(
-            "datasets",
-            "sources/tensorflow",
-            "sources/decoding",
-            "layer/lookups",
-            "layer/replicas",
-            "drift/tap",
-            "comparing/training",
-        ),
+        *("datasets", "layer/replicas"),
+        *("sources/tensorflow", "sources/decoding", "layer/lookups", "drift/tap", "comparing/training"),
+        *(f"exits/{name}" for name in ("litert", "onnx", "saved_model")),
     },
+    "ai_edge_litert": {"exits/litert"},
+    "onnx": {"exits/onnx"},
+    "onnxruntime": {"exits/onnx"},
+    "tf2onnx": {"exits/onnx"},
     "PIL": {"sources/decoding"},
     "pandas": {"sources/pandas"},
     "polars": {"sources/polars"},
     "scipy": {"sources/scipy"},
+    "sklearn": {"sklearn", "converting/scikit"},
     "h5py": {"sources/hdf5"},
     "zarr": {"sources/zarr"},
     "fsspec": {"sources/remote"},
+    "duckdb": {"sources/database"},
     "array_record": {"sources/array_record"},
-    "matplotlib": {"demo_model", "drawing/png", "comparing/drawing"},
+    "matplotlib": {"demo_model", "drawing/png"},
     "jinja2": {"reporting/rendering"},
     "typer": {file for file in FILES if file.startswith("cli/")},
     "rich": {"terminal"},
 }
-OPTIONAL = {"tensorflow", "pandas", "polars", "scipy", "matplotlib", "h5py", "zarr", "fsspec", "array_record", "PIL"}
+OPTIONAL = {
+    "tensorflow",
+    "pandas",
+    "polars",
+    "scipy",
+    "matplotlib",
+    "h5py",
+    "zarr",
+    "fsspec",
+    "array_record",
+    "PIL",
+    "duckdb",
+    *("ai_edge_litert", "onnx", "onnxruntime", "tf2onnx"),
+}
 
 
 def imports(tree: ast.AST, *, inside: bool = False) -> Iterator[tuple[str, bool]]:

@@ -261,3 +261,9 @@ def test_attach_to_named_inputs_makes_the_marks_itself() -> None:
     normal = {name: fitted[name].columns(raw) for name in raw}
     expected = fitted["size"].inverse(np.asarray(model({**normal["age"], **normal["vector"]})))
     np.testing.assert_allclose(attached(raw), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_patches_are_joined_alone() -> None:
+    cut = np.random.default_rng(3).normal(size=(2, 3, 5, 8)).astype("float32")
+    fitted = tfnorm.fit(cut, "join_patches(2)")
+    np.testing.assert_array_equal(fitted.layer()(cut), fitted.transform(cut))

@@ -12,15 +12,19 @@ import importlib
 import sys
 from typing import TYPE_CHECKING, Any
 
+from tfnorm.layer_names import layer_name
+
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from tfnorm import images as images
+    from tfnorm import sklearn as sklearn
     from tfnorm.advice import Advice as Advice
     from tfnorm.advice import advise as advise
     from tfnorm.artefact import load as load
     from tfnorm.comparing import Comparison as Comparison
     from tfnorm.comparing import compare as compare
+    from tfnorm.converting import convert as convert
     from tfnorm.drift import check as check
     from tfnorm.drift import watch as watch
     from tfnorm.drift_callback import DriftCallback as DriftCallback
@@ -29,6 +33,9 @@ if TYPE_CHECKING:
     from tfnorm.errors import DataError as DataError
     from tfnorm.errors import NotInvertibleError as NotInvertibleError
     from tfnorm.errors import TfnormError as TfnormError
+    from tfnorm.exits import fingerprint as fingerprint
+    from tfnorm.exits import fingerprints as fingerprints
+    from tfnorm.exits import verify as verify
     from tfnorm.fitted import Fitted as Fitted
     from tfnorm.fitting import fit as fit
     from tfnorm.fitting import scan as scan
@@ -81,9 +88,11 @@ _HOME = {
     "advice": ("Advice", "advise"),
     "artefact": ("load",),
     "comparing": ("Comparison", "compare"),
+    "converting": ("convert",),
     "drift": ("check", "watch"),
     "drift_callback": ("DriftCallback",),
     "errors": ("ArtefactError", "ChoiceError", "DataError", "NotInvertibleError", "TfnormError"),
+    "exits": ("fingerprint", "fingerprints", "verify"),
     "fitted": ("Fitted",),
     "fitting": ("fit", "scan"),
     "progress": ("Progress",),
@@ -131,7 +140,8 @@ _HOME = {
         "yeo_johnson",
     ),
 }  # fmt: skip
-_MODULES = ("images",)  # words that are modules themselves
+_HOME["layer"] += tuple(layer_name(word) for word in _HOME["techniques"] if word != "TECHNIQUES")
+_MODULES = ("images", "sklearn")  # words that are modules themselves
 _MODULE = {word: module for module, words in _HOME.items() for word in words}
 
 __all__ = [*sorted((*_MODULE, *_MODULES)), "__version__"]  # noqa: PLE0604  # all of them are text
@@ -143,7 +153,7 @@ def __getattr__(name: str) -> Any:
         return importlib.import_module(f"tfnorm.{name}")
     if name not in _MODULE:
         raise AttributeError(f"module 'tfnorm' has no attribute {name!r}")
-    if name in ("Normalize", "RunningNormalize", "DriftCallback"):
+    if _MODULE[name] in ("layer", "drift_callback"):
         from tfnorm.keras_part import keras_part
 
         keras_part()

@@ -5,6 +5,7 @@ The one law: `quantiles` and `cumulative` undo each other, within the bounds tha
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -69,6 +70,10 @@ class Curve:
     def pieces(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The distribution as pieces side by side: from where to where, and the mass spread evenly over each; a heavy value is
         a piece without width."""
+        return self._pieces
+
+    @cached_property
+    def _pieces(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         if not len(self.count):
             return (np.empty(0),) * 3
         edges, below, upto = self._steps
@@ -109,6 +114,13 @@ class Curve:
         upto = np.cumsum(gain + jump)
         scale = self.total / upto[-1] if upto[-1] > 0 else 1.0
         return edges, (upto - jump) * scale, upto * scale
+
+
+def quantiles_of(curves: Iterable[Curve], q: float | Sequence[float]) -> np.ndarray:
+    """The q-quantile of each distribution, (curves,); of several q, (q, curves)."""
+    wanted = np.atleast_1d(q)
+    found = np.array([one.quantiles(wanted) for one in curves]).reshape(-1, len(wanted))
+    return found.T.reshape(*np.shape(q), -1)
 
 
 def _slopes(first: np.ndarray, last: np.ndarray, density: np.ndarray, steps: int) -> np.ndarray:

@@ -61,3 +61,8 @@ class Meter:
             self._bytes += num_bytes
             seconds = time.monotonic() - self._began
             self._callback(Progress(self._done, self._total, self._bytes, self._total_bytes, seconds))
+
+    def ends_here(self) -> None:
+        """No more will be done than was, which is all there is then."""
+        self._total = self._done
+        self.add(0)

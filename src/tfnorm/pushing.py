@@ -7,7 +7,7 @@ moments through straight lines; within the bounds that the sketch has for moment
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from tfnorm.covariance import Covariance
-from tfnorm.curve import Curve
+from tfnorm.curve import Curve, quantiles_of
 from tfnorm.maps import Affine, Chain, Clip, Fill, Identity, Limit, Map
 from tfnorm.quantiles import Quantiles
 from tfnorm.statistics import Count, Extremes, Moments, Statistic
@@ -54,8 +54,12 @@ def push(known: Statistics, step: Map, wanted: Collection[type[Statistic]]) -> P
     if Quantiles in known and (Quantiles in wanted or (Moments in wanted and not lines)):
         curves = known[Quantiles]
         whole = [curves.curve(j, extremes) for j in range(curves.features)]
-        every = tuple(_curve(one, step, steps, j, filled) for j, one in enumerate(whole))
-        found[Quantiles] = Curves(every)
+        every: tuple[Curve, ...] = ()
+        if Quantiles in wanted or any(
+            (one.high > one.low).any() for one in whole
+        ):  # of single values there are no bounds
+            every = tuple(_curve(one, step, steps, j, filled) for j, one in enumerate(whole))
+            found[Quantiles] = Curves(every)
         if lines or Moments not in wanted:
             return Pushed(found)
         nodes = []
@@ -142,8 +146,8 @@ class Curves:
     def total(self) -> np.ndarray:
         return np.array([one.total for one in self.curves])
 
-    def at(self, q: float, extremes: Any = None) -> np.ndarray:  # noqa: ARG002  # as Quantiles has it
-        return np.array([one.quantile(q) for one in self.curves])
+    def at(self, q: float | Sequence[float], extremes: Any = None) -> np.ndarray:  # noqa: ARG002  # as Quantiles has it
+        return quantiles_of(self.curves, q)
 
     def curve(self, feature: int = 0, extremes: Any = None) -> Curve:  # noqa: ARG002
         return self.curves[feature]

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from tfnorm.codec import packed
-from tfnorm.curve import Curve
+from tfnorm.curve import Curve, quantiles_of
 from tfnorm.statistics import Block, Statistic, prepare
 from tfnorm.tallying import count, keys_of, tables_for
 
@@ -211,9 +211,7 @@ class Quantiles(Statistic):
         Interpolated between order statistics as NumPy does by default (type 7), which is exact where every cell is a single
         value; within a wider cell, values are taken to lie evenly. `extremes` narrows the outermost cells.
         """
-        wanted = np.atleast_1d(q)
-        found = np.reshape([self.curve(j, extremes).quantiles(wanted) for j in range(self.features)], (-1, len(wanted)))
-        return found.T.reshape(*np.shape(q), self.features)
+        return quantiles_of((self.curve(j, extremes) for j in range(self.features)), q)
 
     def curve(self, feature: int = 0, extremes: Any = None) -> Curve:
         """The cumulative distribution of one feature."""

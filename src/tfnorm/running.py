@@ -242,7 +242,7 @@ class Running:
         both._seen = other._seen if self._seen is None else self._seen
         if self._seen is not None and other._seen is not None:
             profile = self._seen.profile + other._seen.profile
-            both._seen = dataclasses.replace(self._seen, profile=_of_one_source(profile))
+            both._seen = dataclasses.replace(self._seen, profile=of_one_source(profile))
         return both
 
     def __eq__(self, other: object) -> bool:
@@ -361,7 +361,7 @@ class Running:
             total = threads(1 if small else None)(measure, opened.shards(list(stages)), _add)
             assert total is not None
             added = profile_of(NAME, opened.bare, columns, wants, total)
-            return Seen(added if seen is None else _of_one_source(seen.profile + added), stages, axes, None)
+            return Seen(added if seen is None else of_one_source(seen.profile + added), stages, axes, None)
         return self._faded(seen, opened, measure, columns, stages, axes)
 
     def _faded(
@@ -427,7 +427,7 @@ def _add(a: Measured, b: Measured) -> Measured:
     return a + b
 
 
-def _of_one_source(profile: Profile) -> Profile:
+def of_one_source(profile: Profile) -> Profile:
     """With one line on where it came from, or a stream's would grow for ever."""
     lines = profile.provenance
     digest = hashlib.sha256("".join(one.fingerprint for one in lines).encode()).hexdigest()

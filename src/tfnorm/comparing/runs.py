@@ -141,6 +141,8 @@ def train(
     for seed in seeds:
         if losses and now.left < slowest:
             notes.append(f"The budget was used up after {len(losses)} of {len(seeds)} seeds.")
+            if meter is not None:
+                meter.ends_here()
             break
         began = time.monotonic()
         order = orders(seed, runs[0].rows, capacity, min(batch, runs[0].rows))

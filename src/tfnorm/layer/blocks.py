@@ -16,7 +16,6 @@ import keras
 from keras import ops
 
 from tfnorm import maps
-from tfnorm.maps import Shape
 
 Tensor = Any
 
@@ -54,13 +53,6 @@ class Block:
         if wide:
             return list(ops.split(values, len(self.names), axis=-1))
         return list(ops.unstack(values, len(self.names), axis=-1))
-
-
-def layout_of(step: maps.Map, features: int, shape: Shape) -> str:
-    """How a column of so many features and this shape lies in a block (see `Block.layout`)."""
-    if not (step.elementwise or step.marks) or features != 1:
-        return "alone"
-    return "stacked" if len(shape) < 2 else "joined" if shape[1:] == (1,) else "alone"
 
 
 def can_turn(step: maps.Map, columns: Sequence[Tensor]) -> bool:

@@ -21,17 +21,26 @@ from keras import ops
 from tfnorm import codec, maps
 from tfnorm.errors import ChoiceError, DataError, NotInvertibleError
 from tfnorm.keys import Keys
-from tfnorm.layer.blocks import Block, beside, can_turn, layout_of
+from tfnorm.layer.blocks import Block, beside, can_turn
 from tfnorm.layer.doubles import HOW, has_doubles, unheard
 from tfnorm.layer.lookups import Lookup, keys_of
-from tfnorm.layer.maps import alike, decoded, listed, quoted, rounding_is_harmless, side_by_side
+from tfnorm.layer.maps import (
+    NUMBERS,
+    alike,
+    decoded,
+    fit_mark,
+    is_number,
+    layout_of,
+    listed,
+    quoted,
+    rounding_is_harmless,
+    shape_of_all,
+    side_by_side,
+)
 from tfnorm.layer.stored import is_ragged, is_sparse, is_stored, like_symbol, map_stored, spread
 from tfnorm.maps import Shape
 
 Tensor = Any
-
-_INTEGERS = [f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)]
-_NUMBERS = frozenset([*_INTEGERS, "bool", "float16", "bfloat16", "float32", "float64"])
 
 
 @dataclass(frozen=True)
@@ -113,6 +122,8 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
     {'age': [-1.0, 1.0], 'id': [1, 2]}
     """
 
+    _xp: Any = ops  # in which the maps compute
+
     def __init__(
         self,
         columns: Mapping[str, maps.Map] | Sequence[Any],
@@ -173,6 +184,10 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
         flags |= {"like": self.like, "missing": list(self.missing)}
         return {**super().get_config(), "columns": columns, **flags, "fingerprint": self.fingerprint}
 
+    def load_own_variables(self, store: Any) -> None:
+        if store.keys():  # else a layer around this one has set the numbers
+            super().load_own_variables(store)
+
     def call(self, inputs: Tensor, like: Tensor | None = None, mask: Any = None) -> Tensor:
         if self.like != (like is not None):
             expected = "call with the raw samples, layer(y, like=x)" if self.like else "make the layer with like=True"
@@ -219,7 +234,7 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
         found: dict[str, Shape] = {}
         for name, came in shapes.items():
             step = self._fit.steps[name]
-            wide = (*came, 1) if _is_number(step, came) else came
+            wide = (*came, 1) if is_number(step, came) else came
             result = step.shape(wide, inverse=self.inverse)
             if len(wide) > len(came) and (self.inverse or not (self.bare or self.concatenate)):
                 result = came
@@ -228,7 +243,7 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
             found |= dict.fromkeys(self._named_of(name), result)
         if self.bare:
             return next(iter(found.values()))
-        return _shape_of_all(list(found.values())) if self.concatenate else found
+        return shape_of_all(list(found.values())) if self.concatenate else found
 
     def _gives_marks(self, step: maps.Map) -> bool:
         """Whether the marks of what was missing are columns of their own."""
@@ -265,7 +280,7 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
             name: (int(end) - width, int(end))
             for name, width, end in zip(members, widths, np.cumsum(widths), strict=True)
         }
-        fits = step.fits("float32")
+        fits = self._fits_float32(step)
         weights = {
             precision: {
                 field: self._weight(f"group{index}_{place}_{precision}", array)
@@ -274,6 +289,9 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
             for precision in ("float64", "float32")[: 1 + fits]
         }
         return _Group(step, spans, fits, weights)
+
+    def _fits_float32(self, step: maps.Map) -> bool:
+        return step.fits("float32")
 
     def _lookup(self, index: int, keys: Keys) -> Lookup:
         def weight(what: str, array: np.ndarray) -> Tensor:
@@ -304,7 +322,7 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
         came = dict(self._named(inputs))
         for group, name in self._members(came):
             dtype = keras.backend.standardize_dtype(came[name].dtype)
-            if dtype not in _NUMBERS:
+            if dtype not in NUMBERS:
                 raise DataError(f"column {quoted(name)}: expected numbers, got {dtype}. Cast it, or leave it out")
             if getattr(came[name].shape, "rank", 0) is None:  # as after `fit` on (n,) and then on (n, 1)
                 if not self.concatenate:
@@ -367,7 +385,7 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
 
     def _check(self, name: str, group: _Group, shape: Shape) -> None:
         features = group.features(name)
-        expected = self._fit.steps[name].width(features) if self.inverse else features
+        expected = self._fit.steps[name].width(features) if self.inverse and features != 1 else features
         allowed = (expected, features, None) if group.step.marks and self.inverse else (expected, None)
         width = shape[-1] if shape else 1
         if features != 1 and (width not in allowed or shape == (None,)):
@@ -407,7 +425,7 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
                 if layout == "alone" or len(names) == 1:
                     for name in names:
                         x, raw = tensors[name], given["like"][name] if self.like and group.needs_like else None
-                        number = _is_number(self._fit.steps[name], tuple(x.shape))
+                        number = is_number(self._fit.steps[name], tuple(x.shape))
                         if name in marked:
                             halves = [x, ops.cast(came[maps.mark_name(name)], x.dtype)]
                             x = ops.stack(halves, axis=-1) if number else ops.concatenate(halves, axis=-1)
@@ -449,29 +467,18 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
         if is_stored(x):
             return map_stored(step, x, precision, self._result_dtype, inverse=self.inverse)
         if not group.weights[precision]:
-            x = ops.cast(x, precision)
+            x = self._xp.cast(x, precision)
         features = sum(group.features(name) for name in names)
-        if self.inverse:
+        if self.inverse and x.shape[-1] is None:
             features = step.width(features)
-        if (
-            features != 1 and x.shape[-1] is None and not turned
-        ):  # seen only when run: 1 must not spread to all features
+        if features != 1 and x.shape[-1] is None and not turned:  # seen only when run: 1 must not spread to all
             x = ops.reshape(x, (*ops.shape(x)[:-1], features))
         there = None if mask is None else spread(mask, x)
-        bound = step.bound(groups, len(x.shape), ops) if step.keyed() else step
+        bound = step.bound(groups, len(x.shape), self._xp) if step.keyed() else step
         left_out = None if step.elementwise else there
-        y = ops.cast(maps.run(bound, x, ops, inverse=self.inverse, like=like, there=left_out), self._result_dtype)
+        with keras.name_scope(fit_mark(self.fingerprint)):  # so that exported graphs tell it, too
+            y = maps.run(bound, x, self._xp, inverse=self.inverse, like=like, there=left_out)
+            y = self._xp.cast(y, self._result_dtype)
         if there is not None:  # padding stays harmless, whatever it was
             y = ops.where(there, y, ops.zeros_like(y))
         return y if len(x.shape) else ops.reshape(y, ())  # one number met weights of shape (1,)
-
-
-def _is_number(step: maps.Map, shape: Shape) -> bool:
-    """Whether it is one number a row that the map makes several of, or did: such need an axis of their own."""
-    return len(shape) < 2 and not step.elementwise and step.features() == 1 and step.width(1) != 1
-
-
-def _shape_of_all(shapes: list[Shape]) -> Shape:
-    widths = [shape[-1] if len(shape) > 1 else 1 for shape in shapes]
-    batch = next((shape[0] for shape in shapes if shape[0] is not None), None)
-    return (batch, None if None in widths else sum(width or 0 for width in widths))
