@@ -5,6 +5,8 @@ The one law: a layer gives what the fit gives in NumPy. All that saved models ma
 
 from typing import Any
 
+from keras.backend import backend as backend
+
 from tfnorm.layer.attach import attach as attach
 from tfnorm.layer.backbones import check_backbone as check_backbone
 from tfnorm.layer.builtin import builtin as builtin
