@@ -15,8 +15,8 @@ from tfnorm.layer.drop_in import LAYERS as LAYERS
 from tfnorm.layer.finding import array as array
 from tfnorm.layer.finding import fits_in as fits_in
 from tfnorm.layer.finding import is_inverse as is_inverse
-from tfnorm.layer.finding import open_model as open_model
 from tfnorm.layer.finding import normalizing as normalizing
+from tfnorm.layer.finding import open_model as open_model
 from tfnorm.layer.finding import tensor as tensor
 from tfnorm.layer.finding import types_of as types_of
 from tfnorm.layer.maps import loss_in_float32 as loss_in_float32
