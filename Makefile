@@ -31,6 +31,7 @@ bench: $(VENV)/ready
 docs: $(VENV)/ready
 	$(BIN)/python docs/techniques.py
 	$(BIN)/python docs/sources.py
+	$(BIN)/python docs/exports.py
 
 site: $(VENV)/site
 	$(BIN)/python -m sphinx -q -W --keep-going docs docs/_build/html

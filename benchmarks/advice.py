@@ -3,6 +3,10 @@
 The one law: judged on `advice_sets.JUDGE`, which the weights have not seen. For each split the advice is asked of the training
 part, by column; it is held against one technique for all columns: the best of all in hindsight, always `standard`, always
 `minmax`, and none. Regret is the validation loss over that of the best one, less 1; what is below 0 beat it.
+
+Against `standard` the same splits and first weights are compared, pair by pair: the mean difference, and its standard error over
+the pairs. On a data set the advice is clearly behind where the mean over its models is, by more than CLEARLY and by more than
+twice the standard error.
 """
 
 from __future__ import annotations
@@ -22,8 +26,8 @@ import tfnorm
 from advice_sets import JUDGE, DataSet
 from advice_training import EVERY, MODELS, Cache, Choice, run
 from calibrate_advice import TARGET, regrets, uniform
-from tfnorm.advice.advising import score
 from tfnorm.advice.candidates import candidates_for
+from tfnorm.advice.scoring import score
 from tfnorm.advice.weights import weights_for
 from tfnorm.chains import written
 from tfnorm.profile import Column
@@ -33,7 +37,8 @@ NONE, STANDARD, MINMAX = "identity", "standard", "minmax"
 TOLD, UNTOLD = "advice, target told", "advice"
 PLACES = {written(stages): i for i, stages in enumerate(candidates_for(Column("x", "float64", (), 1), None))}
 """Of equals, the one that comes first in the registry."""
-CLEARLY = 0.05  # by which much advice may not be behind `standard` on any set
+CLEARLY = 0.05  # of the best loss, by which advice may not be behind `standard` on any set,
+ERRORS = 2.0  # nor by more than so many standard errors
 
 
 def contenders(train: DataSet) -> Mapping[str, Mapping[str, Choice]]:
@@ -67,6 +72,23 @@ def weighed(advice: tfnorm.Advice, family: str, activation: str | None, *, named
     return chosen
 
 
+def against(losses: Mapping[str, np.ndarray], ours: str, floor: float) -> np.ndarray:
+    """By how much of the best loss `ours` is behind always `standard`, split by split."""
+    return np.asarray((losses[ours].min(axis=1) - losses[STANDARD].min(axis=1)) / floor)
+
+
+def spread_of(differences: np.ndarray) -> tuple[float, float]:
+    """The mean of pairs, and its standard error."""
+    error = float(differences.std(ddof=1) / np.sqrt(len(differences))) if len(differences) > 1 else float("nan")
+    return float(differences.mean()), error
+
+
+def verdict(mean: float, error: float) -> str:
+    """Whether a difference is clear."""
+    clear = abs(mean) > CLEARLY and not abs(mean) <= ERRORS * error
+    return "" if not clear else "**behind**" if mean > 0 else "ahead"
+
+
 def steps_to(losses: np.ndarray, aim: float) -> str:
     """The first mark at which the mean over seeds is as low as that."""
     reached = np.flatnonzero(losses.mean(axis=0) <= aim)
@@ -87,17 +109,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--cache", type=Path, required=True, help="a JSON file outside the repository")
     parser.add_argument("--workers", type=int, default=1, help="processes, each with one data set at a time")
+    parser.add_argument("--only", nargs="*", default=list(JUDGE), metavar="SET", help="these data sets alone")
     arguments = parser.parse_args()
     cache = Cache(arguments.cache)
     start = time.perf_counter()
     pool = ProcessPoolExecutor(arguments.workers, mp_context=get_context("spawn"))
-    jobs = {name: pool.submit(trained_on, name, arguments.cache) for name in JUDGE}
-    regret_rows, step_rows = [], []
+    jobs = {name: pool.submit(trained_on, name, arguments.cache) for name in arguments.only}
+    regret_rows, step_rows, set_rows = [], [], []
     means: dict[str, list[tuple[float, ...]]] = {model: [] for model in MODELS}
     for name, job in jobs.items():
         trained, new = job.result()
         cache.found |= new
         cache.save()
+        behind: dict[str, list[np.ndarray]] = {TOLD: [], UNTOLD: []}
         for model, losses in trained.items():
             alone = {one: line for one, line in losses.items() if one not in (TOLD, UNTOLD)}
             best = min(regrets(alone), key=lambda one: regrets(alone)[one])
@@ -105,20 +129,27 @@ def main() -> None:
             found = {one: float(line.min(axis=1).mean() / floor - 1) for one, line in losses.items()}
             found_of = tuple(found[one] for one in (TOLD, UNTOLD, STANDARD, MINMAX, NONE))
             means[model].append(found_of)
-            behind = found_of[0] - found_of[2]
-            mark = " **behind**" if behind > CLEARLY else " ahead" if behind < -CLEARLY else ""
+            for one, differences in behind.items():
+                differences.append(against(losses, one, floor))
             regret_rows.append(
-                f"| {name} | {model} | `{best}` {floor:.3f} | " + " | ".join(map(percent, found_of)) + f" |{mark} |"
+                f"| {name} | {model} | `{best}` {floor:.3f} | "
+                + " | ".join(map(percent, found_of))
+                + f" | {signed(*spread_of(behind[TOLD][-1]))} |"
             )
             if model == "mlp":
                 aim = float(losses[NONE].mean(axis=0).min())
                 each = (steps_to(losses[one], aim) for one in (NONE, STANDARD, TOLD))
                 step_rows.append(f"| {name} | {aim:.3f} | " + " | ".join(each) + " |")
+        over_models = {one: spread_of(np.mean(each, axis=0)) for one, each in behind.items()}
+        set_rows.append(
+            f"| {name} | " + " | ".join(f"{signed(*both)} | {verdict(*both)}" for both in over_models.values()) + " |"
+        )
         print(f"{name}: {time.perf_counter() - start:.0f} s", flush=True)
     print(
-        "\n| data set | model | best technique, its loss | advice, target told | advice | standard | minmax | none | |"
+        "\n| data set | model | best technique, its loss | advice, target told | advice | standard | minmax | none "
+        "| told, against standard |"
     )
-    print("|---|---|---|---:|---:|---:|---:|---:|---|")
+    print("|---|---|---|---:|---:|---:|---:|---:|---:|")
     print("\n".join(regret_rows))
     for model, rows in means.items():
         average, middle = np.mean(np.minimum(rows, 10.0), axis=0), np.median(rows, axis=0)
@@ -134,9 +165,16 @@ def main() -> None:
         worst = float((every[:, i] - every[:, 2]).max())
         print(f"\nOf {len(every)} (data set, model), lower by 0.5 % or more: {name}: {', '.join(words)}.")
         print(f"At worst it is {worst:.1%} of the best loss behind always standard.")
+    print("\n| data set, mean of its models | advice, target told, against standard | | advice, against standard | |")
+    print("|---|---:|---|---:|---|")
+    print("\n".join(set_rows))
     print("\n| data set | best loss of an mlp without normalization | its steps | standard's | the advice's |")
     print("|---|---:|---:|---:|---:|")
     print("\n".join(step_rows))
+
+
+def signed(mean: float, error: float) -> str:
+    return f"{100 * mean:+.1f} ± {100 * error:.1f} %"
 
 
 def percent(value: float) -> str:

@@ -32,6 +32,11 @@ OBJECTS = (
         "the driver",
     ),
     (
+        "SQL of a database in a file",
+        """`tfnorm.sql("SELECT ...", "duckdb:///a.duckdb")`, `tfnorm fit sqlite:///a.db --query "SELECT ..."`""",
+        "`sql` for DuckDB",
+    ),
+    (
         "images: JPEG, PNG, WebP, BMP files, of 8 and 16 bits, in folders; or encoded in a column of any source",
         '`tfnorm.fit("photos/")`, `tfnorm.images.open(source, column="photo")`',
         "`tf`, or `images` for Pillow",

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 import tfnorm
-from tfnorm.advice.advising import ranking
 from tfnorm.advice.candidates import candidates_for, mapped_by
 from tfnorm.advice.distribution import distribution_of
 from tfnorm.advice.looks import told_of
 from tfnorm.advice.measures import MEASURES, measured
+from tfnorm.advice.scoring import ranking
 from tfnorm.advice.weights import LEAVING, MODELS, REFERENCE, weights_for
 from tfnorm.maps import Map
 from tfnorm.statistics import Moments

@@ -174,3 +174,10 @@ def test_a_further_pass_for_one_column_of_several() -> None:
     fitted = tfnorm.fit(data, {"a": "standard", "b": "yeo_johnson, standard"}, exact=True)
     assert fitted["b"].uncertainty == {}
     np.testing.assert_allclose(fitted.transform(data)["b"].std(), 1, rtol=1e-12)
+
+
+@pytest.mark.parametrize("choice", ["yeo_johnson, robust", "log1p, winsorize", "signed_log, robust"])
+def test_percentiles_of_what_a_curve_gives_need_no_data(choice: str) -> None:
+    x = {"x": np.exp(np.random.default_rng(0).normal(1, 1, 3000))}
+    fitted = tfnorm.fit(tfnorm.scan(x), choice)
+    np.testing.assert_allclose(fitted.transform(x)["x"], tfnorm.fit(x, choice).transform(x)["x"], rtol=1e-9, atol=1e-9)

@@ -142,12 +142,31 @@ def test_killed_at_any_moment_it_goes_on(tmp_path: Path) -> None:
     folder.mkdir()
     for number in range(20):
         write(folder / f"part-{number:02}.parquet", number, 40_000, 4)
-    plain = tfnorm.fit(folder, CHOICE)
+    killed(RUN.format(choice=CHOICE), folder, tfnorm.fit(folder, CHOICE), tmp_path, kills=20)
+
+
+IMAGES = "tfnorm.images.open(sys.argv[1], decoder='pillow')"
+
+
+def test_killed_among_images_it_goes_on(tmp_path: Path) -> None:
+    image = pytest.importorskip("PIL.Image")
+    folder = tmp_path / "photos"
+    for number in range(240):
+        pixels = np.random.default_rng(number).integers(0, 256, (30, 40, 3), np.uint8).repeat(8, 0).repeat(8, 1)
+        path = folder / f"class-{number % 3}" / f"{number:03}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        image.fromarray(pixels).save(path)
+    plain = tfnorm.fit(tfnorm.images.open(folder, decoder="pillow"), "robust")
+    killed(RUN.format(choice="robust").replace("sys.argv[1]", IMAGES, 1), folder, plain, tmp_path, kills=10)
+
+
+def killed(code: str, data: Path, plain: tfnorm.Fitted, tmp_path: Path, *, kills: int) -> None:
+    """Stop it so often at any moment: what was recorded stays, and the end is that of a run never stopped."""
     kept, out = tmp_path / "kept", tmp_path / "norm.json"
-    command = [sys.executable, "-c", RUN.format(choice=CHOICE), str(folder), str(kept), str(out)]
+    command = [sys.executable, "-c", code, str(data), str(kept), str(out)]
     rng = random.Random(0)
     counts = []
-    for _ in range(20):
+    for _ in range(kills):
         process = subprocess.Popen(command)
         waited, start = rng.uniform(0.0, 0.4), len(list(kept.glob("*.json"))) if kept.exists() else 0
         for _ in range(1000):  # until it has begun to record

@@ -190,8 +190,7 @@ def test_a_divergence_is_told() -> None:
     assert "Diverged: raw features (2 of 2 seeds)" in found.verdict
     assert not found["standard"].diverged.any()
     json.dumps(found.to_dict(), allow_nan=False)
-    pytest.importorskip("matplotlib")
-    assert found.plot() is not None
+    assert "<svg" in found.plot()._repr_svg_()
 
 
 def test_json_is_strict(regression: tfnorm.Comparison, tmp_path: Path) -> None:
@@ -207,6 +206,19 @@ def test_json_is_strict(regression: tfnorm.Comparison, tmp_path: Path) -> None:
     assert saved["verdict"] == regression.verdict
 
 
+def test_a_saved_comparison_is_read_back(regression: tfnorm.Comparison, tmp_path: Path) -> None:
+    path = tmp_path / "found.json"
+    regression.save(path)
+    again = tfnorm.Comparison.load(path)
+    assert again.to_dict() == regression.to_dict()
+    assert again._repr_html_() == regression._repr_html_()
+    assert repr(again) == repr(regression)
+    assert main(["report", str(path), "-o", str(tmp_path / "r.html")]) == 0
+    assert tfnorm.report(regression).html == (tmp_path / "r.html").read_text(encoding="utf-8")
+    with pytest.raises(tfnorm.ArtefactError, match=r"Comparison\.load"):
+        tfnorm.load(path)
+
+
 def test_names_are_escaped() -> None:
     evil = "<script>alert(1)</script>\x1b[31m\n"
     found = tfnorm.compare(
@@ -215,8 +227,7 @@ def test_names_are_escaped() -> None:
     assert "<script>" not in found._repr_html_()
     assert "\x1b" not in repr(found)
     assert "<table" in found._repr_html_()
-    pytest.importorskip("matplotlib")
-    assert found.plot() is not None
+    assert "<svg" in found.plot()._repr_svg_()
 
 
 def test_the_picture(regression: tfnorm.Comparison, tmp_path: Path) -> None:
@@ -225,7 +236,9 @@ def test_the_picture(regression: tfnorm.Comparison, tmp_path: Path) -> None:
     regression.plot(tmp_path / "curves.svg")
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
     assert "<svg" in (tmp_path / "curves.svg").read_text()
-    with pytest.raises(DataError, match=r"\.png or \.svg"):
+    assert "a constant guess" in regression.plot()._repr_svg_()
+    assert regression.plot()._repr_svg_() in regression._repr_html_()
+    with pytest.raises(ChoiceError, match=r"\.svg or \.png"):
         regression.plot(tmp_path / "curves.pdf")
 
 

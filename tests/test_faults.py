@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import ast
+import csv
 import gzip
 import struct
 from collections.abc import Callable
@@ -73,6 +74,14 @@ def content(name: str, data: str | bytes) -> Callable[[Path], Path]:
     return make
 
 
+def parquet_of(table: dict[str, Any]) -> Callable[[Path], Path]:
+    def make(folder: Path) -> Path:
+        pq.write_table(pa.table(table), folder / "bad.parquet")
+        return folder / "bad.parquet"
+
+    return make
+
+
 def records(change: Callable[[bytes], bytes]) -> Callable[[Path], Path]:
     def make(folder: Path) -> Path:
         path = write_records(folder / "bad.tfrecord", [example(a=float(i)) for i in range(20)])
@@ -100,7 +109,8 @@ REFUSED: list[tuple[str, Callable[[Path], Path], str]] = [
     ("Parquet magic", parquet(lambda data: b"PARX" + data[4:-4] + b"PARX"), "it cannot be read"),
     ("empty Parquet", content("bad.parquet", b""), "it cannot be read"),
     ("text as Parquet", content("bad.parquet", ROWS), "it cannot be read"),
-    ("Parquet without rows", content("bad.parquet", b""), "bad.parquet"),
+    ("Parquet without rows", parquet_of({"a": np.empty(0)}), "no rows"),
+    ("TFRecord without records", content("bad.tfrecord", b""), "no rows"),
     ("CSV without rows", content("bad.csv", "a,b\n"), "no rows"),
     ("empty CSV", content("bad.csv", ""), "no rows"),
     ("missing column", two(A, {"b": [1.0]}), 'column "a" is missing'),
@@ -179,6 +189,13 @@ EVERY = pa.table(
 INTEGERS = pa.table({"a": [2**53 + 1, 2**53 + 3], "u": pa.array([2**64 - 1, 2**64 - 3], pa.uint64())})
 
 
+def unsaid(folder: Path) -> Path:
+    """Records packed by gzip, of which the name says nothing."""
+    path = write_records(folder / "a.tfrecord", [example(a=float(i)) for i in range(20)])
+    path.write_bytes(gzip.compress(path.read_bytes()))
+    return path
+
+
 def table(value: pa.Table) -> Callable[[Path], Path]:
     def make(folder: Path) -> Path:
         pq.write_table(value, folder / "a.parquet")
@@ -195,6 +212,7 @@ TAKEN: list[tuple[str, Callable[[Path], Path], dict[str, tuple[float, float]]]] 
     ("a file without rows", two(A, {"a": np.empty(0)}), {"a": (1.5, 2.0)}),
     ("null beside NaN", table(pa.table({"a": [1.0, None, np.nan, 2.0]})), {"a": (1.5, 2.0)}),
     ("a late fraction", content("a.csv", "a\n" + "1\n" * 200_000 + "0.5\n"), {"a": (200_000.5 / 200_001, 1.0)}),
+    ("gzip unsaid", unsaid, {"a": (9.5, 19.0)}),
     ("other types", table(EVERY), {"bool": (0.5, 1.0), "half": (2.0, 3.0), "byte": (2.0, 3.0), "decimal": (1.75, 2.25)}),
 ]  # fmt: skip
 
@@ -293,6 +311,11 @@ def test_hostile_names_everywhere(
         *("a.parquet", "n.json", "plan.toml", "planned.json", "r.html", "z.csv", "back.parquet"),
     }
     assert list(tfnorm.load("n.json")) == list(tfnorm.load("planned.json")) == HOSTILE
+    with Path("z.csv").open(newline="") as file:
+        header = next(csv.reader(file))
+    assert {"'=1+1", "'@x", "'\tz"} < set(header)
+    assert not any(name.startswith(("=", "+", "-", "@", "\t", "\r")) for name in header)
+    assert list(tfnorm.scan("z.csv")) == HOSTILE
     back = pq.read_table("back.parquet")
     assert back.column_names == HOSTILE
     for i in range(len(HOSTILE)):
@@ -300,6 +323,54 @@ def test_hostile_names_everywhere(
     page = Path("r.html").read_text()
     assert "<script>alert" not in page
     assert not {"\u202e", "\x1b"} & set(page)
+
+
+LACKING: dict[str, tuple[Any, Any]] = {
+    "parquet": ({"a": [1.0, 2.0], "b": [1, 5], "v": [[1.0, 2.0]] * 2}, {"a": [4.0]}),
+    "csv": ("a,b\n1,1\n2,5\n", "a\n4\n"),
+}
+
+
+@pytest.mark.parametrize("suffix", LACKING)
+def test_columns_that_a_file_lacks_are_missing_on_request(
+    suffix: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = two(*LACKING[suffix], suffix)(tmp_path)
+    found = tfnorm.scan(folder, absent="missing")
+    assert (found["a"].mean, found["b"].mean) == (pytest.approx(7 / 3), 3.0)
+    assert (found["b"].count.null, found["b"].count.finite, found["b"].maximum) == (1, 2, 5)
+    assert "v" not in found or found["v"].count.null.tolist() == [1, 1]
+    assert tfnorm.scan(folder, absent="missing", checkpoint=tmp_path / "kept") == found
+    assert tfnorm.scan(folder, absent="missing", checkpoint=tmp_path / "kept") == found
+    out = str(tmp_path / "norm.json")
+    assert cli.main(["fit", str(folder), "-t", "standard", "-o", out, "--absent", "missing"]) == 0
+    assert f'bad.{suffix}: missing in all its rows: "b"' in capsys.readouterr().err
+    fitted = tfnorm.fit(folder, "auto", absent="missing")
+    assert fitted.profile["b"].count.null == tfnorm.load(out).profile["b"].count.null == 1
+    assert tfnorm.fit(folder, {"b": "standard"}, absent="missing").profile["b"].count.null == 1
+    with pytest.raises(TfnormError, match=r'bad.*column "b" is missing'):
+        tfnorm.fit(folder, "standard", absent="missing", weight="b")
+    with pytest.raises(TfnormError, match='absent must be "error" or "missing"'):
+        tfnorm.scan(folder, absent="null")
+
+
+def test_cells_of_csv_are_data_and_names_are_no_formulas(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Text and numbers stay as they are whatever they begin with: other programs read them, too."""
+    monkeypatch.chdir(tmp_path)
+    Path("a.csv").write_text("-x,'-y,-1,@who\n1,2,3,=1+1\n3,4,5,-\n2,0,1,+\n")
+    assert list(tfnorm.scan("a.csv")) == ["-x", "-y", "-1"]
+    assert cli.main(["fit", "a.csv", "--set", "-x=standard", "--set", "-y=standard", "-o", "n.json"]) == 0
+    assert cli.main(["transform", "n.json", "a.csv", "-o", "z.csv"]) == 0
+    lines = [line.split(",") for line in Path("z.csv").read_text().splitlines()]
+    assert lines[0] == ["'-x", "'-y", "-1", "'@who"]
+    assert [line[3] for line in lines[1:]] == ["=1+1", "-", "+"]
+    assert lines[1][0].startswith("-1.2")
+    Path("twice.csv").write_text("-x,'-x\n1,2\n")
+    with pytest.raises(TfnormError, match="more than one column"):
+        tfnorm.scan("twice.csv")
+    Path("late.csv").write_text("'-x\n" + "1\n" * 2_200_000 + "2.5\noops\n")
+    with pytest.raises(TfnormError, match=r'column "-x": expected numbers, got "oops" .*row 2200003'):
+        tfnorm.scan("late.csv")
 
 
 def test_hostile_names_of_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -339,6 +410,8 @@ TESTS = {
         *("integers_beyond_float64_are_exact", "all_columns_that_are_no_numbers_are_told_at_once"),
         *("a_few_texts_among_numbers_are_told", "numbers_with_commas_are_seen", "infinities_are_missing_on_request"),
         *("hostile_names_everywhere", "hostile_names_of_files", "nothing_that_could_run_code_is_imported"),
+        *("cells_of_csv_are_data_and_names_are_no_formulas",),
+        *("columns_that_a_file_lacks_are_missing_on_request",),
     ),
     "test_faults_system": (
         *("files_that_would_fill_memory", "out_of_memory_is_an_error_and_leaves_the_old_file"),
@@ -378,7 +451,8 @@ TESTS = {
         *("another_number_of_channels", "folders_of_any_size"),
     ),
     "test_checkpoint": (
-        *("killed_at_any_moment_it_goes_on", "two_at_once", "a_damaged_record_is_measured_again"),
+        *("killed_at_any_moment_it_goes_on", "killed_among_images_it_goes_on", "two_at_once"),
+        *("a_damaged_record_is_measured_again",),
         *("skipped_parts_are_named_and_the_rest_counts", "added_and_changed_files_alone_are_read"),
     ),
     "test_artefact": (
@@ -392,7 +466,7 @@ TESTS = {
     "test_layer": ("a_lone_tensor_of_a_hundred_thousand_columns", "five_thousand_columns_are_a_handful_of_nodes"),
     "test_layer_models": (
         *("a_fresh_process_loads_it_in_safe_mode", "a_config_that_is_none_is_refused", "hostile_names_save_and_load"),
-        *("names_of_columns_never_become_names_of_ours",),
+        *("names_of_columns_never_become_names_of_ours", "a_bomb_in_a_config_is_not_unpacked"),
     ),
     "test_report": ("names_are_escaped_everywhere", "it_loads_nothing"),
     "test_report_browser": ("hostile_names_are_shown_and_do_nothing", "it_opens_without_a_request_or_an_error"),

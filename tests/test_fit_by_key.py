@@ -441,7 +441,7 @@ def test_a_file_whose_keys_do_not_fit_is_refused(tmp_path: Path) -> None:
         broken = json.loads(json.dumps(content))
         change(broken)
         head = {"format": "tfnorm", "version": artefact.VERSION, "tfnorm": "0", "kind": "fitted"}
-        data = json.dumps({**head, "checksum": artefact._checksum(broken), "content": broken}).encode()
+        data = json.dumps({**head, "checksum": artefact.checksum_of(broken), "content": broken}).encode()
         with pytest.raises(ArtefactError) as error:
             artefact.loads(data)
         return str(error.value)

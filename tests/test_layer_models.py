@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 import json
 import os
 import subprocess
 import sys
+import tracemalloc
+import zlib
 from typing import Any
 
 import keras
@@ -14,6 +17,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import tfnorm
 from test_layer import COLUMNS, affine, apart, expected, table
 from tfnorm import maps
 from tfnorm.errors import ArtefactError, ChoiceError, TfnormError
@@ -75,6 +79,28 @@ def test_the_config_is_plain_json_and_comes_back_bit_for_bit():
 def test_a_config_that_is_none_is_refused(columns):
     with pytest.raises(ArtefactError):
         Normalize(columns)
+
+
+@pytest.mark.parametrize("items", [10, 1 << 27, 1 << 40])
+def test_a_bomb_in_a_config_is_not_unpacked(items):
+    """A config that says it holds much, or that holds much in few bytes: refused before memory is taken for it."""
+    config = tfnorm.fit({"v": np.random.default_rng(0).normal(size=(50, 3))}, "whiten").layer().get_config()
+    bomb = {"items": items, "zlib": base64.b64encode(zlib.compress(bytes(1 << 28))).decode()}
+
+    def changed(value):
+        if isinstance(value, dict):
+            return bomb if "zlib" in value else {key: changed(item) for key, item in value.items()}
+        return [changed(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+    altered = changed(config)
+    assert altered != config
+    tracemalloc.start()
+    try:
+        with pytest.raises(ArtefactError, match=r"expected"):
+            Normalize(altered["columns"])
+        assert tracemalloc.get_traced_memory()[1] < 1 << 25
+    finally:
+        tracemalloc.stop()
 
 
 def test_once_set_the_weights_rule():
@@ -190,6 +216,13 @@ def test_a_sequential_model_rounds_no_raw_number(policy):
     prices = np.array([[70_000.0], [71_000.0]], "float32")
     model = keras.Sequential([Normalize({"p": affine(70_000, 1 / 1000)}, bare=True, dtype=policy)])
     assert model.predict(prices, verbose=0).tolist() == [[0], [1]]
+
+
+def test_a_sequential_model_rounds_no_raw_number_before_a_norm():
+    stamps = 1_700_000_000 + np.random.default_rng(0).integers(0, 100, (500, 3))
+    fitted = tfnorm.fit(stamps, "standard, l2")
+    predicted = keras.Sequential([fitted.layer()]).predict(stamps, verbose=0)
+    np.testing.assert_allclose(predicted, fitted.transform(stamps), atol=2e-6)
 
 
 def test_a_dataset_maps_batches_and_single_rows():

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import tfnorm
+from tfnorm import cli
 from tfnorm.errors import DataError
 from tfnorm.sources import open_source
 
@@ -51,6 +52,51 @@ def test_parameters_and_weights() -> None:
     assert tfnorm.fit(source, {"age": "standard"}).profile.num_rows == 2
 
 
+def database(scheme: str, folder: Path) -> Path:
+    path = folder / f"shop.{scheme}"
+    connection: Any = sqlite3.connect(path)
+    if scheme == "duckdb":
+        connection = pytest.importorskip("duckdb").connect(path.with_name("new"))
+    connection.execute(
+        "CREATE TABLE sales AS SELECT 1.5 AS price, 3 AS age UNION ALL SELECT 2.5, 4 UNION ALL SELECT 3.5, 5"
+    )
+    connection.commit()
+    connection.close()
+    if scheme == "duckdb":
+        path.with_name("new").replace(path)
+    return path
+
+
+@pytest.mark.parametrize("scheme", ["duckdb", "sqlite"])
+def test_databases_in_files(
+    scheme: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By the command, too; a database is not changed, and one that is not there is not made."""
+    path = database(scheme, tmp_path)
+    before = path.read_bytes()
+    monkeypatch.chdir(tmp_path)
+    query = "SELECT price, age FROM sales WHERE age > 3"
+    for address in (f"{scheme}:///{path.name}", f"{scheme}:///{path}", f"{scheme}://{path}"):
+        assert tfnorm.scan(tfnorm.sql(query, address))["price"].mean == 3.0
+    arguments = ["fit", f"{scheme}:///{path.name}", "-t", "standard", "-o", "norm.json", "--force"]
+    assert cli.main([*arguments, "--query", query]) == 0
+    assert tfnorm.load("norm.json").profile["age"].mean == 4.5
+    assert cli.main([*arguments, "--query", "SELECT nothing FROM sales"]) == 1
+    assert "the database says: " in capsys.readouterr().err
+    assert cli.main([*arguments, "--query", "DELETE FROM sales"]) == 1
+    assert cli.main(arguments) == 2
+    assert cli.main(["scan", "a.csv", "--query", query]) == 2
+    assert cli.main(["scan", f"{scheme}:///none.db", "--query", query]) == 1
+    assert "there is no file none.db" in capsys.readouterr().err
+    Path("text.db").write_text("no database, and long enough to be looked at as if it were one" * 99)
+    assert cli.main(["scan", f"{scheme}:///text.db", "--query", query]) == 1
+    assert "text.db" in capsys.readouterr().err or scheme == "sqlite"
+    assert path.read_bytes() == before
+    assert not Path("none.db").exists()
+    with pytest.raises(DataError, match="expected the address of a database"):
+        tfnorm.sql(query, "postgresql://host/shop")
+
+
 def test_integers_that_become_fractions_and_columns_of_nothing() -> None:
     connection = sqlite3.connect(":memory:")
     connection.execute("CREATE TABLE t (a, b)")
@@ -85,7 +131,7 @@ def test_late_types_in_a_query() -> None:
 
 
 def test_what_is_no_connection() -> None:
-    assert "expected a connection of DuckDB, ADBC or Python's DB-API, got str" in refused("SELECT 1", "file.db")
+    assert "expected a connection of DuckDB, ADBC or Python's DB-API, got int" in refused("SELECT 1", 7)
 
 
 def test_decimals_and_times_of_a_driver() -> None:

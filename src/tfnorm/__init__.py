@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from tfnorm.artefact import load as load
     from tfnorm.comparing import Comparison as Comparison
     from tfnorm.comparing import compare as compare
+    from tfnorm.converting import convert as convert
     from tfnorm.drift import check as check
     from tfnorm.drift import watch as watch
     from tfnorm.drift_callback import DriftCallback as DriftCallback
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
     from tfnorm.errors import DataError as DataError
     from tfnorm.errors import NotInvertibleError as NotInvertibleError
     from tfnorm.errors import TfnormError as TfnormError
+    from tfnorm.exits import fingerprint as fingerprint
+    from tfnorm.exits import fingerprints as fingerprints
+    from tfnorm.exits import verify as verify
     from tfnorm.fitted import Fitted as Fitted
     from tfnorm.fitting import fit as fit
     from tfnorm.fitting import scan as scan
@@ -84,9 +88,11 @@ _HOME = {
     "advice": ("Advice", "advise"),
     "artefact": ("load",),
     "comparing": ("Comparison", "compare"),
+    "converting": ("convert",),
     "drift": ("check", "watch"),
     "drift_callback": ("DriftCallback",),
     "errors": ("ArtefactError", "ChoiceError", "DataError", "NotInvertibleError", "TfnormError"),
+    "exits": ("fingerprint", "fingerprints", "verify"),
     "fitted": ("Fitted",),
     "fitting": ("fit", "scan"),
     "progress": ("Progress",),

@@ -59,7 +59,7 @@ def dumps(value: Fitted | Profile | Running) -> bytes:
         content = {"profile": encode(value.profile), "choice": value.choice, "maps": encode(dict(value.maps))}
         content["rules"] = encode(value.rules)
     head = {"format": FORMAT, "version": VERSION, "tfnorm": tfnorm.__version__, "kind": kind}
-    whole = {**head, "checksum": _checksum(content), "content": content}
+    whole = {**head, "checksum": checksum_of(content), "content": content}
     text = json.dumps(whole, allow_nan=False, indent=1)
     # a list of numbers on one line; line breaks stand between values only, in text they are escaped
     text = re.sub(r"\[\n[^\[\]{}]*\]", lambda match: re.sub(r"\n\s*", " ", match[0]), text)
@@ -68,27 +68,34 @@ def dumps(value: Fitted | Profile | Running) -> bytes:
 
 def load(path: Any) -> Any:
     """What `save` wrote: a Fitted, Profile or Running. ArtefactError where it is not whole, sound and of a known version."""
+    data = read_file(path)
+    try:
+        return loads(data)
+    except ArtefactError as error:
+        raise ArtefactError(f"{Path(os.fspath(path))}: {error}") from None
+
+
+def read_file(path: Any) -> bytes:
+    """All of a file that is not larger than reason; ArtefactError, which names it, where that cannot be."""
     file = Path(os.fspath(path))
     try:
         size = file.stat().st_size
         if size > MAX_BYTES:
             raise ArtefactError(f"{file}: {size} bytes is too large for an artefact (limit {MAX_BYTES}).")
-        data = file.read_bytes()
+        return file.read_bytes()
     except (OSError, ValueError, RuntimeError) as error:
         if isinstance(error, ArtefactError):
             raise
         raise ArtefactError(f"{file}: cannot be read: {getattr(error, 'strerror', None) or error}.") from error
-    try:
-        return loads(data)
-    except ArtefactError as error:
-        raise ArtefactError(f"{file}: {error}") from None
 
 
 def loads(data: bytes) -> Any:
     """As `load`, from the bytes of a file."""
-    whole = _strict_json(data)
+    whole = strict_json(data)
     if not isinstance(whole, dict) or whole.get("format") != FORMAT:
-        raise ArtefactError('not a tfnorm artefact: it does not begin with "format": "tfnorm".')
+        compared = isinstance(whole, dict) and whole.get("format") == "tfnorm comparison"
+        hint = " tfnorm.Comparison.load opens a comparison, and tfnorm report shows it." if compared else ""
+        raise ArtefactError(f'not a tfnorm artefact: it does not begin with "format": "tfnorm".{hint}')
     version = whole.get("version")
     if type(version) is not int or version < 1:
         raise ArtefactError(f"version must be a whole number from 1, got {str(version)[:40]!r}.")
@@ -100,7 +107,7 @@ def loads(data: bytes) -> Any:
     if set(whole) != {"format", "version", "tfnorm", "kind", "checksum", "content"}:
         raise ArtefactError(f"its parts are {str(sorted(whole))[:200]}, not those of an artefact.")
     content = whole["content"]
-    if whole["checksum"] != _checksum(content):
+    if whole["checksum"] != checksum_of(content):
         raise ArtefactError("the checksum does not fit the content: the file was damaged or edited. Save it anew.")
     kind = whole["kind"] if isinstance(whole["kind"], str) else ""
     parts = _PARTS.get(kind)
@@ -154,12 +161,13 @@ def _fitted(profile: Profile, content: dict[str, Any]) -> Fitted:
     return Fitted(profile, stages, maps, rules)
 
 
-def _checksum(content: Any) -> str:
+def checksum_of(content: Any) -> str:
+    """Of JSON values, however they are laid out."""
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
 
 
-def _strict_json(data: bytes) -> Any:
+def strict_json(data: bytes) -> Any:
     """JSON as the standard has it: UTF-8, no NaN, no key twice, no depth or number beyond reason."""
 
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -92,8 +92,8 @@ def next_places(profile: Profile, names: Sequence[str], stages: Stages, *, exact
                 return lacking
         elif stage.solve({}).domain and not _known(profile, names, stages, i, done, ()).statistics:
             return [_place(stages, i, done)]
-        if i == len(stages) - 1 and not (exact and stage.kind.refine):
-            break  # nothing follows from its map
+        if i + 1 == len(stages) and not (exact and stage.needs and stage.kind.refine):
+            break  # nobody asks for what the last one gives
         step, trials = _stage(profile, names, stages, i, done)
         if exact and trials:
             return trials
@@ -158,25 +158,30 @@ def _gathered(profile: Profile, names: Sequence[str], place: Place) -> dict[type
     """What was gathered at a place, of all its kinds; empty where one lacks."""
     found: dict[type[Statistic], Any] = {}
     for kind in place.kinds:
-        if place.by:
-            keyed = profile.by(place.by)
-            each = [keyed.take(kind, name, place.via, place.through) if keyed else None for name in names]
-        else:
-            each = [profile.statistic(kind, name, place.via, place.through) for name in names]
-        if any(one is None for one in each):
+        one = _of_kind(profile, names, place, kind)
+        if one is None:
             return {}
-        found[kind] = reduce(add, each)
+        found[kind] = one
     return found
+
+
+def _of_kind(profile: Profile, names: Sequence[str], place: Place, kind: type[Statistic]) -> Any:
+    """What was gathered at a place of one kind, of these columns together; None where one lacks."""
+    if place.by:
+        keyed = profile.by(place.by)
+        each = [keyed.take(kind, name, place.via, place.through) if keyed else None for name in names]
+    else:
+        each = [profile.statistic(kind, name, place.via, place.through) for name in names]
+    return None if any(one is None for one in each) else reduce(add, each)
 
 
 def _there(
     profile: Profile, names: Sequence[str], place: Place, kinds: Collection[type[Statistic]]
 ) -> dict[type[Statistic], Any]:
     """What was gathered at a place, of these kinds and of those from which they are pushed on."""
-    there: dict[type[Statistic], Any] = {}
-    for kind in dict.fromkeys((*ALWAYS, Moments, Quantiles, *kinds)):
-        there |= _gathered(profile, names, replace(place, kinds=(kind,)))
-    return there
+    asked = dict.fromkeys((*ALWAYS, Moments, Quantiles, *kinds))
+    each = {kind: _of_kind(profile, names, place, kind) for kind in asked}
+    return {kind: one for kind, one in each.items() if one is not None}
 
 
 def _known(

@@ -70,6 +70,10 @@ class Curve:
     def pieces(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The distribution as pieces side by side: from where to where, and the mass spread evenly over each; a heavy value is
         a piece without width."""
+        return self._pieces
+
+    @cached_property
+    def _pieces(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         if not len(self.count):
             return (np.empty(0),) * 3
         edges, below, upto = self._steps

@@ -190,24 +190,27 @@ class Fitted:
     def __hash__(self) -> int:
         return hash(self.fingerprint)
 
-    def layer(self, *, inverse: bool = False, concatenate: bool = False, **kwargs: Any) -> Any:
+    def layer(self, *, inverse: bool = False, concatenate: bool = False, builtin: bool = False, **kwargs: Any) -> Any:
         """One Keras layer with the numbers in it: dict in, dict out, or tensor in, tensor out where the fit was of one array.
 
         inverse: back to real units, for any of the columns.
         concatenate: dict in, one tensor out, the columns side by side in the order of the fit: for a Dense layer to follow.
+        builtin: of Keras' own layers and operations, as a small model, whose `.keras` file opens where tfnorm is not installed.
+            It takes the fitted columns only, in the shapes that they had. ChoiceError where a technique needs our layer (`by`).
         Other arguments go to `keras.layers.Layer` (name, dtype).
 
         Needs TensorFlow: `pip install 'tfnorm[tf]'`.
         """
-        return keras_part().Normalize(
-            dict(self.maps),
-            bare=self.profile.bare,
-            inverse=inverse,
-            concatenate=concatenate,
-            missing=self._missing(self.maps),
-            fingerprint=self.fingerprint,
-            **kwargs,
-        )
+        flags = {"inverse": inverse, "concatenate": concatenate, "fingerprint": self.fingerprint}
+        flags |= {"bare": self.profile.bare, "missing": self._missing(self.maps), **kwargs}
+        if builtin:
+            return keras_part().builtin(dict(self.maps), self.shapes, self.choice, **flags)
+        return keras_part().Normalize(dict(self.maps), **flags)
+
+    @property
+    def shapes(self) -> dict[str, tuple[int | None, ...]]:
+        """Of one row, by column."""
+        return {name: self.profile[name].column.shape for name in self.maps}
 
     def _missing(self, names: Iterable[str]) -> tuple[str, ...]:
         """The columns whose sparse rows lack what they do not store."""
@@ -237,6 +240,15 @@ class Fitted:
         flags = {"bare": self.profile.bare, "missing": self._missing(inputs)}
         normalize = part.Normalize(inputs, **flags, fingerprint=self.fingerprint)
         return part.attach(normalize, model, column.layer(inverse=True), dtypes=dtypes)
+
+    def export(self, path: Any, **options: Any) -> Any:
+        """Write it as a model that runs without tfnorm: .keras, .tflite, .onnx, or the folder of a SavedModel.
+
+        See `tfnorm.exits.export` for the options; `tfnorm.verify` says how near the export is to NumPy.
+        """
+        from tfnorm.exits import export
+
+        return export(self, path, **options)
 
     def watch(self, **options: Any) -> Any:
         """Checks batches that pass by against this fit; see `tfnorm.drift.Watch` for the options.

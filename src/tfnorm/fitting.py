@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from tfnorm.already import already
 from tfnorm.chains import Place, first_places, next_places, solve, written
 from tfnorm.checkpoint import recorded
 from tfnorm.choosing import (
@@ -34,10 +35,11 @@ from tfnorm.progress import Callback
 from tfnorm.quantiles import Quantiles
 from tfnorm.rules import Rules, policies_of, share_of
 from tfnorm.skipping import Skipping
-from tfnorm.sources import OnError, Shard, Source, open_source
+from tfnorm.sources import Absent, OnError, Shard, Source, open_source
 from tfnorm.sources.columns import quoted
 from tfnorm.sources.images import with_encoded
 from tfnorm.sources.masks import masked, names_of
+from tfnorm.sources.paths import is_path
 from tfnorm.statistics import Count, Extremes, Moments, Statistic
 from tfnorm.techniques import Choosable, Stages
 
@@ -55,6 +57,7 @@ def scan(
     mask: Any = None,
     checkpoint: Any = None,
     on_error: OnError = "raise",
+    absent: Absent = "error",
     workers: int | None = None,
     callback: Callback | None = None,
 ) -> Profile:
@@ -79,6 +82,7 @@ def scan(
         that changed is read again.
     on_error: "raise", or "skip" to leave out files and parts of files that cannot be read; they are named in the log, and in
         `profile.provenance`.
+    absent: "error" where a later file lacks a column, or "missing" to take it as null in all rows of that file.
     workers: threads; as many as there are cores by default. The result is the same for any.
     callback: called with a `tfnorm.Progress` as rows are measured and parts of files are finished; by one thread at a time.
 
@@ -86,8 +90,8 @@ def scan(
     array([1])
     """
     named = None if columns is None else [columns] if isinstance(columns, str) else list(columns)
-    opened = with_encoded(open_source(source, weight=weight, on_error=on_error), named or (), on_error)
-    around = _around(opened, checkpoint, on_error)
+    opened = with_encoded(open_source(source, weight=weight, on_error=on_error, absent=absent), named or (), on_error)
+    around = around_of(opened, checkpoint, on_error)
     if mask is not None:
         all_columns = [name for name in numeric_columns(opened, unit) if name not in names_of(mask)]
         named = all_columns if named is None else named
@@ -114,11 +118,15 @@ def fit(
     share: Any = None,
     exact: bool = False,
     full: bool = False,
+    target: str | None = None,
+    model: str | None = None,
+    activation: str | None = None,
     weight: Any = None,
     sparse: Unstored = "zero",
     mask: Any = None,
     checkpoint: Any = None,
     on_error: OnError = "raise",
+    absent: Absent = "error",
     workers: int | None = None,
     callback: Callback | None = None,
 ) -> Fitted:
@@ -128,6 +136,8 @@ def fit(
     choice: one technique for all numeric columns ("standard", "minmax(-1, 1)", `tfnorm.robust(low=5, high=95)`), or a
         mapping from columns to them; a list is a chain, applied in turn. Columns not named are passed through. "auto" is
         what `tfnorm.advise` says, for all columns or for one; `fitted.choice` tells which technique that was.
+    target, model, activation: for "auto": what is to be predicted, by what, as `tfnorm.advise` takes them. The target is left as
+        it is, and a column that tells it nearly exactly is warned of in the log.
     share: columns that are to have one set of numbers, solved from all their values: ["open", "high", "low", "close"], or
         several such lists.
     exact: whether to read the data again where the first pass tells what a stage needs only within the bounds of the sketch
@@ -155,13 +165,22 @@ def fit(
     if not isinstance(full, bool):
         raise ChoiceError(f"full must be True or False, got {full!r}.")
     given = {"infinite": infinite, "constant": constant, "missing": missing, "out_of_range": out_of_range}
+    asked = {"target": target, "model": model, "activation": activation}
+    if absent != "error" and is_path(source):
+        source, weight = open_source(source, weight=weight, on_error=on_error, absent=absent), None
     if _is_auto(choice):
-        from tfnorm.advice import resolved
+        from tfnorm.advice import Asked, resolved
 
-        how = {"axis": axis, "unit": unit, "weight": weight, "sparse": sparse, "mask": mask}
-        source, choice, settled = resolved(source, choice, exact=exact, workers=workers, callback=callback, **how)
+        how = {"axis": axis, "unit": unit, "weight": weight, "sparse": sparse, "mask": mask, "checkpoint": checkpoint}
+        how |= {"on_error": on_error, "workers": workers, "callback": callback}
+        source, choice, settled = resolved(source, choice, Asked(**asked), exact=exact, **how)
         if settled:  # when the profile was made
-            axis, unit, weight, sparse, mask = -1, None, None, "zero", None
+            axis, unit, weight, sparse, mask, checkpoint, on_error = -1, None, None, "zero", None, None, "raise"
+    elif given_for_auto := [name for name, value in asked.items() if value is not None]:
+        raise ChoiceError(
+            f'{" and ".join(given_for_auto)}: for techniques that are advised, and none is. Say "auto", or leave '
+            f"{'it' if len(given_for_auto) == 1 else 'them'} out."
+        )
     if isinstance(source, Profile):
         if axis != -1 or unit is not None or weight is not None or sparse != "zero" or mask is not None:
             raise ChoiceError(
@@ -182,7 +201,7 @@ def fit(
         return solved(source, stages, rules)
     named = map(str, choice) if isinstance(choice, Mapping) else ()
     opened = with_encoded(open_source(source, weight=weight, on_error=on_error), named, on_error)
-    around = _around(opened, checkpoint, on_error)
+    around = around_of(opened, checkpoint, on_error)
     opened, stages, chosen, wants = planned(opened, choice, axis, unit, sparse, mask)
     wants = [_with_everything(want) for want in wants] if full else wants
     keys = check_keys(opened, stages)
@@ -207,6 +226,8 @@ def fit(
                 f"{again[0].via}, and these data can be read only once. Pass a function that returns them, or files."
             )
         profile = profile.with_pass(read(again))
+    if said := already(profile, stages):
+        logging.getLogger("tfnorm").warning("%s", said)
     return solved(profile, stages, rules)
 
 
@@ -240,8 +261,8 @@ def _tell(what: str, columns: Sequence[Any]) -> None:
     logging.getLogger("tfnorm").info("%s: %s", what, quoted(f"{column.name} ({column.dtype})" for column in columns))
 
 
-def _around(opened: Source, checkpoint: Any, on_error: OnError) -> Callable[[Measure], Callable[[Shard], Measured]]:
-    """What is done around the measuring of a part."""
+def around_of(opened: Source, checkpoint: Any, on_error: OnError) -> Callable[[Measure], Callable[[Shard], Measured]]:
+    """What is done around the measuring of a part, as `gather` takes it."""
     if on_error not in ("raise", "skip"):
         raise ChoiceError(f'on_error must be "raise" or "skip", got {on_error!r}.')
     if not hasattr(opened, "paths") and (checkpoint is not None or on_error == "skip"):

@@ -54,8 +54,12 @@ def push(known: Statistics, step: Map, wanted: Collection[type[Statistic]]) -> P
     if Quantiles in known and (Quantiles in wanted or (Moments in wanted and not lines)):
         curves = known[Quantiles]
         whole = [curves.curve(j, extremes) for j in range(curves.features)]
-        every = tuple(_curve(one, step, steps, j, filled) for j, one in enumerate(whole))
-        found[Quantiles] = Curves(every)
+        every: tuple[Curve, ...] = ()
+        if Quantiles in wanted or any(
+            (one.high > one.low).any() for one in whole
+        ):  # of single values there are no bounds
+            every = tuple(_curve(one, step, steps, j, filled) for j, one in enumerate(whole))
+            found[Quantiles] = Curves(every)
         if lines or Moments not in wanted:
             return Pushed(found)
         nodes = []

@@ -6,7 +6,7 @@ The one law: a part counts whole or not at all, and what is left out is named. O
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from tfnorm.errors import DataError
 from tfnorm.gather import Measure, Measured
 from tfnorm.profile import Skipped
 from tfnorm.sources import Batch, Shard
+from tfnorm.sources.columns import quoted
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,15 @@ class Skipping:
         except _UnreadableError as error:
             skipped = (Skipped(shard.name, error.reason),)
             return dataclasses.replace(self.measure.nothing(), num_shards=1, skipped=skipped)
+
+
+def skipped_words(skipped: Sequence[Skipped]) -> str:
+    """That something is missing, and what.
+
+    >>> skipped_words([Skipped("a.csv", "a.csv: it cannot be read.")])
+    'not read, and left out: "a.csv"'
+    """
+    return f"not read, and left out: {quoted([one.part for one in skipped])}"
 
 
 class _UnreadableError(Exception):

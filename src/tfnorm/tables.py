@@ -94,6 +94,8 @@ def _subject(profile: Profile, columns: int) -> str:
     else:
         what = f"{columns:,} column{'s' * (columns != 1)}"
     rows = f"{profile.num_rows:,} row{'s' * (profile.num_rows != 1)}"
+    if not profile.num_rows and not profile.gatherings:  # of numbers that came from elsewhere
+        rows = "rows that it does not tell"
     return f"{what} on {rows}" + (f" of {where}" if where else "")
 
 

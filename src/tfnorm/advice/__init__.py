@@ -5,6 +5,7 @@ training results (docs/advice.md).
 """
 
 from tfnorm.advice.advising import advise as advise
+from tfnorm.advice.auto import Asked as Asked
 from tfnorm.advice.auto import resolved as resolved
 from tfnorm.advice.values import Advice as Advice
 from tfnorm.advice.values import Candidate as Candidate

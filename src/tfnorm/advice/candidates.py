@@ -16,7 +16,7 @@ import numpy as np
 
 from tfnorm import maps
 from tfnorm.advice.distribution import KINDS, Distribution
-from tfnorm.advice.measures import Mapped
+from tfnorm.advice.measures import Before, Mapped
 from tfnorm.errors import ChoiceError, DataError
 from tfnorm.maps import Affine, Identity, Map
 from tfnorm.profile import Column
@@ -52,7 +52,7 @@ def _of_registry(shape: tuple[int | None, ...], features: int, _names: tuple[str
         for stage in _variants(kind):
             if _takes(stage, shape, features):
                 found.append((stage,))
-                if not _scales_only(stage):
+                if not scales_only(stage):
                     found.append((stage, *behind))
     return (*dict.fromkeys(found), *(parse(text) for text in MORE))
 
@@ -84,7 +84,8 @@ def _takes(stage: Technique, shape: tuple[int | None, ...], features: int) -> bo
         return False
 
 
-def _scales_only(stage: Technique) -> bool:
+def scales_only(stage: Technique) -> bool:
+    """Whether it is a straight line, whatever it is solved on."""
     dry = stage.solve({kind: kind.nothing(1) for kind in stage.needs})
     return all(isinstance(one, Affine | Identity) for one in dry.steps())
 
@@ -122,17 +123,18 @@ def _solved_first(distribution: Distribution, stage: Technique) -> Map:
 
 
 def _points_mapped(distribution: Distribution, step: Map, bounds: Bounds) -> Mapped | None:
-    points, held = distribution.points, distribution.weight > 0
+    before = distribution.before
     extremes, count = distribution.statistics[Extremes], distribution.statistics[Count]
     ends = np.stack([extremes.minimum, extremes.maximum])
     ends = np.where(np.isfinite(ends), ends, 0.0)
     if bounds is not None:
         ends = np.concatenate([ends, np.broadcast_to(np.array(bounds)[:, None], ends.shape)])
     with np.errstate(all="ignore"):
-        result = np.asarray(step.forward(np.where(held, points, ends[0]), np))
+        points = before.points if before.whole else np.where(before.held, before.points, ends[0])
+        result = np.asarray(step.forward(points, np))
         at_zero = np.asarray(step.forward(np.zeros((1, distribution.features)), np))[0]
         at_bounds = np.asarray(step.forward(ends, np))
-    if not np.isfinite(result[held]).all() or not np.isfinite(at_bounds[:2]).all():
+    if not np.isfinite(result).all() or not np.isfinite(at_bounds[:2]).all():
         return None
     zeros = count.zero / np.maximum(count.finite, 1)
     at_bounds = np.where(np.isfinite(at_bounds), at_bounds, 0.0)
@@ -140,8 +142,8 @@ def _points_mapped(distribution: Distribution, step: Map, bounds: Bounds) -> Map
     if distribution.beside is not None:
         with np.errstate(all="ignore"):
             told = distribution.beside.told(np.asarray(step.forward(distribution.beside.values[:, None], np))[:, 0])
-    found = np.where(held, result, np.nan)
-    return Mapped(points, distribution.weight, found, zeros, at_zero, at_bounds, step, told=told)
+    found = result if before.whole else np.where(before.held, result, np.nan)
+    return Mapped(before, found, zeros, at_zero, at_bounds, step, told=told)
 
 
 def _rows_mapped(distribution: Distribution, stages: Stages) -> Mapped | None:
@@ -163,7 +165,7 @@ def _rows_mapped(distribution: Distribution, stages: Stages) -> Mapped | None:
     weight = np.full(rows.shape, 1.0 / len(rows))
     ends, zeros = np.stack([result.min(axis=0), result.max(axis=0)]), (rows == 0).mean(axis=0)
     at_zero = np.asarray(maps.chain(*steps).forward(np.zeros((1, rows.shape[1])), np))[0]
-    return Mapped(rows, weight, result, zeros, at_zero, ends, maps.chain(*steps), _forgotten(rows, result))
+    return Mapped(Before(rows, weight), result, zeros, at_zero, ends, maps.chain(*steps), _forgotten(rows, result))
 
 
 def _forgotten(before: np.ndarray, after: np.ndarray) -> float:

@@ -13,7 +13,6 @@ import numpy as np
 from tfnorm.advice.distribution import Distribution
 from tfnorm.curve import Curve
 from tfnorm.profile import Column, ColumnProfile
-from tfnorm.quantiles import Quantiles
 from tfnorm.statistics import Count, Extremes, Moments
 
 BY_TYPE = {"uint8": (0.0, 255.0), "bool": (0.0, 1.0)}  # all that a type can hold, where that is what is measured
@@ -74,9 +73,7 @@ def described(profile: ColumnProfile, distribution: Distribution) -> Described:
     extremes: Extremes = profile.get(Extremes)
     known = extremes.minimum <= extremes.maximum
     moments: Moments = distribution.statistics[Moments]
-    sketch: Quantiles = distribution.statistics[Quantiles]
-    curves = [sketch.curve(j, distribution.statistics[Extremes]) for j in range(distribution.features)]
-    curves = [curve for curve in curves if len(curve.count)]
+    curves = [curve for curve in distribution.curves if len(curve.count)]
     whole = column.dtype.startswith(("int", "uint", "bool")) or (bool(curves) and all(map(_whole, curves)))
     weight = moments.weight.sum()
     middle = float((moments.mean * moments.weight).sum() / weight) if weight else 0.0

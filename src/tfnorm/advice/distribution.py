@@ -1,7 +1,8 @@
 """A column as weighted points: what is pushed through the candidates.
 
-The one law: the points stand for the sketch. A value that is heavy is a point of its own, and a cell that is wide has the
-nodes by which an integral over it is taken.
+The one law: the points stand for the sketch, to what is solved on it and to what is measured. A value that is heavy is a point
+of its own, and a cell that is wide has the nodes by which an integral over it is taken; tails thin out as techniques take them
+to.
 """
 
 from __future__ import annotations
@@ -13,10 +14,13 @@ from typing import Any
 
 import numpy as np
 
+from tfnorm.advice.measures import Before
 from tfnorm.curve import Curve
 from tfnorm.profile import ColumnProfile
+from tfnorm.pushing import Curves
 from tfnorm.quantiles import Quantiles
 from tfnorm.statistics import Count, Extremes, Moments, Statistic
+from tfnorm.techniques.tails import tailed
 
 MOST_FEATURES = 48  # of a vector that are looked at, spread evenly; so advice on 10,000 features takes no longer
 MOST_POINTS = 1200  # of a feature
@@ -32,7 +36,8 @@ _WEIGHTS = np.array([5.0, 8.0, 5.0]) / 18.0
 class Distribution:
     """What is known of a column, its features side by side."""
 
-    statistics: Mapping[type[Statistic], Any]  # of the features that are looked at
+    statistics: Mapping[type[Statistic], Any]  # of the features that are looked at; in place of the sketch, `points`
+    curves: tuple[Curve, ...]  # a feature each, as the sketch has it
     points: np.ndarray  # (n, features); NaN where a feature has fewer
     weight: np.ndarray  # (n, features), of each feature 1 in all; 0 where there is no point
     rows: np.ndarray | None = None  # (m, ...) whole rows of a vector, as they are or as if features were independent
@@ -42,6 +47,10 @@ class Distribution:
     @property
     def features(self) -> int:
         return self.points.shape[1]
+
+    @cached_property
+    def before(self) -> Before:
+        return Before(self.points, self.weight)
 
     @cached_property
     def varies(self) -> np.ndarray:
@@ -66,7 +75,10 @@ def distribution_of(column: ColumnProfile, rows: np.ndarray | None = None, besid
         rows = _independent(whole[Quantiles], whole[Extremes])
     picked = {kind: _picked(statistic, places) for kind, statistic in whole.items()}
     curves = [picked[Quantiles].curve(j, picked[Extremes]) for j in range(len(places))]
-    return Distribution(picked, *_side_by_side([points_of(one) for one in curves]), rows, beside)
+    points = [points_of(*tailed(one)) for one in curves]
+    of_points = (Curve(x, x, weight * one.total) for one, (x, weight) in zip(curves, points, strict=True))
+    picked[Quantiles] = Curves(tuple(of_points))
+    return Distribution(picked, tuple(curves), *_side_by_side(points), rows, beside)
 
 
 def _picked(statistic: Any, places: np.ndarray) -> Any:
@@ -75,9 +87,8 @@ def _picked(statistic: Any, places: np.ndarray) -> Any:
     return type(statistic).join([statistic.take(j, j + 1) for j in places.tolist()])
 
 
-def points_of(curve: Curve) -> tuple[np.ndarray, np.ndarray]:
-    """The values and their shares, rising."""
-    low, high, mass = curve.pieces()
+def points_of(low: np.ndarray, high: np.ndarray, mass: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of pieces side by side: values and their shares, rising."""
     if not len(mass):
         return np.empty(0), np.empty(0)
     wide = high > low

@@ -14,10 +14,12 @@ from typing import Any
 
 import numpy as np
 
+from tfnorm.errors import DataError
 from tfnorm.sources import Source
 from tfnorm.sources.stored import Stored
 
 MOST_ROWS, MOST_SHARDS = 16_384, 8
+MOST_BESIDE = 4096  # of them, which go through every candidate
 FEW_CLASSES = 20  # different numbers of a target, up to which they are taken for classes
 LEAKS = 0.985  # of what there is to tell of the target
 ENOUGH_ROWS = 60
@@ -30,8 +32,11 @@ class Look:
     rows: Mapping[str, np.ndarray]  # column -> (n, ...)
 
 
-def look(source: Source, names: list[str]) -> Look:
-    """Up to MOST_ROWS rows, from shards that are spread over the source."""
+def look(source: Source, names: list[str], *, skip: bool = False) -> Look:
+    """Up to MOST_ROWS rows, from shards that are spread over the source.
+
+    skip: pass over shards that cannot be read.
+    """
     shards = list(islice(source.shards(names), 4096))
     if not shards:
         return Look({})
@@ -39,7 +44,12 @@ def look(source: Source, names: list[str]) -> Look:
     each = MOST_ROWS // len(picked)
     parts: dict[str, list[np.ndarray]] = {name: [] for name in names}
     for i in picked.tolist():
-        batch = next(iter(shards[i]()), None)
+        try:
+            batch = next(iter(shards[i]()), None)
+        except DataError:
+            if not skip:
+                raise
+            continue
         if batch is None or any(isinstance(batch[name], Stored) for name in names):
             continue
         number = len(batch[names[0]])
@@ -141,9 +151,11 @@ def beside(found: Look, name: str, target: str | None) -> Beside | None:
     known = np.isfinite(values.astype(np.float64))
     if y.dtype.kind in "biuf":
         known &= np.isfinite(y.astype(np.float64))
-    if known.sum() < ENOUGH_ROWS:
+    rows = np.flatnonzero(known)
+    if len(rows) < ENOUGH_ROWS:
         return None
-    values, marks = values[known].astype(np.float64), _marks(y[known])
+    rows = rows[np.unique(np.linspace(0, len(rows) - 1, min(MOST_BESIDE, len(rows))).astype(np.int64))]
+    values, marks = values[rows].astype(np.float64), _marks(y[rows])
     return None if marks is None else Beside(values, marks - marks.mean(axis=0))
 
 

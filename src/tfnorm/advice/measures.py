@@ -21,11 +21,44 @@ CAP = 20.0  # of logarithms to the base 2: a factor of a million
 
 
 @dataclass(frozen=True)
+class Before:
+    """A column as it is; what all its candidates are held against."""
+
+    points: np.ndarray  # (n, features); NaN where there is none
+    weight: np.ndarray  # (n, features), each feature 1 in all; 0 where there is no point
+
+    @cached_property
+    def held(self) -> np.ndarray:
+        """Where there are points."""
+        return self.weight > 0
+
+    @cached_property
+    def whole(self) -> bool:
+        """Whether every place holds a point."""
+        return bool(self.held.all())
+
+    @cached_property
+    def extent(self) -> np.ndarray:
+        """(features,) from the smallest to the largest; -inf for nothing."""
+        return np.asarray(
+            np.nanmax(self.points, axis=0, initial=-np.inf) - np.nanmin(self.points, axis=0, initial=np.inf)
+        )
+
+    @cached_property
+    def straight(self) -> tuple[np.ndarray, np.ndarray]:
+        """(n, features) by how much each point is off the mean, weighted, (features,) and the deviation: both in a unit in which
+        no square overflows."""
+        middle = np.nansum(self.points * self.weight, axis=0)
+        away = np.where(self.held, self.points - middle, 0.0)
+        away /= np.maximum(np.abs(away).max(axis=0, initial=0.0), 1e-300)
+        return away * self.weight, np.sqrt((away**2 * self.weight).sum(axis=0))
+
+
+@dataclass(frozen=True)
 class Mapped:
     """A column before and after a map."""
 
-    points: np.ndarray  # (n, features) before
-    weight: np.ndarray  # (n, features), each feature 1 in all
+    before: Before
     result: np.ndarray  # (n, features) after
     zeros: np.ndarray  # (features,) the share of zeros
     at_zero: np.ndarray  # (features,) what becomes of zero
@@ -36,13 +69,19 @@ class Mapped:
     forgotten: float = 0.0  # the share of the variation that what comes out cannot tell
     told: float = 1.0  # the share of the target's variation that a straight line tells; 1 where no target is known
 
+    @property
+    def weight(self) -> np.ndarray:
+        return self.before.weight
+
     @cached_property
     def mean(self) -> np.ndarray:
-        return np.nansum(self.result * self.weight, axis=0)
+        found = self.result * self.weight
+        return np.asarray(found.sum(axis=0) if self.before.whole else np.nansum(found, axis=0))
 
     @cached_property
     def _away(self) -> np.ndarray:
-        return np.where(self.weight > 0, self.result - self.mean, 0.0)
+        away = self.result - self.mean
+        return away if self.before.whole else np.where(self.before.held, away, 0.0)
 
     @cached_property
     def std(self) -> np.ndarray:
@@ -55,23 +94,32 @@ class Mapped:
     @cached_property
     def died(self) -> np.ndarray:
         """Whether what varied comes out as one value, to the last digits: nothing can be learned from that."""
-        extent = np.nanmax(self.points, axis=0, initial=-np.inf) - np.nanmin(self.points, axis=0, initial=np.inf)
-        return ~self.varies & (extent > 0)
+        return ~self.varies & (self.before.extent > 0)
 
     @cached_property
     def standard(self) -> np.ndarray:
         """What comes out, in deviations from its mean."""
         return self._away / np.where(self.varies, self.std, 1.0)
 
+    @cached_property
+    def squares(self) -> np.ndarray:
+        return self.standard**2
+
+    @cached_property
+    def rising(self) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
+        """Of each feature, what comes out and its weights, sorted."""
+        found = []
+        for values, weight, held in zip(self.result.T, self.weight.T, self.before.held.sum(axis=0), strict=True):
+            order = np.argsort(values, kind="stable")[:held]  # NaN last, of weight 0
+            found.append((values[order], weight[order]))
+        return tuple(found)
+
     def quantile(self, *shares: float) -> np.ndarray:
         """(shares, features) of what comes out."""
-        found = np.empty((len(shares), self.result.shape[1]))
-        for j in range(self.result.shape[1]):
-            order = np.argsort(self.result[:, j], kind="stable")  # NaN last, of weight 0
-            upto = np.cumsum(self.weight[order, j])
-            middle = upto - self.weight[order, j] / 2
-            held = self.weight[order, j] > 0
-            found[:, j] = np.interp(shares, middle[held], self.result[order, j][held]) if held.any() else 0.0
+        found = np.zeros((len(shares), self.result.shape[1]))
+        for j, (values, weight) in enumerate(self.rising):
+            if len(values):
+                found[:, j] = np.interp(shares, np.cumsum(weight) - weight / 2, values)
         return found
 
 
@@ -92,12 +140,12 @@ def wide(mapped: Mapped) -> np.ndarray:
 
 def skewed(mapped: Mapped) -> np.ndarray:
     """log(1 + |skewness|)."""
-    return np.log1p(np.abs((mapped.standard**3 * mapped.weight).sum(axis=0)))
+    return np.log1p(np.abs((mapped.standard * mapped.squares * mapped.weight).sum(axis=0)))
 
 
 def tailed(mapped: Mapped) -> np.ndarray:
     """log(1 + excess kurtosis), where there is any."""
-    return np.log1p(np.maximum((mapped.standard**4 * mapped.weight).sum(axis=0) - 3.0, 0.0))
+    return np.log1p(np.maximum((mapped.squares**2 * mapped.weight).sum(axis=0) - 3.0, 0.0))
 
 
 def far(mapped: Mapped) -> np.ndarray:
@@ -123,10 +171,7 @@ def squeezed(mapped: Mapped) -> np.ndarray:
 def tied(mapped: Mapped) -> np.ndarray:
     """The share of pairs of different values that come out nearly equal (within 0.01)."""
     found = np.zeros(mapped.result.shape[1])
-    for j in range(len(found)):
-        held = mapped.weight[:, j] > 0
-        order = np.argsort(mapped.result[held, j], kind="stable")
-        y, weight = mapped.result[held, j][order], mapped.weight[held, j][order]
+    for j, (y, weight) in enumerate(mapped.rising):
         upto = np.concatenate([[0.0], np.cumsum(weight)])
         near = upto[np.searchsorted(y, y + NEAR, side="right")] - upto[np.searchsorted(y, y - NEAR, side="left")]
         same, different = (weight**2).sum(), 1.0 - (weight**2).sum()
@@ -137,7 +182,8 @@ def tied(mapped: Mapped) -> np.ndarray:
 def moved_zero(mapped: Mapped) -> np.ndarray:
     """The share of zeros that are no longer 0, in units of the result's deviation at most 1: zeros that mean "nothing"."""
     unit = np.where(mapped.varies, mapped.std, 1.0)
-    return mapped.zeros**2 * np.minimum(np.abs(np.nan_to_num(mapped.at_zero)) / unit, 1.0)
+    moved = np.where(np.isnan(mapped.at_zero), 0.0, np.abs(mapped.at_zero))
+    return mapped.zeros**2 * np.minimum(moved / unit, 1.0)
 
 
 def forgotten(mapped: Mapped) -> np.ndarray:
@@ -148,11 +194,8 @@ def forgotten(mapped: Mapped) -> np.ndarray:
 def bent(mapped: Mapped) -> np.ndarray:
     """The share of the variation that no straight line through what comes out tells: relations that were straight no longer
     are."""
-    middle = np.nansum(mapped.points * mapped.weight, axis=0)
-    away = np.where(mapped.weight > 0, mapped.points - middle, 0.0)
-    size = np.maximum(np.abs(away).max(axis=0, initial=0.0), 1e-300)  # so that no square overflows
-    spread = np.sqrt(((away / size) ** 2 * mapped.weight).sum(axis=0))
-    together = (away / size * mapped.standard * mapped.weight).sum(axis=0)
+    away, spread = mapped.before.straight
+    together = (away * mapped.standard).sum(axis=0)
     told = np.where((spread > 0) & mapped.varies, (together / np.where(spread > 0, spread, 1.0)) ** 2, 1.0)
     return np.where(mapped.died, 1.0, np.clip(1.0 - told, 0.0, 1.0))
 
@@ -182,4 +225,5 @@ MEASURES: Mapping[str, Callable[[Mapped], np.ndarray]] = {
 def measured(mapped: Mapped) -> dict[str, float]:
     """All measures, the mean over features."""
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        return {name: float(np.mean(measure(mapped))) for name, measure in MEASURES.items()}
+        found = np.array([measure(mapped) for measure in MEASURES.values()]).mean(axis=1)
+    return dict(zip(MEASURES, found.tolist(), strict=True))

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tfnorm.profile import Skipped
+
 
 @dataclass(frozen=True)
 class Candidate:
@@ -44,6 +46,7 @@ class Advice:
     model: str  # the family of models it is for
     activation: str | None  # of its hidden layers, where that was said
     findings: tuple[str, ...]  # about the whole: columns left out, what the model makes of them
+    skipped: tuple[Skipped, ...] = ()  # what could not be read, where the user said on_error="skip"
 
     @property
     def choice(self) -> dict[str, str]:

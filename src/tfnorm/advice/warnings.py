@@ -12,6 +12,7 @@ from collections.abc import Callable
 import numpy as np
 
 from tfnorm.advice.described import Described
+from tfnorm.already import near_standard
 from tfnorm.summary import number, share
 
 MANY_MISSING = 0.8
@@ -19,7 +20,6 @@ MANY_ZEROS = 0.5
 FEW_VALUES = 20  # different whole numbers, up to which they may be names of something
 ENOUGH_ROWS = 100  # below which nothing is said of what it looks like
 EVEN = 0.06  # how far from evenly spread an identifier may be, in rank
-NEAR_STANDARD = 0.02
 TAILS, FAR_OUT, SKEWED = 10.0, 25.0, 2.0
 EPOCH = (946_684_800, 2_208_988_800)  # 2000 to 2040 in seconds
 UNITS = {"seconds": 1, "milliseconds": 10**3, "microseconds": 10**6, "nanoseconds": 10**9}
@@ -91,7 +91,7 @@ def _category(d: Described) -> str:
 def _normalized(d: Described) -> str:
     if d.whole or d.constant:
         return ""
-    if abs(d.mean) < NEAR_STANDARD and abs(d.std - 1) < NEAR_STANDARD:
+    if near_standard(d.mean, d.std):
         return "already normalized (mean 0, deviation 1): on the training part only?"
     if (d.low, d.high) == (0.0, 1.0):
         return "already on [0, 1], both ends reached: shares, or normalized before?"

@@ -39,6 +39,11 @@ def _part(measure: float) -> str:
     return _small(2.0**-measure)
 
 
+def _narrowed(measure: float) -> str:
+    times = _power(measure)
+    return "not narrowed" if times == "1" else f"narrowed {times} times"
+
+
 def _usual(measure: float) -> str:
     return _small(USUAL * 2.0**measure)
 
@@ -59,7 +64,7 @@ WORDS: Mapping[str, tuple[str, Callable[[float], str]]] = {
     "tailed": ("excess kurtosis {best} ({other} by {by})", _ratio),
     "far": ("99.8% within {best} ({other} by {by})", _usual),
     "farthest": ("all within {best} ({other} by {by})", _usual),
-    "squeezed": ("inner 90% narrowed {best} times by outer values ({other} times by {by})", _power),
+    "squeezed": ("inner 90% {best} by outer values ({other} by {by})", _narrowed),
     "tied": ("{best} of pairs nearly equal ({other} by {by})", _share),
     "moved_zero": ("zero stays nearer to 0 than by {by}", _small),
     "forgotten": ("{best} of the variation lost ({other} by {by})", _share),

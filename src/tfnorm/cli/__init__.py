@@ -1,7 +1,7 @@
 """The command line.
 
-The one law: results on stdout, all else on stderr, and nothing is loaded that a command does not need: none but `demo`
-and `compare` loads TensorFlow.
+The one law: results on stdout, all else on stderr, and nothing is loaded that a command does not need: none but `demo`,
+`compare`, `export` and `verify` loads TensorFlow.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from tfnorm.cli import advise as advise
 from tfnorm.cli import compare as compare
 from tfnorm.cli import check as check
 from tfnorm.cli import report as report
+from tfnorm.cli import export as export
 
 # ruff: isort: on
 from tfnorm.cli.common import app

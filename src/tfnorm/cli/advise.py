@@ -11,13 +11,16 @@ import typer
 import tfnorm
 from tfnorm.cli.common import (
     EXIT,
+    Activation,
     Axis,
     Delimiter,
     Force,
     Json,
     NoColor,
+    OnErrorOption,
     Paths,
     Quiet,
+    TargetColumn,
     Unit,
     Weight,
     Workers,
@@ -25,6 +28,8 @@ from tfnorm.cli.common import (
     axis_of,
     begin,
     check_output,
+    end_if_skipped,
+    on_error_of,
     open_files,
     units_of,
 )
@@ -34,8 +39,6 @@ from tfnorm.writing import write_atomically
 Model = Annotated[
     str, typer.Option("--model", metavar="FAMILY", help="mlp, linear, cnn, rnn, transformer, knn or trees.")
 ]
-Activation = Annotated[str | None, typer.Option("--activation", metavar="NAME", help="Of its hidden layers: tanh ...")]
-TargetColumn = Annotated[str | None, typer.Option("--target", metavar="COLUMN", help="What is to be predicted.")]
 PlanOutput = Annotated[
     str | None, typer.Option("-o", "--output", metavar="PLAN.TOML", help="Write a plan here; - for stdout.")
 ]
@@ -53,6 +56,7 @@ def advise(
     unit: Unit = None,
     weight: Weight = None,
     delimiter: Delimiter = None,
+    on_error: OnErrorOption = "raise",
     workers: Workers = None,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -70,11 +74,13 @@ def advise(
     check_output(output, force)
     options: dict[str, Any] = {"axis": axis_of(axis), "unit": units_of(unit)}
     profile = _saved(paths)
-    source: Any = open_files(paths, weight, delimiter, terminal) if profile is None else profile
+    source: Any = open_files(paths, weight, delimiter, terminal, on_error) if profile is None else profile
+    options["on_error"] = on_error_of(on_error)
     with terminal.bar("scanning") as callback:
         advice = tfnorm.advise(source, model, activation, target, workers=workers, callback=callback, **options)
     if output == "-":
         result(advice.plan().rstrip("\n"))
+        end_if_skipped(*advice.skipped)
         return
     if output is not None:
         write_atomically(output, advice.plan().encode())
@@ -87,10 +93,11 @@ def advise(
     files = shlex.join(paths) if profile is None else "train.parquet"
     if output is not None:
         terminal.next(f"tfnorm fit --plan {shlex.quote(output)} {files} -o norm.json")
-    elif target is None and activation is None and model == "mlp":
-        terminal.next(f"tfnorm fit -t auto {files} -o norm.json")
-    else:  # of which "auto" would know nothing
-        terminal.next("the same with -o plan.toml, then tfnorm fit --plan plan.toml")
+    else:
+        said = {"--target": target, "--model": None if model == "mlp" else model, "--activation": activation}
+        asked = "".join(f" {option} {shlex.quote(value)}" for option, value in said.items() if value is not None)
+        terminal.next(f"tfnorm fit -t auto{asked} {files} -o norm.json")
+    end_if_skipped(*advice.skipped)
 
 
 def _saved(paths: list[str]) -> Any:

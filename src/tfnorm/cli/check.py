@@ -14,19 +14,22 @@ from tfnorm.cli.common import (
     Delimiter,
     Json,
     NoColor,
+    OnErrorOption,
     Paths,
     Quiet,
     Weight,
     Workers,
     app,
     begin,
+    end_if_skipped,
     load,
+    on_error_of,
     open_files,
 )
 from tfnorm.terminal import result
 
 DRIFT = 3
-EXIT = "Exit codes: 0 no drift, 1 error, 2 wrong usage, 3 drift, 130 stopped."
+EXIT = "Exit codes: 0 no drift, 1 error, 2 misuse, 3 drift, 4 skipped, 130 stopped."
 
 
 @app.command(epilog=EXIT)
@@ -48,6 +51,7 @@ def check(
     ] = False,
     weight: Weight = None,
     delimiter: Delimiter = None,
+    on_error: OnErrorOption = "raise",
     workers: Workers = None,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -69,7 +73,7 @@ def check(
     terminal = begin(quiet, no_color)
     limits = thresholds_of(threshold or ())
     fitted = load(artefact)
-    source = open_files(paths, weight, delimiter, terminal)
+    source = open_files(paths, weight, delimiter, terminal, on_error)
     with terminal.bar("checking") as callback:
         drift = tfnorm.check(
             fitted,
@@ -78,6 +82,7 @@ def check(
             thresholds=limits,
             false_alarms=false_alarms,
             normalized=normalized,
+            on_error=on_error_of(on_error),
             workers=workers,
             callback=callback,
         )
@@ -87,7 +92,9 @@ def check(
         result(drift_text(drift, limit=None))
     if drift.drifted and not as_json:
         terminal.next(f"tfnorm scan {shlex.join(paths)}")
-    raise typer.Exit(DRIFT if drift.drifted else 0)
+    if drift.drifted:
+        raise typer.Exit(DRIFT)
+    end_if_skipped(*drift.skipped)
 
 
 def thresholds_of(texts: Sequence[str]) -> dict[str, Any]:

@@ -62,6 +62,16 @@ Checkpoint = Annotated[
 OnErrorOption = Annotated[
     str, typer.Option("--on-error", metavar="raise|skip", help="Files that cannot be read.", show_default=False)
 ]
+Activation = Annotated[str | None, typer.Option("--activation", metavar="NAME", help="Of its hidden layers: tanh ...")]
+TargetColumn = Annotated[str | None, typer.Option("--target", metavar="COLUMN", help="What is to be predicted.")]
+Query = Annotated[
+    str | None,
+    typer.Option("--query", metavar="SQL", help="Of PATH sqlite:///FILE or duckdb:///FILE.", show_default=False),
+]
+AbsentOption = Annotated[
+    str,
+    typer.Option("--absent", metavar="error|missing", help="Columns that a later file lacks.", show_default=False),
+]
 Json = Annotated[bool, typer.Option("--json", help="Numbers as JSON instead of a table.")]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Errors only.")]
 NoColor = Annotated[bool, typer.Option("--no-color", help="As NO_COLOR=1.")]
@@ -84,10 +94,21 @@ def on_error_of(text: str) -> Any:
     return text
 
 
-def end_if_skipped(profile: Profile) -> None:
+def absent_of(text: str) -> Any:
+    if text not in ("error", "missing"):
+        raise typer.BadParameter(f'expected error or missing, got "{text}"', param_hint="--absent")
+    return text
+
+
+def end_if_skipped(*skipped: Any) -> None:
     """With an exit code of its own, where something was left out."""
-    if any(origin.skipped for origin in profile.provenance):
+    if any(skipped):
         raise typer.Exit(SKIPPED)
+
+
+def skipped_of(profile: Profile) -> list[Any]:
+    """The parts that could not be read."""
+    return [part for origin in profile.provenance for part in origin.skipped]
 
 
 def units_of(texts: Sequence[str] | None) -> str | dict[str, str] | None:
@@ -174,14 +195,36 @@ def plan_of(
 
 
 def open_files(
-    paths: Sequence[str], weight: str | None, delimiter: str | None, terminal: Terminal, on_error: str = "raise"
+    paths: Sequence[str],
+    weight: str | None,
+    delimiter: str | None,
+    terminal: Terminal,
+    on_error: str = "raise",
+    absent: str = "error",
+    query: str | None = None,
 ) -> Any:
-    from tfnorm.sources import open_source
+    from tfnorm.sources import database, open_source
 
-    source = open_source(list(paths), weight=weight, delimiter=delimiter, on_error=on_error_of(on_error))
+    if query is not None or any(map(database.is_database, paths)):
+        return _open_query(paths, query, weight)
+    faults: dict[str, Any] = {"on_error": on_error_of(on_error), "absent": absent_of(absent)}
+    source = open_source(list(paths), weight=weight, delimiter=delimiter, **faults)
     for note in getattr(source, "notes", ()):
         terminal.say(f"note: {note}")
     return source
+
+
+def _open_query(paths: Sequence[str], query: str | None, weight: str | None) -> Any:
+    from tfnorm.sources import database
+    from tfnorm.sources.sql import sql
+
+    if query is None:
+        raise typer.BadParameter(f"{paths[0]} is a database: say what to read of it", param_hint="--query")
+    if len(paths) != 1 or not database.is_database(paths[0]):
+        raise typer.BadParameter(
+            f"expected one database, {database.WRITTEN}, got {' '.join(paths)}", param_hint="--query"
+        )
+    return sql(query, paths[0], weight=weight)
 
 
 def load(artefact: str) -> Any:

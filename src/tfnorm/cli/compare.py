@@ -16,6 +16,7 @@ from tfnorm.cli.common import (
     Force,
     Json,
     NoColor,
+    OnErrorOption,
     Output,
     Paths,
     Quiet,
@@ -23,7 +24,9 @@ from tfnorm.cli.common import (
     app,
     begin,
     check_output,
+    end_if_skipped,
     load,
+    on_error_of,
     open_files,
 )
 from tfnorm.errors import DataError
@@ -105,6 +108,7 @@ def compare(
     force: Force = False,
     weight: Weight = None,
     delimiter: Delimiter = None,
+    on_error: OnErrorOption = "raise",
     as_json: Json = False,
     quiet: Quiet = False,
     no_color: NoColor = False,
@@ -124,8 +128,12 @@ def compare(
         check_output(file, force)
     if picture is not None and Path(picture).suffix.lower() not in PICTURES:
         raise typer.BadParameter(f'expected a name ending with .png or .svg, got "{picture}"', param_hint="--picture")
+    if picture is not None and Path(picture).suffix.lower() == ".png":
+        from tfnorm.drawing.png import library
+
+        library()  # told before training, not after
     techniques = techniques_of(technique)
-    source = open_files(paths, weight, delimiter, terminal)
+    source = open_files(paths, weight, delimiter, terminal, on_error)
     from tfnorm.comparing import compare as run
     from tfnorm.comparing.samples import target_column
     from tfnorm.comparing.showing import json_text
@@ -145,6 +153,7 @@ def compare(
             steps=steps,
             budget=seconds,
             rows=rows,
+            on_error=on_error_of(on_error),
             callback=callback,
             **options,
         )
@@ -160,8 +169,8 @@ def compare(
         if file not in (None, "-"):
             terminal.say(f"saved {file}")
     best = found.contenders[0]
-    if best.technique in (technique or [best.technique]) and best.choice and not best.diverged.any():
-        if best.technique.endswith(".json"):  # of a fit that is there already
-            return
+    fitted = best.technique.endswith(".json")  # there already
+    if best.technique in (technique or [best.technique]) and best.choice and not best.diverged.any() and not fitted:
         how = "--plan" if best.technique.endswith(".toml") else "-t"
         terminal.next(f"tfnorm fit {shlex.join(paths)} {how} {shlex.quote(best.technique)} -o norm.json")
+    end_if_skipped(*found.skipped)

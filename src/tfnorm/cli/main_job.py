@@ -13,6 +13,7 @@ import typer
 import tfnorm
 from tfnorm.cli.common import (
     EXIT,
+    AbsentOption,
     Artefact,
     Axis,
     Checkpoint,
@@ -29,9 +30,11 @@ from tfnorm.cli.common import (
     Paths,
     PlanFile,
     Policy,
+    Query,
     Quiet,
     Share,
     Target,
+    TargetColumn,
     Technique,
     Unit,
     Weight,
@@ -50,6 +53,7 @@ from tfnorm.cli.common import (
     policies_of,
     show_keys,
     show_value,
+    skipped_of,
     units_of,
 )
 from tfnorm.errors import DataError
@@ -62,6 +66,11 @@ def fit(
     technique: Technique = None,
     chosen: Chosen = None,
     plan: PlanFile = None,
+    target: TargetColumn = None,
+    model: Annotated[
+        str | None, typer.Option("--model", metavar="FAMILY", help="For which auto advises; see advise.")
+    ] = None,
+    activation: Annotated[str | None, typer.Option("--activation", hidden=True)] = None,  # as advise tells it
     output: Output = None,
     force: Force = False,
     policy: Policy = None,
@@ -74,28 +83,29 @@ def fit(
     delimiter: Delimiter = None,
     checkpoint: Checkpoint = None,
     on_error: OnErrorOption = "raise",
+    absent: AbsentOption = "error",
+    query: Query = None,
     workers: Workers = None,
     as_json: Json = False,
     quiet: Quiet = False,
     no_color: NoColor = False,
 ) -> None:
-    """Fit techniques in one pass over the training data.
+    """Fit techniques (see tfnorm techniques) in one pass over the training data.
 
     \b
     tfnorm fit train.csv -t standard --set fare='log1p, standard' -o norm.json
-    tfnorm fit train/ --set age=robust --set "price=standard.by('store')"
-    tfnorm fit 'train/*.parquet' --plan plan.toml -o norm.json
+    tfnorm fit train.parquet -t auto --target price --model mlp -o norm.json
 
-    A technique is a name, or several in turn: see tfnorm techniques. Policies: constant=zero|keep|error,
-    missing=keep|error|NUMBER, infinite=error|missing, out_of_range=keep|clip|missing.
+    Policies: constant=zero|keep|error, missing=keep|error|NUMBER, infinite=error|missing, out_of_range=keep|clip|missing.
     """
     terminal = begin(quiet, no_color)
     units = units_of(unit)
     options: dict[str, Any] = {"axis": axis_of(axis), "unit": units, "workers": workers}
     pairs = pairs_of(chosen)
     check_output(output, force)
-    source = open_files(paths, weight, delimiter, terminal, on_error)
+    source = open_files(paths, weight, delimiter, terminal, on_error, absent, query)
     options |= {"checkpoint": checkpoint, "on_error": on_error}
+    options |= {"target": target, "model": model, "activation": activation}
     choice: Any = technique or "standard"
     if pairs and technique is None:
         choice = pairs
@@ -103,7 +113,8 @@ def fit(
         times = [c.name for c in source.columns if c.kind == "time"]
         counted = times if isinstance(units, str) else list(units or ())
         numeric = [c.name for c in source.columns if c.kind == "number" or c.name in counted]
-        choice = dict.fromkeys((name for name in numeric if name != source.weight), technique) | pairs
+        others = (source.weight, target if technique == "auto" else None)
+        choice = dict.fromkeys((name for name in numeric if name not in others), technique) | pairs
     if plan is not None:
         choice, planned = plan_of(plan, technique, chosen, source)
         options |= planned
@@ -113,11 +124,11 @@ def fit(
     with terminal.bar("fitting") as callback:
         fitted = tfnorm.fit(source, choice, exact=exact, full=full, callback=callback, **options)
     finish(fitted, output, as_json, terminal)
-    if output not in (None, "-"):
+    if output not in (None, "-") and query is None:  # what is written out is files
         terminal.next(
             f"tfnorm transform {shlex.quote(str(output))} {shlex.quote(paths[0])} -o normalized{end_of(paths)}"
         )
-    end_if_skipped(fitted.profile)
+    end_if_skipped(*skipped_of(fitted.profile))
 
 
 @app.command(epilog=EXIT)
@@ -131,6 +142,8 @@ def scan(
     delimiter: Delimiter = None,
     checkpoint: Checkpoint = None,
     on_error: OnErrorOption = "raise",
+    absent: AbsentOption = "error",
+    query: Query = None,
     workers: Workers = None,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -145,14 +158,14 @@ def scan(
     terminal = begin(quiet, no_color)
     options: dict[str, Any] = {"axis": axis_of(axis), "unit": units_of(unit), "workers": workers}
     check_output(output, force)
-    source = open_files(paths, weight, delimiter, terminal, on_error)
+    source = open_files(paths, weight, delimiter, terminal, on_error, absent, query)
     options |= {"checkpoint": checkpoint, "on_error": on_error}
     with terminal.bar("scanning") as callback:
         profile = tfnorm.scan(source, callback=callback, **options)
     finish(profile, output, as_json, terminal)
     again = f"tfnorm show {shlex.quote(output)}" if output not in (None, "-") and output else None
     terminal.next(again or f"tfnorm fit {shlex.join(paths)} -t standard -o norm.json")
-    end_if_skipped(profile)
+    end_if_skipped(*skipped_of(profile))
 
 
 @app.command(epilog=EXIT)

@@ -18,6 +18,7 @@ Files = Annotated[
     list[str],
     typer.Argument(metavar="FILE...", help="What fit, scan, check, compare and advise wrote; - for stdin."),
 ]
+COMPARISON = "tfnorm comparison"  # as its file begins
 Out = Annotated[str | None, typer.Option("-o", "--output", metavar="FILE", help="The page; - for stdout.")]
 
 
@@ -33,6 +34,7 @@ def report(files: Files, output: Out = None, force: Force = False, quiet: Quiet 
     Two fits are shown side by side. The page is one file that loads nothing: send it, keep it, print it. Without -o it is
     report.html.
     """
+    from tfnorm.comparing import Comparison
     from tfnorm.looks import NO_SKETCH
     from tfnorm.reporting import report as made
 
@@ -43,7 +45,7 @@ def report(files: Files, output: Out = None, force: Force = False, quiet: Quiet 
     for file in files:
         value = _read(file)
         values.append(value)
-        if not isinstance(value, dict):
+        if not isinstance(value, dict | Comparison):
             names.append("stdin" if file == "-" else Path(file).name)
     page = made(values, names=names)
     if target == "-":
@@ -75,8 +77,12 @@ def _read(file: str) -> Any:
             raise DataError(
                 f"holds a JSON {type(value).__name__}, and nothing that fit, check, compare or advise writes."
             )
-        if value.get("format") != "tfnorm" and not kind_of(value):
+        if value.get("format") not in ("tfnorm", COMPARISON) and not kind_of(value):
             raise DataError("holds nothing that fit, scan, check, compare or advise writes.")
+        if value.get("format") == COMPARISON:
+            from tfnorm.comparing.loading import loads as loads_comparison
+
+            return loads_comparison(data)
         return loads(data) if value.get("format") == "tfnorm" else value
     except ArtefactError as error:
         raise ArtefactError(f"{file}: {error}") from None

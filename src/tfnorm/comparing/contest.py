@@ -5,6 +5,7 @@ The one law: what differs between two runs of a seed is what was done to the fea
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from tfnorm.comparing.clock import Clock
-from tfnorm.comparing.entrants import Entrant, entrant, keys_needed, named_choices
+from tfnorm.comparing.entrants import Asked, Entrant, entrant, keys_needed, named_choices
 from tfnorm.comparing.features import chosen_features
 from tfnorm.comparing.runs import Trainers, marks_of, plan, ready, train
 from tfnorm.comparing.samples import TARGET, Split, Target, draw, read_target, split, target_column
@@ -20,8 +21,11 @@ from tfnorm.comparing.training import libraries, network, users_network
 from tfnorm.comparing.values import Comparison, Contender
 from tfnorm.comparing.verdict import diverged, level_of, ranked, with_steps, words
 from tfnorm.errors import ChoiceError, DataError
+from tfnorm.fitting import around_of
+from tfnorm.profile import Skipped
 from tfnorm.progress import Callback
-from tfnorm.sources import open_source
+from tfnorm.skipping import skipped_words
+from tfnorm.sources import OnError, open_source
 from tfnorm.sources.columns import quoted
 
 ROWS = 100_000
@@ -48,6 +52,7 @@ def compare(
     optimizer: str = "adam",
     learning_rate: float | None = None,
     split_seed: int = 0,
+    on_error: OnError = "raise",
     callback: Callback | None = None,
 ) -> Comparison:
     """Train the same small network with each technique and with none; say which helps, and by how much.
@@ -60,7 +65,8 @@ def compare(
     target: the column to predict, or an array with its value for each row. Rows where it is missing are dropped, and counted.
     techniques: some, or a mapping from names to techniques or to whole choices {column: technique}. By default minmax,
         standard, robust, maxabs, yeo_johnson and a normal quantile map, and l2 where there are vectors. "auto" is what is
-        advised, from the training part. Raw features ("none") are always among them. One that cannot be fitted is told in
+        advised for this target and model, from the training part. Raw
+        features ("none") are always among them. One that cannot be fitted is told in
         `failed`.
     model: "mlp" (two layers of 32), "linear", "cnn" (a column of images (h, w, c), or of series (t, d)) or "rnn" (a GRU on
         series); by default what the shapes call for.
@@ -76,6 +82,8 @@ def compare(
     weight: a column's name or an array: how much each row counts in fits, training and validation.
     rows: at most so many, drawn evenly from the source; 100,000 by default, fewer where rows are long.
     batch, activation, optimizer, learning_rate: of the training; Keras's own defaults for Adam.
+    on_error: "raise", or "skip" to leave out files and parts of files that cannot be read; they are named in the log, and in
+        `skipped`.
     callback: called with a `tfnorm.Progress` of the steps of all networks, as each is trained.
 
     Missing and infinite values are 0 after normalization; in raw features, the training part's mean.
@@ -101,7 +109,8 @@ def compare(
         raise ChoiceError(f"validation must be a share between 0 and 1, got {validation!r}.")
     libraries()
     notes: list[str] = []
-    opened = open_source(source, weight=weight)
+    opened = open_source(source, weight=weight, on_error=on_error)
+    around_of(opened, None, on_error)  # an error where it has no meaning
     name = target if isinstance(target, str) else TARGET
     if isinstance(target, str):
         target_column(opened, target)
@@ -117,9 +126,9 @@ def compare(
         raise ChoiceError(f"key column {quoted([target])}: is the target, which nobody knows when predicting.")
     most = _most_rows(rows, features.width * len(choices))
     names = list(dict.fromkeys([*features.names, *keys, *([target] if isinstance(target, str) else [])]))
-    sample, places, total = draw(opened, names, most, split_seed)
-    if len(places) < total:
-        notes.append(f"{len(places):,} of {total:,} rows were drawn evenly; rows= takes more or fewer.")
+    skipped: list[Skipped] | None = [] if on_error == "skip" else None
+    sample, places, total = draw(opened, names, most, split_seed, skipped)
+    notes += _drawn(len(places), total, skipped or ())
     goal = read_target(name, _goal_values(target, sample, places, total), task)
     if dropped := int((~goal.known).sum()):
         rows_were = "row was" if dropped == 1 else "rows were"
@@ -128,7 +137,9 @@ def compare(
     parts = split(inputs, goal, sample.get(opened.weight) if opened.weight else None, validation, split_seed)
     notes += _said_of(goal, features.names, inputs)
     weights = parts.train.weight if opened.weight else None
-    entrants, failed = _entrants(choices, features.names, parts, weights)
+    entrants, failed = _entrants(
+        choices, features.names, parts, weights, Asked(parts.train.goal, features.model, activation)
+    )
     build = users_network(model_fn) if model_fn is not None else network(features.model, activation)
     made = Trainers(build, goal, batch, optimizer, learning_rate)
     runs, conditions = ready(made, entrants, parts, features.shaped)
@@ -169,7 +180,18 @@ def compare(
         failed=failed,
         notes=tuple(notes),
         columns=features.names,
+        skipped=tuple(skipped or ()),
     )
+
+
+def _drawn(rows: int, total: int, skipped: Sequence[Skipped]) -> list[str]:
+    """What is to be said of the rows that take part."""
+    for part in skipped:
+        logging.getLogger("tfnorm").warning("skipped: %s", part.reason)
+    notes = [f"Parts were {skipped_words(skipped)}."] * bool(skipped)
+    if rows < total:
+        notes.append(f"{rows:,} of {total:,} rows were drawn evenly; rows= takes more or fewer.")
+    return notes
 
 
 def _seeds(seeds: Any) -> tuple[int, ...]:
@@ -231,13 +253,13 @@ def _whole(array: np.ndarray) -> bool:
 
 
 def _entrants(
-    choices: Mapping[str, Any], names: Sequence[str], parts: Split, weights: np.ndarray | None
+    choices: Mapping[str, Any], names: Sequence[str], parts: Split, weights: np.ndarray | None, asked: Asked
 ) -> tuple[list[Entrant], dict[str, str]]:
     """Those that could be fitted, and why others could not."""
     found, failed = [], {}
     for name, choice in choices.items():
         try:
-            found.append(entrant(name, choice, names, parts.train.features, weights))
+            found.append(entrant(name, choice, names, parts.train.features, weights, asked))
         except (ChoiceError, DataError) as error:
             failed[name] = _reason(error, choice, parts, weights)
     return found, failed

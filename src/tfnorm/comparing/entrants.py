@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 import numpy as np
 
+from tfnorm.already import untold
 from tfnorm.choosing import keys_of
 from tfnorm.comparing.samples import Batch, as_float
 from tfnorm.comparing.values import NONE
@@ -128,16 +130,42 @@ def _filled(array: np.ndarray, fill: Any) -> np.ndarray:
     return np.where(missing, fill, array) if missing.any() else array
 
 
-def entrant(name: str, choice: Choice, columns: Sequence[str], train: Batch, weight: np.ndarray | None) -> Entrant:
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """What is known to the advice that `auto` stands for."""
+
+    goal: np.ndarray  # (n,) or (n, 1), of the training part: what is predicted
+    model: str  # empty for the user's own
+    activation: str
+
+    def words(self, goal: str) -> dict[str, str | None]:
+        """As `fit` takes it; `goal` is what the target is called there."""
+        activation = self.activation if self.activation in ("tanh", "sigmoid", "hard_sigmoid", "softsign") else None
+        return {"target": goal, "model": self.model or None, "activation": activation}
+
+
+def entrant(
+    name: str,
+    choice: Choice,
+    columns: Sequence[str],
+    train: Batch,
+    weight: np.ndarray | None,
+    asked: Asked | None = None,
+) -> Entrant:
     """Fit one on the training part; ChoiceError or DataError where that cannot be done."""
     means = {column: _mean(as_float(train[column])) for column in columns if column not in choice}
     if not choice:
         return Entrant(name, None, tuple(columns), means)
     needed = dict.fromkeys([*columns, *keys_needed({name: choice})])
     batch = {column: train[column] for column in needed}
-    fitted = fit(
-        batch, {column: stages or "auto" for column, stages in choice.items()}, infinite="missing", weight=weight
-    )
+    words: dict[str, Any] = {}
+    if asked is not None and any(stages == AUTO for stages in choice.values()):
+        goal = next(free for i in count() if (free := f"target {i}") not in batch)
+        batch[goal] = asked.goal.reshape(len(asked.goal))
+        words = asked.words(goal)
+    said = {column: stages or "auto" for column, stages in choice.items()}
+    with untold():
+        fitted = fit(batch, said, infinite="missing", weight=weight, **words)
     return Entrant(name, fitted, tuple(columns), means)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from tfnorm.errors import ChoiceError, DataError
 from tfnorm.key_columns import column_codes
+from tfnorm.profile import Skipped
 from tfnorm.sources import Column, Source
 from tfnorm.sources.columns import describe, did_you_mean, quoted
 
@@ -51,8 +52,12 @@ class Part:
         return len(self.goal)
 
 
-def draw(source: Source, names: Sequence[str], rows: int, seed: int) -> tuple[Batch, np.ndarray, int]:
+def draw(
+    source: Source, names: Sequence[str], rows: int, seed: int, skipped: list[Skipped] | None = None
+) -> tuple[Batch, np.ndarray, int]:
     """At most `rows` rows, drawn evenly from one pass; with their places in the source and how many rows there are.
+
+    skipped: where parts go that cannot be read; None to raise their errors. A part counts whole or not at all.
 
     Each row gets a random number as it comes by, and those with the least are kept: the same ones however the source is cut.
     """
@@ -60,7 +65,7 @@ def draw(source: Source, names: Sequence[str], rows: int, seed: int) -> tuple[Ba
     kept: list[tuple[np.ndarray, np.ndarray, Batch]] = []
     total = held = 0
     limit = 1.0
-    for batch in _batches(source, names):
+    for batch in _batches(source, names, skipped):
         size = len(next(iter(batch.values())))
         chances = rng.random(size)
         at = np.flatnonzero(chances < limit)
@@ -75,10 +80,23 @@ def draw(source: Source, names: Sequence[str], rows: int, seed: int) -> tuple[Ba
     return sample, places, total
 
 
-def _batches(source: Source, names: Sequence[str]) -> Iterator[Batch]:
+def _batches(source: Source, names: Sequence[str], skipped: list[Skipped] | None) -> Iterator[Batch]:
     for shard in source.shards(names):
-        for batch in shard():
+        for batch in shard() if skipped is None else _readable(shard, skipped):
             yield {name: _array(batch[name]) for name in batch}
+    if skipped is not None:
+        skipped[:0] = [Skipped(part, reason) for part, reason in getattr(source, "skipped", ())]  # whole files
+
+
+def _readable(shard: Any, skipped: list[Skipped]) -> list[Mapping[str, np.ndarray]]:
+    """All of a part, or nothing; of a part whose records are read one by one those that can be."""
+    if hasattr(shard, "telling"):
+        shard = shard.telling(lambda name, reason: skipped.append(Skipped(name, reason)))
+    try:
+        return list(shard())
+    except DataError as error:
+        skipped.append(Skipped(shard.name, str(error)))
+        return []
 
 
 def _array(values: Any) -> np.ndarray:

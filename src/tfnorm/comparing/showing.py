@@ -11,14 +11,16 @@ import textwrap
 from typing import Any
 
 import tfnorm
+from tfnorm.artefact import checksum_of
 from tfnorm.codec import encode
 from tfnorm.comparing.numbers import short
 from tfnorm.comparing.values import Comparison, Contender
+from tfnorm.drawing import Scene, loss_curves, svg
 from tfnorm.sources.columns import cell
 from tfnorm.writing import write_atomically
 
 WIDTH = 110
-FORMAT = "tfnorm comparison"
+FORMAT, VERSION = "tfnorm comparison", 1
 
 
 def text(found: Comparison) -> str:
@@ -35,7 +37,7 @@ def text(found: Comparison) -> str:
 
 
 def as_html(found: Comparison) -> str:
-    """The same, without scripts or colors."""
+    """The same, and the loss curves, without scripts."""
     header, rows = _table(found)
 
     def line(tag: str, cells: tuple[str, ...]) -> str:
@@ -51,8 +53,14 @@ def as_html(found: Comparison) -> str:
     return (
         f'<div style="overflow-x:auto"><div>{html.escape(_title(found))}</div>'
         f'<table style="font-variant-numeric:tabular-nums"><thead>{line("th", header)}</thead><tbody>{body}</tbody></table>'
-        f"<div><b>{html.escape(found.verdict)}</b></div>{remarks}</div>"
+        f"<div><b>{html.escape(found.verdict)}</b></div>{svg(scene_of(found))}{remarks}</div>"
     )
+
+
+def scene_of(found: Comparison) -> Scene:
+    """The loss curves."""
+    losses = {cell(one.technique): one.losses for one in found.contenders}
+    return loss_curves(found.marks, losses, found.metric, found.baseline)
 
 
 def _title(found: Comparison) -> str:
@@ -120,11 +128,8 @@ def as_dict(found: Comparison) -> dict[str, Any]:
         }
         for one in found.contenders
     ]
-    return encode(
+    content = encode(
         {
-            "format": FORMAT,
-            "format_version": 1,
-            "tfnorm": tfnorm.__version__,
             "target": found.target,
             "model": found.model,
             "metric": found.metric,
@@ -139,10 +144,13 @@ def as_dict(found: Comparison) -> dict[str, Any]:
             "verdict": found.verdict,
             "notes": list(found.notes),
             "failed": dict(found.failed),
+            "skipped": found.skipped,
             "marks": found.marks,
             "contenders": contenders,
         }
     )
+    head = {"format": FORMAT, "format_version": VERSION, "tfnorm": tfnorm.__version__}
+    return {**head, "checksum": checksum_of(content), **content}
 
 
 def json_text(found: Comparison) -> str:

@@ -11,6 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from tfnorm.drawing import Picture, shown_or_saved
+from tfnorm.profile import Skipped
+
 NONE = "none"
 """The name of the contender that gets the features as they are."""
 
@@ -75,6 +78,7 @@ class Comparison:
     failed: Mapping[str, str] = field(default_factory=dict)  # technique -> why it could not be fitted
     notes: tuple[str, ...] = ()  # what was left out, dropped, filled and sampled
     columns: tuple[str, ...] = ()  # the features
+    skipped: tuple[Skipped, ...] = ()  # what could not be read, where the user said on_error="skip"
 
     @property
     def steps(self) -> int:
@@ -94,17 +98,24 @@ class Comparison:
 
         return as_dict(self)
 
+    @classmethod
+    def load(cls, path: Any) -> Comparison:
+        """What `save` and `tfnorm compare -o` wrote; ArtefactError where it is not whole and sound."""
+        from tfnorm.comparing.loading import load
+
+        return load(path)
+
     def save(self, path: Any) -> None:
         """Write it as strict JSON."""
         from tfnorm.comparing.showing import save
 
         save(self, path)
 
-    def plot(self, path: Any = None) -> Any:
-        """The loss curves with bands over seeds, to a .png or .svg; the matplotlib figure where there is no path."""
-        from tfnorm.comparing.drawing import draw
+    def plot(self, path: Any = None) -> Picture:
+        """The loss curves with bands over seeds, as the report shows them: for notebooks, and to a .svg or .png file."""
+        from tfnorm.comparing.showing import scene_of
 
-        return draw(self, path)
+        return shown_or_saved(scene_of(self), path)
 
     def __repr__(self) -> str:
         from tfnorm.comparing.showing import text

@@ -6,6 +6,7 @@ diverged ends the band's upper edge at the top, where it is.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -21,11 +22,14 @@ REACH = (
 # what is above is drawn at its edge
 
 
-def loss_curves(marks: np.ndarray, losses: Mapping[str, np.ndarray], metric: str = "loss") -> Scene:
+def loss_curves(
+    marks: np.ndarray, losses: Mapping[str, np.ndarray], metric: str = "loss", baseline: float = math.nan
+) -> Scene:
     """Losses against steps, both in powers of ten where they spread that far.
 
     marks: (steps,) at which step each loss was told.
     losses: label -> (seeds, marks) losses.
+    baseline: what a constant guess loses, drawn across; NaN where that is not known.
     """
     steps = np.asarray(marks, np.float64)
     curves = {label: np.atleast_2d(np.asarray(loss, np.float64)) for label, loss in losses.items()}
@@ -52,11 +56,27 @@ def loss_curves(marks: np.ndarray, losses: Mapping[str, np.ndarray], metric: str
         role = i % len(SERIES)
         drawn.append(Band(f"band{role}", x[kept], vertical(capped.min(axis=0)), vertical(capped.max(axis=0))))
         lines.append(Polyline(f"series{role}", x[kept], vertical(np.median(capped, axis=0))))
+    level = math.isfinite(baseline) and low <= baseline <= high
+    if level:
+        drawn.append(_across(float(vertical(baseline))))
     drawn += [*lines, *below(horizontal, HEIGHT - BOTTOM, 6)]
+    drawn.append(Text("note", LEFT, HEIGHT - 4, f"loss: {metric.partition(' in training')[0]}"))
     drawn.append(Text("note", WIDTH - RIGHT, HEIGHT - 4, "training steps", "end"))
-    legend, height = _legend(list(curves))
+    legend, height = _legend([f"{label}  {_ends(curve)}" for label, curve in curves.items()])
+    if level:
+        note = Text("note", LEFT + 26, height + 8, f"a constant guess  {baseline:.3g}")
+        legend, height = [*legend, _across(height + 4, LEFT, LEFT + 20), note], height + 16
     said = ", ".join(f"{label} ends at {np.median(curve[:, -1]):.3g}" for label, curve in curves.items())
     return Scene(WIDTH, height, (*drawn, *legend), f"{metric} by training step: {said}")
+
+
+def _ends(curve: np.ndarray) -> str:
+    last = float(np.median(curve[:, -1]))
+    return f"{last:.3g}" if math.isfinite(last) else "diverged"
+
+
+def _across(y: float, start: float = LEFT, stop: float = WIDTH - RIGHT) -> Mark:
+    return Polyline("guess", np.array([start, stop]), np.array([y, y]))
 
 
 def _grid(vertical: Axis) -> list[Mark]:

@@ -17,8 +17,8 @@ _PIXELS_PER_INCH = 96.0  # as browsers have them
 _ANCHORS = {"start": "left", "middle": "center", "end": "right"}
 
 
-def png(scene: Scene, *, scale: float = 2.0) -> bytes:
-    """On white, `scale` dots to a pixel of the scene."""
+def library() -> tuple[Any, Any]:
+    """What draws; ImportError where it is not there, which a command may want to know before it works for minutes."""
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
@@ -26,8 +26,14 @@ def png(scene: Scene, *, scale: float = 2.0) -> bytes:
         raise ImportError(
             "PNG needs matplotlib, which is not installed: pip install 'tfnorm[plot]'. SVG needs nothing: name the file .svg."
         ) from error
+    return FigureCanvasAgg, Figure
+
+
+def png(scene: Scene, *, scale: float = 2.0) -> bytes:
+    """On white, `scale` dots to a pixel of the scene."""
+    new_canvas, new_figure = library()
     points = 72.0 / _PIXELS_PER_INCH
-    figure = Figure((scene.width / _PIXELS_PER_INCH, scene.height / _PIXELS_PER_INCH), dpi=_PIXELS_PER_INCH * scale)
+    figure = new_figure((scene.width / _PIXELS_PER_INCH, scene.height / _PIXELS_PER_INCH), dpi=_PIXELS_PER_INCH * scale)
     axes: Any = figure.add_axes((0, 0, 1, 1))
     axes.set(xlim=(0, scene.width), ylim=(scene.height, 0))
     axes.axis("off")
@@ -50,6 +56,6 @@ def png(scene: Scene, *, scale: float = 2.0) -> bytes:
             axes.bar(mark.x, mark.height, mark.width, mark.y, align="edge", linewidth=0, **look)
     axes.set(xlim=(0, scene.width), ylim=(scene.height, 0))  # bars and points widen them
     drawn = io.BytesIO()
-    canvas: Any = FigureCanvasAgg(figure)
+    canvas: Any = new_canvas(figure)
     canvas.print_png(drawn, metadata={"Software": None, "Title": cell(scene.title, 200)})
     return drawn.getvalue()

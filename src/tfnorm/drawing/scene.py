@@ -100,6 +100,7 @@ STYLES: dict[str, Style] = {
     "outlier": Style("#cc5a45"),
     "axis": Style("", 0.45),
     "grid": Style("", 0.12),
+    "guess": Style("#5b6b80", 0.8, dashed=True),
     "link": Style("#5b6b80", 0.55),
     "tick": Style("", 0.75, size=12.0),
     "label": Style("", 1.0, size=13.0),

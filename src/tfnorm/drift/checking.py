@@ -35,6 +35,8 @@ from tfnorm.maps import Map
 from tfnorm.profile import Column, Profile
 from tfnorm.progress import Callback
 from tfnorm.quantiles import Quantiles
+from tfnorm.skipping import skipped_words
+from tfnorm.sources import OnError
 from tfnorm.sources.columns import did_you_mean, quoted
 from tfnorm.statistics import Count, Moments
 from tfnorm.summary import instant, number
@@ -54,6 +56,7 @@ def check(
     normalized: bool = False,
     weight: Any = None,
     mask: Any = None,
+    on_error: OnError = "raise",
     workers: int | None = None,
     callback: Callback | None = None,
 ) -> Drift:
@@ -70,7 +73,7 @@ def check(
         fit, spread (1.5, 2.5), missing (0.01, 0.1), outside (0.01, 0.1); see `tfnorm.drift.Thresholds`.
     false_alarms: how probable any alarm may be where nothing has drifted, all columns together.
     normalized: whether the data are normalized already: they are then compared with what the fit makes of its own.
-    weight, mask, workers, callback: as for `scan`.
+    weight, mask, on_error, workers, callback: as for `scan`; what was skipped is in `skipped`.
 
     Errors: DataError where no column of the fit is there; ChoiceError for columns and thresholds that there are not.
 
@@ -89,7 +92,7 @@ def check(
     reference = Reference.of(fitted, columns, normalized=normalized)
     if isinstance(source, Fitted):
         source = source.profile
-    arrived = reference.read(source, weight=weight, mask=mask, workers=workers, callback=callback)
+    arrived = reference.read(source, weight=weight, mask=mask, on_error=on_error, workers=workers, callback=callback)
     return reference.drift(arrived, limits, probability)
 
 
@@ -137,9 +140,8 @@ class Reference:
             found.append(self._column(name, arrived, thresholds, level))
         found.sort(key=lambda one: one[0], reverse=True)  # the order of the fit stays among equals
         drifts = tuple(one for _, one in found)
-        return Drift(
-            drifts, arrived.rows, self.profile.num_rows, arrived.source, self._notes(arrived, drifts, there, thresholds)
-        )
+        notes, rows = self._notes(arrived, drifts, there, thresholds), self.profile.num_rows
+        return Drift(drifts, arrived.rows, rows, arrived.source, notes, arrived.skipped)
 
     def _column(
         self, name: str, arrived: Arrived, thresholds: Thresholds, level: float
@@ -238,7 +240,7 @@ class Reference:
     def _notes(
         self, arrived: Arrived, drifts: tuple[ColumnDrift, ...], there: list[str], thresholds: Thresholds
     ) -> tuple[str, ...]:
-        notes = []
+        notes = [skipped_words(arrived.skipped)] if arrived.skipped else []
         missing = [name for name in self.names if name in arrived.problems]
         if missing:
             notes.append(f"cannot be compared: {quoted(missing)}")

@@ -5,19 +5,19 @@ The one law: what cannot be compared is a finding, not an error; only data that 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from tfnorm.drift.sides import evenness
-from tfnorm.errors import DataError
-from tfnorm.fitting import EVERYTHING
-from tfnorm.gather import Want, gather, threads
+from tfnorm.errors import ChoiceError, DataError
+from tfnorm.fitting import EVERYTHING, around_of
+from tfnorm.gather import Measure, Measured, Want, gather, threads
 from tfnorm.maps import Identity
-from tfnorm.profile import Column, Profile
+from tfnorm.profile import Column, Profile, Skipped
 from tfnorm.progress import Callback
-from tfnorm.sources import Source, open_source
+from tfnorm.sources import OnError, Shard, Source, open_source
 from tfnorm.sources.columns import KIND_NOUNS, Kind, did_you_mean, quoted
 from tfnorm.sources.masks import masked, names_of
 
@@ -32,6 +32,13 @@ class Arrived:
     problems: Mapping[str, str]  # column -> why it cannot be compared
     notes: Mapping[str, str]  # column -> what is other, and yet can be
     new: tuple[str, ...]  # columns of numbers that the fit does not have
+
+    @property
+    def skipped(self) -> tuple[Skipped, ...]:
+        """What could not be read."""
+        return (
+            () if self.profile is None else tuple(one for origin in self.profile.provenance for one in origin.skipped)
+        )
 
     @cached_property
     def evenness(self) -> float | None:
@@ -60,6 +67,7 @@ def read(
     exact_types: bool,
     weight: Any = None,
     mask: Any = None,
+    on_error: OnError = "raise",
     workers: int | None = None,
     callback: Callback | None = None,
 ) -> Arrived:
@@ -67,11 +75,14 @@ def read(
     if isinstance(source, Profile):
         if weight is not None or mask is not None:
             raise DataError("weight and mask were settled when the profile was made; give them to tfnorm.scan.")
+        if on_error != "raise":
+            raise ChoiceError("on_error is for reading data, and a profile is not read again. Leave it out.")
         came = {column.name: _of_profile(column) for column in source.columns}
         where = ", ".join(dict.fromkeys(one.source for one in source.provenance)) or "profile"
         problems, notes, new = _sorted_out(came, expected, known, where, (bare, source.bare), exact_types)
         return Arrived(source, source.num_rows, where, problems, notes, new)
-    opened = open_source(source, weight=weight)
+    opened = open_source(source, weight=weight, on_error=on_error)
+    around = around_of(opened, None, on_error)
     hidden = {opened.weight, *(names_of(mask) if mask is not None else ())}
     came = {c.name: _Came(c.dtype, c.shape, c.kind) for c in opened.columns if c.name not in hidden}
     where = opened.name
@@ -79,18 +90,24 @@ def read(
     names = [name for name in expected if name in came and name not in problems]
     if mask is not None:
         opened = masked(opened, mask, names)
-    profile = statistics_of(opened, [expected[name] for name in names], workers, callback) if names else None
+    columns = [expected[name] for name in names]
+    profile = statistics_of(opened, columns, workers, callback, around) if names else None
     rows = profile.num_rows if profile is not None else opened.num_rows or 0
     return Arrived(profile, rows, where, problems, notes, new)
 
 
 def statistics_of(
-    opened: Source, columns: Iterable[Column], workers: int | None = None, callback: Callback | None = None
+    opened: Source,
+    columns: Iterable[Column],
+    workers: int | None = None,
+    callback: Callback | None = None,
+    around: Callable[[Measure], Callable[[Shard], Measured]] = lambda measure: measure,
 ) -> Profile:
     """Every marginal statistic of these columns."""
     chosen = [as_it_came(opened, column) for column in columns]
     wants = [Want(column, "", Identity(), EVERYTHING) for column in chosen]
-    return gather(opened, chosen, wants, infinite=frozenset(), engine=threads(workers), callback=callback)
+    engine = threads(workers)
+    return gather(opened, chosen, wants, infinite=frozenset(), engine=engine, callback=callback, around=around)
 
 
 def as_it_came(opened: Source, column: Column) -> Column:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from tfnorm.profile import ColumnProfile
+from tfnorm.profile import ColumnProfile, Skipped
 
 Severity = Literal["none", "moderate", "severe"]
 SEVERITIES: tuple[Severity, ...] = ("none", "moderate", "severe")
@@ -65,6 +65,7 @@ class Drift:
     rows_of_fit: int
     source: str  # where the new data came from
     findings: tuple[str, ...]  # about the whole: new columns, what could not be compared
+    skipped: tuple[Skipped, ...] = ()  # of the new data what could not be read, where the user said on_error="skip"
 
     @property
     def drifted(self) -> bool:
@@ -88,6 +89,7 @@ class Drift:
             "rows": self.rows,
             "rows_of_fit": self.rows_of_fit,
             "findings": list(self.findings),
+            "skipped": [{"part": one.part, "reason": one.reason} for one in self.skipped],
             "columns": [column.to_dict() for column in self.columns],
         }
 

@@ -59,12 +59,19 @@ def count_rgb(pairs, tables, over):
 @entry
 def fold_rgb(tables, over, counts):
     """Add to `counts` (256, 3) the bytes of the pairs that `count_rgb` counted."""
+    by_low = np.empty(256, np.int64)
     for phase in range(3):
         low, high = 2 * phase % 3, (2 * phase + 1) % 3
-        for pair in range(65536):
-            many = np.int64(tables[phase, pair]) + (np.int64(over[phase, pair]) << 16)
-            counts[pair & 255, low] += many
-            counts[pair >> 8, high] += many
+        by_low[:] = 0
+        for upper in range(256):
+            few, more = tables[phase, 256 * upper : 256 * upper + 256], over[phase, 256 * upper : 256 * upper + 256]
+            total = np.int64(0)
+            for lower in range(256):
+                many = np.int64(few[lower]) + (np.int64(more[lower]) << 16)
+                by_low[lower] += many
+                total += many
+            counts[upper, high] += total
+        counts[:, low] += by_low
 
 
 @entry

@@ -7,13 +7,18 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import takewhile
 from typing import Any
 
 import numpy as np
 
 from tfnorm import codec, maps
 from tfnorm.errors import ArtefactError
+
+_INTEGERS = [f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)]
+NUMBERS = frozenset([*_INTEGERS, "bool", "float16", "bfloat16", "float32", "float64"])
 
 
 def decoded(columns: Any) -> dict[str, maps.Map]:
@@ -74,9 +79,14 @@ def side_by_side(steps: Iterable[maps.Map]) -> maps.Map:
 
 
 def rounding_is_harmless(step: maps.Map) -> bool:
-    """Whether raw data may arrive rounded to float32: where the results lie, does it move them by less than 1e-6?"""
+    """Whether raw data may arrive rounded to float32: where the results lie, does it move them by less than 1e-6?
+
+    From what has no way back nobody knows where they come from: what comes before it is asked in its place.
+    """
     if step.lost:
-        return True
+        steps = step.maps if isinstance(step, maps.Chain) else (step,)
+        before = tuple(takewhile(lambda one: not one.lost, steps))
+        return not before or rounding_is_harmless(maps.chain(*before))
     if step.keyed():
         return _rounding_is_harmless_for_keys(step)
     shape = _shape_of_results(step, 4)
@@ -112,6 +122,43 @@ def _rounding_is_harmless_for_keys(step: maps.Map) -> bool:
         if not np.all((moved <= 1e-6) | np.isnan(exact)):
             return False
     return True
+
+
+def is_number(step: maps.Map, shape: maps.Shape) -> bool:
+    """Whether it is one number a row that the map makes several of, or did: such need an axis of their own."""
+    return len(shape) < 2 and not step.elementwise and step.features() == 1 and step.width(1) != 1
+
+
+def layout_of(step: maps.Map, features: int, shape: maps.Shape) -> str:
+    """How a column goes into a block of several."""
+    if not (step.elementwise or step.marks) or features != 1:
+        return "alone"
+    return "stacked" if len(shape) < 2 else "joined" if shape[1:] == (1,) else "alone"
+
+
+def shape_of_all(shapes: list[maps.Shape]) -> maps.Shape:
+    widths = [shape[-1] if len(shape) > 1 else 1 for shape in shapes]
+    batch = next((shape[0] for shape in shapes if shape[0] is not None), None)
+    return (batch, None if None in widths else sum(width or 0 for width in widths))
+
+
+def loss_in_float32(step: maps.Map, *, inverse: bool = False) -> float:
+    """How far float32 takes results from where they lie, relative to 1 + their size; infinite beyond its range."""
+    if step.lost or step.keyed():
+        return 0.0
+    shape = _shape_of_results(step, 7)
+    y = np.reshape(np.linspace(-1.0, 1.0, 7), (7, *[1] * (len(shape) - 1))) + np.zeros(shape)
+    with np.errstate(all="ignore"):
+        single, x = step.at("float32"), maps.run(step, y, np, inverse=True)
+        came, wanted = (y, x) if inverse else (x, maps.run(step, x, np))
+        off = np.abs(maps.run(single, came.astype("float32"), np, inverse=inverse) - wanted) / (1 + np.abs(wanted))
+    off = off[np.isfinite(wanted)]
+    return float(np.where(np.isnan(off), np.inf, off).max(initial=0.0))
+
+
+def fit_mark(fingerprint: str) -> str:
+    """A word for graphs, which keep names and nothing else: `tfnorm.fingerprint` finds it in what was exported."""
+    return f"tfnorm_{fingerprint}" if re.fullmatch("[0-9a-f]{64}", fingerprint) else "maps"
 
 
 def quoted(name: str) -> str:

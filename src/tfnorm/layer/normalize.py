@@ -22,14 +22,23 @@ from tfnorm import codec, maps
 from tfnorm.errors import ChoiceError, DataError, NotInvertibleError
 from tfnorm.keys import Keys
 from tfnorm.layer.lookups import Lookup, keys_of
-from tfnorm.layer.maps import alike, decoded, listed, quoted, rounding_is_harmless, side_by_side
+from tfnorm.layer.maps import (
+    NUMBERS,
+    alike,
+    decoded,
+    fit_mark,
+    is_number,
+    layout_of,
+    listed,
+    quoted,
+    rounding_is_harmless,
+    shape_of_all,
+    side_by_side,
+)
 from tfnorm.layer.stored import is_ragged, is_sparse, is_stored, like_symbol, map_stored, spread
 from tfnorm.maps import Shape
 
 Tensor = Any
-
-_INTEGERS = [f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)]
-_NUMBERS = frozenset([*_INTEGERS, "bool", "float16", "bfloat16", "float32", "float64"])
 
 
 @dataclass(frozen=True)
@@ -136,6 +145,8 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
     >>> {name: values.numpy().tolist() for name, values in batch.items()}
     {'age': [-1.0, 1.0], 'id': [1, 2]}
     """
+
+    _xp: Any = ops  # in which the maps compute
 
     def __init__(
         self,
@@ -247,7 +258,7 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
         found: dict[str, Shape] = {}
         for name, came in shapes.items():
             step = self._fit.steps[name]
-            wide = (*came, 1) if _is_number(step, came) else came
+            wide = (*came, 1) if is_number(step, came) else came
             result = step.shape(wide, inverse=self.inverse)
             if len(wide) > len(came) and (self.inverse or not (self.bare or self.concatenate)):
                 result = came
@@ -256,7 +267,7 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
             found |= dict.fromkeys(self._named_of(name), result)
         if self.bare:
             return next(iter(found.values()))
-        return _shape_of_all(list(found.values())) if self.concatenate else found
+        return shape_of_all(list(found.values())) if self.concatenate else found
 
     def _gives_marks(self, step: maps.Map) -> bool:
         """Whether the marks of what was missing are columns of their own."""
@@ -293,7 +304,7 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
             name: (int(end) - width, int(end))
             for name, width, end in zip(members, widths, np.cumsum(widths), strict=True)
         }
-        fits = step.fits("float32")
+        fits = self._fits_float32(step)
         weights = {
             precision: {
                 field: self._weight(f"group{index}_{place}_{precision}", array)
@@ -302,6 +313,9 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
             for precision in ("float64", "float32")[: 1 + fits]
         }
         return _Group(step, spans, fits, weights)
+
+    def _fits_float32(self, step: maps.Map) -> bool:
+        return step.fits("float32")
 
     def _lookup(self, index: int, keys: Keys) -> Lookup:
         def weight(what: str, array: np.ndarray) -> Tensor:
@@ -331,7 +345,7 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
         came = dict(self._named(inputs))
         for group, name in self._members(came):
             dtype = keras.backend.standardize_dtype(came[name].dtype)
-            if dtype not in _NUMBERS:
+            if dtype not in NUMBERS:
                 raise DataError(f"column {quoted(name)}: expected numbers, got {dtype}. Cast it, or leave it out")
             if getattr(came[name].shape, "rank", 0) is None:  # as after `fit` on (n,) and then on (n, 1)
                 if not self.concatenate:
@@ -425,7 +439,7 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
                 if name in tensors:
                     x = tensors[name]
                     alone = name in given["mask"] or is_stored(x) or (self.inverse and group.step.marks)
-                    layout = "alone" if alone else _layout(group, name, tuple(x.shape))
+                    layout = "alone" if alone else layout_of(group.step, group.features(name), tuple(x.shape))
                     key = (keras.backend.standardize_dtype(x.dtype), len(x.shape), layout)
                     together.setdefault(key, []).append(name)
             marks = self._gives_marks(group.step)
@@ -434,7 +448,7 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
                 if layout == "alone" or len(names) == 1:
                     for name in names:
                         x, raw = tensors[name], given["like"][name] if self.like and group.needs_like else None
-                        number = _is_number(self._fit.steps[name], tuple(x.shape))
+                        number = is_number(self._fit.steps[name], tuple(x.shape))
                         if name in marked:
                             halves = [x, ops.cast(came[maps.mark_name(name)], x.dtype)]
                             x = ops.stack(halves, axis=-1) if number else ops.concatenate(halves, axis=-1)
@@ -447,6 +461,12 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
                     x = beside([tensors[name] for name in names], axis=-1)
                     yield _Block(names, self._mapped(group, names, x, groups), layout, marks)
 
+    def _precision(self, group: _Group, x: Tensor) -> str:
+        """In which a group of columns is computed, for values of this type."""
+        if not group.fits_float32 or super().compute_dtype == "float64":
+            return "float64"
+        return maps.working_dtypes(keras.backend.standardize_dtype(x.dtype))[0]
+
     def _mapped(
         self,
         group: _Group,
@@ -456,40 +476,22 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
         like: Tensor | None = None,
         mask: Tensor | None = None,
     ) -> Tensor:
-        precision = maps.working_dtypes(keras.backend.standardize_dtype(x.dtype))[0]
-        if not group.fits_float32 or super().compute_dtype == "float64":
-            precision = "float64"
-        step = group.step_of(names, precision)
+        step = group.step_of(names, precision := self._precision(group, x))
         if is_stored(x):
             return map_stored(step, x, precision, self._result_dtype, inverse=self.inverse)
         if not group.weights[precision]:
-            x = ops.cast(x, precision)
+            x = self._xp.cast(x, precision)
         features = sum(group.features(name) for name in names)
         if self.inverse and x.shape[-1] is None:
             features = step.width(features)
         if features != 1 and x.shape[-1] is None:  # a width seen only when run: 1 must not spread to all features
             x = ops.reshape(x, (*ops.shape(x)[:-1], features))
         there = None if mask is None else spread(mask, x)
-        bound = step.bound(groups, len(x.shape), ops) if step.keyed() else step
+        bound = step.bound(groups, len(x.shape), self._xp) if step.keyed() else step
         left_out = None if step.elementwise else there
-        y = ops.cast(maps.run(bound, x, ops, inverse=self.inverse, like=like, there=left_out), self._result_dtype)
+        with keras.name_scope(fit_mark(self.fingerprint)):  # so that exported graphs tell it, too
+            y = maps.run(bound, x, self._xp, inverse=self.inverse, like=like, there=left_out)
+            y = self._xp.cast(y, self._result_dtype)
         if there is not None:  # padding stays harmless, whatever it was
             y = ops.where(there, y, ops.zeros_like(y))
         return y if len(x.shape) else ops.reshape(y, ())  # one number met weights of shape (1,)
-
-
-def _is_number(step: maps.Map, shape: Shape) -> bool:
-    """Whether it is one number a row that the map makes several of, or did: such need an axis of their own."""
-    return len(shape) < 2 and not step.elementwise and step.features() == 1 and step.width(1) != 1
-
-
-def _layout(group: _Group, name: str, shape: Shape) -> str:
-    if not (group.step.elementwise or group.step.marks) or group.features(name) != 1:
-        return "alone"
-    return "stacked" if len(shape) < 2 else "joined" if shape[1:] == (1,) else "alone"
-
-
-def _shape_of_all(shapes: list[Shape]) -> Shape:
-    widths = [shape[-1] if len(shape) > 1 else 1 for shape in shapes]
-    batch = next((shape[0] for shape in shapes if shape[0] is not None), None)
-    return (batch, None if None in widths else sum(width or 0 for width in widths))

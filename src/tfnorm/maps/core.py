@@ -426,16 +426,16 @@ def chain(*maps: Map) -> Map:
     >>> chain(Identity(), Identity())
     Identity()
     """
-
-    def flat(several: tuple[Map, ...]) -> Iterator[Map]:
-        for one in several:
-            if isinstance(one, Chain):
-                yield from flat(one.maps)
-            elif not isinstance(one, Identity):
-                yield one
-
-    steps = tuple(flat(maps))
+    steps = tuple(_flat(maps))
     return steps[0] if len(steps) == 1 else Chain(steps) if steps else Identity()
+
+
+def _flat(several: tuple[Map, ...]) -> Iterator[Map]:
+    for one in several:
+        if isinstance(one, Chain):
+            yield from _flat(one.maps)
+        elif not isinstance(one, Identity):
+            yield one
 
 
 def working_dtypes(dtype: str) -> tuple[str, str]:

@@ -42,7 +42,9 @@ def of_comparison(found: Any) -> Part:
         + f", {held:,.0f} rows held out" * (not math.isnan(held))
         + f". Loss: {metric}."
     )
-    drawings: tuple[Scene, ...] = (loss_curves(marks, losses, metric),) if losses else ()
+    drawings: tuple[Scene, ...] = (
+        (loss_curves(marks, losses, metric, as_number(get(found, "baseline"))),) if losses else ()
+    )
     return Part(
         "Compared by training",
         texts(found, "verdict"),

@@ -73,7 +73,8 @@ def _roles() -> Markup:
         color = f"var(--{role},{style.color or 'currentColor'})"
         rules.append(f"text.d-{role}{{fill:{color};font-size:{style.size:g}px;opacity:{style.opacity:g}}}")
         rules.append(f"path.d-{role}{{opacity:{style.opacity:g}}}")
-        rules.append(f'path.d-{role}[fill="none"]{{stroke:{color};stroke-width:{style.width:g}}}')
+        dashes = ";stroke-dasharray:4 3" if style.dashed else ""
+        rules.append(f'path.d-{role}[fill="none"]{{stroke:{color};stroke-width:{style.width:g}{dashes}}}')
         rules.append(f'path.d-{role}:not([fill="none"]){{fill:{color}}}')
     return Markup("\n".join(rules))  # of constants
 

@@ -98,8 +98,18 @@ class Source(Protocol):
 OnError = Literal["raise", "skip"]
 """What is done where a file, or a part of one, cannot be read."""
 
+Absent = Literal["error", "missing"]
+"""What a column is in a file that does not have it, though the first one has."""
 
-def open_source(data: Any, *, weight: Any = None, delimiter: str | None = None, on_error: OnError = "raise") -> Source:
+
+def open_source(
+    data: Any,
+    *,
+    weight: Any = None,
+    delimiter: str | None = None,
+    on_error: OnError = "raise",
+    absent: Absent = "error",
+) -> Source:
     """Whatever holds rows as a `Source`: arrays, tables, files, datasets, batches.
 
     `data` is a NumPy array, a sparse matrix of SciPy, or a mapping of them by column; a list of numbers, of rows of numbers
@@ -112,6 +122,7 @@ def open_source(data: Any, *, weight: Any = None, delimiter: str | None = None, 
     `weight` is the name of a column, or one number a row, or True for those of (x, y, weight) batches.
     `delimiter` is that of CSV files, where it is neither a comma nor, in .tsv, a tab.
     `on_error="skip"` leaves out files that cannot be read.
+    `absent="missing"` takes a column that a later file lacks to be null in all its rows.
 
     >>> source = open_source({"age": [22.0, 38.0, 26.0], "fare": [7.25, 71.28, 7.92]})
     >>> [column.name for column in source.columns], source.num_rows
@@ -128,7 +139,7 @@ def open_source(data: Any, *, weight: Any = None, delimiter: str | None = None, 
             raise DataError("weight: this is a source already. Give weight to open_source when it is made.")
         return data
     if paths.is_path(data):
-        return files.open_files(data, weight=weight, delimiter=delimiter, on_error=on_error)
+        return files.open_files(data, weight=weight, delimiter=delimiter, on_error=on_error, absent=absent)
     if delimiter is not None:
         raise DataError(f"delimiter={delimiter!r} is for CSV files, and this is {type(data).__name__}. Leave it out.")
     opener = loaders.opener(data)

@@ -2,6 +2,8 @@
 
 The one law: a column has the type that its first block shows, and a number is never made less than it is: integers
 become floats where a fraction comes later, and text where a number should be is an error with file, column and row.
+
+A name that a spreadsheet would take for a formula is written with an apostrophe before it, and read without.
 """
 
 from __future__ import annotations
@@ -33,6 +35,28 @@ _CONVERSION = re.compile(
 MOSTLY = 0.9  # of a column's values are numbers: then the others are told
 _NUMBER, _COMMAS = r"^\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*$", r"^[+-]?\d+(,\d+)+$"
 _RAGGED = re.compile(r"(?:Row #(\d+): )?Expected (\d+) columns, got (\d+)")
+
+
+_FORMULA = re.compile(r"('*)[=+\-@\t\r]", re.DOTALL)
+
+
+def as_header(name: str) -> str:
+    """A name as a header has it, where a spreadsheet takes it for no formula; numbers are none.
+
+    >>> as_header("=1+1"), as_header("-1"), as_header("'=1+1"), as_header("a")
+    ("'=1+1", '-1', "''=1+1", 'a')
+    """
+    return f"'{name}" if _FORMULA.match(name) and not is_number(name) else name
+
+
+def of_header(text: str) -> str:
+    """The way back.
+
+    >>> [of_header(as_header(name)) for name in ("=1+1", "-1", "'=1+1", "'a")]
+    ['=1+1', '-1', "'=1+1", "'a"]
+    """
+    match = _FORMULA.match(text)
+    return text[1:] if match and match[1] else text
 
 
 @dataclass(frozen=True)
@@ -79,8 +103,8 @@ class CsvFile:
                     row += batch.num_rows
                     if fresh.num_rows:
                         yield {
-                            c.name: to_numpy(fresh.column(c.name), c, self.path, row - fresh.num_rows)
-                            for c in self.columns
+                            c.name: to_numpy(fresh.column(i), c, self.path, row - fresh.num_rows)
+                            for i, c in enumerate(self.columns)
                         }
                         done = row
                 return
@@ -94,7 +118,8 @@ class CsvFile:
 
         with reading(self.path, self.stamp):
             try:
-                yield from _reader(self.path, self.delimiter, types)
+                texts = {of_header(text): text for text in self.header}
+                yield from _reader(self.path, self.delimiter, {texts[name]: type_ for name, type_ in types.items()})
             except pa.ArrowInvalid as error:
                 refused = RefusedError.parse(str(error), self.header)
                 if refused is None:
@@ -134,7 +159,7 @@ class RefusedError(Exception):
         if match is None:
             return None
         index, row, value = match.groups()
-        return RefusedError(header[int(index)], None if row is None else int(row), value)
+        return RefusedError(of_header(header[int(index)]), None if row is None else int(row), value)
 
 
 def is_number(text: str) -> bool:
@@ -194,8 +219,8 @@ def open_csv(path: str, delimiter: str | None = None) -> OpenedFile:
         _refuse_utf16(path)
         try:
             reader = _reader(path, delimiter, None)
-            schema = reader.schema
-            header = tuple(schema.names)
+            header = tuple(reader.schema.names)
+            schema = named(reader.schema)
             head = next(iter(reader), None)
             empty = all(pa.types.is_null(type_) for type_ in schema.types) and not any(
                 batch.num_rows for batch in ([] if head is None else chain([head], reader))
@@ -207,10 +232,10 @@ def open_csv(path: str, delimiter: str | None = None) -> OpenedFile:
                     _refuse_other_delimiter(path, _first_line(path), delimiter)
                 raise explained(path, error) from error
             return OpenedFile(path, stamp, (), 0, lambda _: ())
-    refuse_duplicates(header, path)
+    refuse_duplicates(schema.names, path)
     if len(header) == 1:
         _refuse_other_delimiter(path, header[0], delimiter)
-    texts = {} if head is None else _of_texts(head)
+    texts = {} if head is None else _of_texts(pa.RecordBatch.from_arrays(head.columns, schema=schema))
     columns = tuple(replace(c, dtype=texts.get(c.name, c.dtype)) for c in schema_columns(schema, path))
     types = {field.name: pa.float64() if pa.types.is_null(field.type) else field.type for field in schema}
 
@@ -220,6 +245,13 @@ def open_csv(path: str, delimiter: str | None = None) -> OpenedFile:
 
     about = None if empty else about_rows(path, stamp.num_bytes)
     return OpenedFile(path, stamp, columns, 0 if empty else None, shards, about_rows=about)
+
+
+def named(schema: Any) -> Any:
+    """The schema with the names that its header tells."""
+    import pyarrow as pa
+
+    return pa.schema([field.with_name(of_header(field.name)) for field in schema])
 
 
 def about_rows(path: str, num_bytes: int) -> int | None:

@@ -1,6 +1,7 @@
 """CSV files read with all their columns, and written.
 
-The one law: text stays the text it was; only columns that are wanted as numbers are parsed.
+The one law: text stays the text it was, names but for what makes formulas harmless; only columns that are wanted as numbers are
+parsed.
 """
 
 from __future__ import annotations
@@ -49,6 +50,8 @@ def open_csv(path: str, delimiter: str | None, kinds: Mapping[str, str], *, as_t
     parsing = pc.ParseOptions(delimiter=mark, newlines_in_values=True)
     with reading(path, stamp):
         seen = pc.open_csv(csv.csv_file(path), blocks, parsing, pc.ConvertOptions(null_values=list(NULLS))).schema
+    header = seen.names
+    seen = csv.named(seen)
     types: dict[str, Any] = {}
     for field in seen:
         kind, number = kinds.get(field.name), pa.types.is_integer(field.type) or pa.types.is_floating(field.type)
@@ -60,16 +63,16 @@ def open_csv(path: str, delimiter: str | None, kinds: Mapping[str, str], *, as_t
             types[field.name] = pa.bool_() if kind == "bool" else field.type
 
     def read(schema: Any) -> Iterator[Any]:
-        wanted = dict(zip(schema.names, schema.types, strict=True))
+        wanted = dict(zip(header, schema.types, strict=True))
         typed = pc.ConvertOptions(column_types=wanted, null_values=list(NULLS), strings_can_be_null=False)
         row = 0
         with reading(path, stamp):
             try:
                 for batch in pc.open_csv(csv.csv_file(path), blocks, parsing, typed):
-                    yield batch
+                    yield pa.RecordBatch.from_arrays(batch.columns, schema=schema)
                     row += batch.num_rows
             except pa.ArrowInvalid as error:
-                refused = csv.RefusedError.parse(str(error), schema.names)
+                refused = csv.RefusedError.parse(str(error), header)
                 if refused is None:
                     raise csv.explained(path, error) from error
                 raise OtherTypeError(_widened(schema, refused, kinds, path)) from None
@@ -97,7 +100,8 @@ def _widened(schema: Any, refused: csv.RefusedError, kinds: Mapping[str, str], p
 
 
 class Writer:
-    """A CSV file that grows by batches; values are quoted where they must be."""
+    """A CSV file that grows by batches; values are quoted where they must be. Names that are formulas to a spreadsheet are
+    written as `csv.as_header` has them; text of the data stays as it is, since other programs read it, too."""
 
     def __init__(self, path: Path, schema: Any, *, delimiter: str | None = None, **_: Any) -> None:
         import pyarrow as pa
@@ -109,7 +113,9 @@ class Writer:
         codec: Any = "gzip" if path.name.lower().endswith(".gz") else None
         self._file = pa.output_stream(str(path), compression=codec)
         header = io.StringIO()
-        plain_csv.writer(header, delimiter=self._delimiter, lineterminator="\n").writerow(schema.names)
+        plain_csv.writer(header, delimiter=self._delimiter, lineterminator="\n").writerow(
+            map(csv.as_header, schema.names)
+        )
         self._file.write(header.getvalue().encode())
 
     def write(self, columns: Sequence[Any]) -> None:

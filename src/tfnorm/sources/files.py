@@ -16,9 +16,10 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from tfnorm.errors import DataError
-from tfnorm.sources import Column, OnError, Shard, Source, formats, remote
+from tfnorm.errors import ChoiceError, DataError
+from tfnorm.sources import Absent, Column, OnError, Shard, Source, formats, remote
 from tfnorm.sources.columns import KIND_NOUNS, cell, describe, did_you_mean, pick, quoted, weight_column
+from tfnorm.sources.filled import Filled, can_be_null
 from tfnorm.sources.paths import find_all, is_image
 
 
@@ -34,7 +35,7 @@ class Stamp:
         """Of a folder that is one data set: of all its files together."""
         if remote.is_url(path):
             return Stamp(*remote.status(path))
-        status = Path(path).stat()
+        status = os.stat(path)  # noqa: PTH116  # of a hundred thousand images Path takes a second more
         if stat.S_ISDIR(status.st_mode):
             below = [file.stat() for file in Path(path).rglob("*") if file.is_file()]
             return Stamp(sum(one.st_size for one in below), max((one.st_mtime_ns for one in below), default=0))
@@ -130,6 +131,7 @@ class FilesSource:
     delimiter: str | None
     weight: str | None
     on_error: OnError = "raise"
+    absent: Absent = "error"
     skipped: list[tuple[str, str]] = field(default_factory=list, compare=False)  # files that were left out, and why
 
     @property
@@ -212,6 +214,9 @@ class FilesSource:
             extra = [column.name for column in file.columns if column.name not in by_name]
             if extra:
                 said.append(f"{file.path}: ignored columns {quoted(extra)}, which {first.path} does not have")
+            if self.absent == "missing" and (gone := _gone(file, first.columns, first)):
+                names = quoted(column.name for column in gone)
+                said.append(f"{file.path}: missing in all its rows: {names}, which {first.path} has")
             for column in file.columns:
                 expected = by_name.get(column.name, column)
                 if column.kind == expected.kind and column.dtype != expected.dtype:
@@ -228,21 +233,39 @@ class FilesSource:
         for file in self._opened:
             if file.path not in dict(self.skipped):
                 with self._skipping(file.path):
-                    _check(file, wanted, self._first)
+                    _check(file, wanted, self._first, self._may_lack(file, wanted))
                     fitting.append(file)
-        return chain.from_iterable(file.shards(wanted) for file in fitting)
+        return chain.from_iterable(self._parts(file, wanted) for file in fitting)
+
+    def _may_lack(self, file: OpenedFile, wanted: Sequence[Column]) -> list[Column]:
+        """The wanted columns that are null in this file, which has not got them."""
+        gone = [] if self.absent == "error" else _gone(file, wanted, self._first)
+        return [column for column in gone if can_be_null(column) and column.name != self.weight]
+
+    def _parts(self, file: OpenedFile, wanted: Sequence[Column]) -> Iterator[Shard]:
+        nulls = self._may_lack(file, wanted)
+        there = [column for column in wanted if column not in nulls]
+        counted = () if there else file.columns[:1]
+        for shard in file.shards([*there, *counted]):
+            yield Filled(shard, tuple(nulls), *(column.name for column in counted)) if nulls else shard
 
 
-def _check(file: OpenedFile, wanted: Sequence[Column], first: OpenedFile) -> None:
-    """Every wanted column must be there and of the kind that it has in the first file."""
+def _gone(file: OpenedFile, wanted: Sequence[Column], first: OpenedFile) -> list[Column]:
+    """The wanted columns that a file lacks, and may not."""
+    names = {column.name for column in file.columns} | first.optional
+    return [column for column in wanted if column.name not in names]
+
+
+def _check(file: OpenedFile, wanted: Sequence[Column], first: OpenedFile, may_lack: Sequence[Column]) -> None:
+    """Every wanted column must be there, unless it may lack, and of the kind that it has in the first file."""
     by_name = {column.name: column for column in file.columns}
-    missing = [column.name for column in wanted if column.name not in by_name and column.name not in first.optional]
+    missing = [column.name for column in _gone(file, wanted, first) if column not in may_lack]
     if missing:
         hints = "".join(did_you_mean(name, by_name) for name in missing[:3])
         noun, verb, it = ("column", "is", "it") if len(missing) == 1 else ("columns", "are", "them")
         raise DataError(
-            f"{file.path}: {noun} {quoted(missing)} {verb} missing; {first.path} has {it}.{hints} Add {it}, or leave "
-            "the file out."
+            f"{file.path}: {noun} {quoted(missing)} {verb} missing; {first.path} has {it}.{hints} Add {it}, leave "
+            'the file out, or take numbers that it lacks as missing: absent="missing" (--absent missing).'
         )
     said = []
     for column in wanted:
@@ -268,11 +291,20 @@ def _count(paths: Sequence[str]) -> str:
     return paths[0] if len(paths) == 1 else f"{len(paths)} files"
 
 
-def open_files(data: Any, *, weight: Any = None, delimiter: str | None = None, on_error: OnError = "raise") -> Source:
+def open_files(
+    data: Any,
+    *,
+    weight: Any = None,
+    delimiter: str | None = None,
+    on_error: OnError = "raise",
+    absent: Absent = "error",
+) -> Source:
     """A path, a glob, a folder, or a list of these, in the order given; a file that is found twice is read once."""
     patterns = list(data) if isinstance(data, (list, tuple)) else [data]
     if weight is not None and not isinstance(weight, str):
         raise DataError(f"weight: for files expected the name of a column, got {type(weight).__name__}.")
+    if absent not in ("error", "missing"):
+        raise ChoiceError(f'absent must be "error" or "missing", got {absent!r}.')
     first = remote.shown(os.fsdecode(patterns[0]))
     name = first if len(patterns) == 1 else f"{len(patterns)} paths from {first}"
     found = find_all(patterns)
@@ -282,7 +314,7 @@ def open_files(data: Any, *, weight: Any = None, delimiter: str | None = None, o
         if weight is not None:
             raise DataError(f"weight: {name} holds images, which have no columns of weights. Leave it out.")
         return images.open_images(name, found, on_error=on_error)
-    source = FilesSource(name, found, delimiter, weight, on_error)
+    source = FilesSource(name, found, delimiter, weight, on_error, absent)
     if weight is not None:
         weight_column(source.columns, weight, source._first.path)
     elif not source.columns:

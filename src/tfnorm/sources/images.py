@@ -8,7 +8,6 @@ decode is looked at first: its kind, its size, its bits. An image counts whole o
 from __future__ import annotations
 
 import os
-import re
 import sys
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -61,7 +60,8 @@ class Pixels:
             whole = len(flat) // 24 * 24
             count_rgb(flat[:whole].view(np.uint16), *self._pairs)
             flat = flat[whole:]
-        (count_bytes if self.dtype == np.uint8 else count_words)(flat, self.channels, self.counts)
+        if len(flat):
+            (count_bytes if self.dtype == np.uint8 else count_words)(flat, self.channels, self.counts)
         self.rows += 1
 
     def batch(self, name: str) -> dict[str, Any]:
@@ -228,7 +228,8 @@ class ImageSource:
 def _begins(path: str) -> bool:
     """Whether a shard begins here by the file's own name: so a file that is added moves those near it alone, and what a
     checkpoint has of the others still holds."""
-    return zlib.crc32(re.split(r"[/\\]", path)[-1].encode("utf-8", "surrogatepass")) % CUT_EACH == 0
+    name = path[max(path.rfind("/"), path.rfind("\\")) + 1 :]
+    return zlib.crc32(name.encode("utf-8", "surrogatepass")) % CUT_EACH == 0
 
 
 # ----------------------------------------------------------------------------------------- encoded, in another source

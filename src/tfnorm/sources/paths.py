@@ -6,8 +6,9 @@ The one law: the same pattern over the same files gives the same list, each file
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
+from functools import cache
 from glob import has_magic
 from pathlib import Path
 from typing import Any
@@ -40,9 +41,19 @@ def is_image(path: str) -> bool:
 def find_all(patterns: Iterable[Any]) -> tuple[str, ...]:
     """The files of all patterns, in the order given; one that is found twice is taken once."""
     by_file: dict[str, str] = {}
+    real_folder = cache(os.path.realpath)  # of many files in few folders
+
+    def real(path: str) -> str:
+        if remote.is_url(path):
+            return path
+        folder, name = os.path.split(path)
+        if name in ("", ".", "..") or os.path.islink(path):  # noqa: PTH114  # Path takes ten times as long
+            return os.path.realpath(path)
+        return os.path.join(real_folder(folder), name)  # noqa: PTH118
+
     for pattern in patterns:
         for path in find(pattern):
-            by_file.setdefault(path if remote.is_url(path) else os.path.realpath(path), path)
+            by_file.setdefault(real(path), path)
     return tuple(by_file.values())
 
 
@@ -61,7 +72,7 @@ def find(pattern: str | os.PathLike[Any]) -> list[str]:
     path = Path(text)
     relative = "" if path.is_absolute() else " It is relative to the working directory."
     if is_folder(path):
-        found = [str(file) for file in _below(path)]
+        found = _below(path)
         none = (
             f"{text}: no data file in folder. Looked for {formats.listed()}, and not for names that begin with _ or ."
         )
@@ -71,7 +82,7 @@ def find(pattern: str | os.PathLike[Any]) -> list[str]:
         anchor = Path(path.anchor) if path.anchor else Path()
         parts = path.parts[1:] if path.anchor else path.parts
         matches = dict.fromkeys(_expand(anchor, parts))
-        found = sorted({str(file) for match in matches for file in (_below(match) if is_folder(match) else [match])})
+        found = sorted({file for match in matches for file in (_below(match) if is_folder(match) else [str(match)])})
         none = f"{text}: no file matches.{relative}"
     else:
         found = []
@@ -81,41 +92,58 @@ def find(pattern: str | os.PathLike[Any]) -> list[str]:
     return found
 
 
-def _is_one(path: Path) -> bool:
-    """Whether a folder is one data set, by its name."""
-    found = formats.of(path.name)
+def _is_one(name: str) -> bool:
+    """Whether a folder of that name is one data set."""
+    found = formats.of(name)
     return found is not None and found.folder
 
 
 def is_folder(path: Path) -> bool:
     """Whether a folder holds files to be found, and is not one data set itself."""
-    return path.is_dir() and not _is_one(path)
+    return path.is_dir() and not _is_one(path.name)
 
 
 def _names(folder: Path) -> list[str]:
+    return [name for name, _ in _listed(folder)]
+
+
+def _listed(folder: Path) -> list[tuple[str, bool]]:
+    """The names in a folder, sorted, and whether each is a folder as `is_folder` has it."""
     try:
-        return sorted(entry.name for entry in folder.iterdir())
+        with os.scandir(folder) as entries:
+            return sorted((entry.name, _is_dir(entry) and not _is_one(entry.name)) for entry in entries)
     except OSError as error:
         raise DataError(f"{folder}: cannot list the folder: {error.strerror}. Allow it, or leave it out.") from error
 
 
-def _below(folder: Path) -> list[Path]:
-    return list(_walk(folder, _NONE)) or list(_walk(folder, _NONE, is_image))
+def _is_dir(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link in a loop: no folder, and whoever reads it says so
+        return False
 
 
-def _walk(folder: Path, above: frozenset[Path], wanted: Callable[[str], bool] = is_data) -> Iterator[Path]:
-    """All data files below a folder, in sorted order; links are followed, but not round in a loop."""
+def _below(folder: Path) -> list[str]:
+    files = list(_walk(folder, _NONE))
+    images = [path for path in files if is_image(path)]
+    data = files if len(images) < len(files) else []
+    return [path for path in data if not is_image(path) and is_data(path)] or images
+
+
+def _walk(folder: Path, above: frozenset[Path]) -> Iterator[str]:
+    """All files below a folder, in sorted order; links are followed, but not round in a loop. The system tells of a name
+    whether it is a folder as it lists it: of many files none is asked for."""
     real = folder.resolve()
     if real in above:
         return
-    for name in _names(folder):
-        path = folder / name
+    prefix = "" if folder == Path() else str(folder)
+    for name, searched in _listed(folder):
         if name.startswith(("_", ".")):
             continue
-        if is_folder(path):
-            yield from _walk(path, above | {real}, wanted)
-        elif wanted(name):
-            yield path
+        if searched:
+            yield from _walk(folder / name, above | {real})
+        else:
+            yield os.path.join(prefix, name)  # noqa: PTH118  # Path takes ten times as long
 
 
 def _folders(folder: Path, above: frozenset[Path]) -> Iterator[Path]:

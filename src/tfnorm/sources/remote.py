@@ -18,6 +18,7 @@ from tfnorm.sources import formats
 from tfnorm.sources.columns import cell
 
 _ARROW = ("s3", "gs", "gcs", "abfs", "abfss", "hdfs", "viewfs", "file")
+_BUCKETS = ("s3", "gs", "gcs")  # of which who asks may be said: gs://anonymous@bucket/key
 _NO_FOLDERS = ("http", "https")
 
 
@@ -68,14 +69,15 @@ def _system(path: str) -> tuple[Any, str]:
     """The Arrow file system that holds a URL, and its path there."""
     import pyarrow.fs
 
-    scheme, _, rest = path.partition("://")
+    scheme = path.partition("://")[0]
     if scheme in _ARROW:
-        bucket, _, key = _bare(rest).partition("/")
+        bucket, _, key = _bare(path).partition("://")[2].partition("/")
         query = path.partition("?")[2]
         if scheme in ("gs", "gcs") and "retry_limit_seconds" not in query:  # else it tries for a quarter of an hour
             query = f"{query}&retry_limit_seconds=30".lstrip("&")
         system = _by_arrow(scheme, f"{bucket}/{'?' + query if query else ''}", os.getpid())
-        return system, f"{bucket}/{_bare(path).partition('://')[2].partition('/')[2]}" if bucket else f"/{key}"
+        bucket = bucket.rpartition("@")[2] if scheme in _BUCKETS else bucket
+        return system, f"{bucket}/{key}" if bucket else f"/{key}"
     system, inner = _by_fsspec(path)
     return pyarrow.fs.PyFileSystem(pyarrow.fs.FSSpecHandler(system)), inner
 
@@ -164,7 +166,8 @@ def find(url: str, is_data: Callable[[str], bool]) -> list[str]:
     if not names:
         what = "no file matches" if has_magic(pattern) else "no such file, and no data file below it"
         raise DataError(f"{url}: {what}. Looked for {formats.listed()}.")
-    return [f"{scheme}://{name}{'?' + query if query else ''}" for name in names]
+    who = pattern.partition("/")[0].rpartition("@") if scheme in _BUCKETS else ("", "", "")
+    return [f"{scheme}://{who[0]}{who[1]}{name}{'?' + query if query else ''}" for name in names]
 
 
 def _hidden(below: str) -> bool:

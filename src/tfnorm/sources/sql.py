@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tfnorm.errors import DataError
-from tfnorm.sources import Column
+from tfnorm.sources import Column, database
 from tfnorm.sources.arrow import cell_of, needs_head, schema_columns, to_numpy
 from tfnorm.sources.columns import cell, quoted, refuse_duplicates
 from tfnorm.sources.streams import StreamSource, open_columns
@@ -23,9 +23,10 @@ def sql(query: str, connection: Any, *, parameters: Any = None, weight: str | No
     """The rows of a query, streamed, for `fit` and `scan`.
 
     query: any statement that gives rows. connection: one of DuckDB, of an ADBC driver (its `dbapi`), or any of Python's
-    DB-API (sqlite3, psycopg, ...). A driver that gives Arrow record batches is asked for those; of the others a column has
-    the type that its first rows show, and integers become floats where a fraction comes later. parameters: of the query,
-    in the driver's own way. weight: the column that says how often each row counts.
+    DB-API (sqlite3, psycopg, ...), or the address of a database in a file: "duckdb:///a.duckdb", "sqlite:///a.db".
+    A driver that gives Arrow record batches is asked for those; of the others a column has the type that its first rows
+    show, and integers become floats where a fraction comes later. parameters: of the query, in the driver's own way.
+    weight: the column that says how often each row counts.
 
     The query is run once to see its columns, and once for each pass; without ORDER BY a database may give other rows first,
     which changes the last bits of a mean.
@@ -40,7 +41,7 @@ def sql(query: str, connection: Any, *, parameters: Any = None, weight: str | No
     [[None, 22.0, 38.0]]
     """
     name = f"query {cell(' '.join(query.split()), 60)}"
-    fetch = _fetch(connection, name)
+    fetch = _fetch(database.connect(connection) if isinstance(connection, str) else connection, name)
     reader = _named(name, lambda: fetch(query, parameters))
     with _Closing(reader):
         first = _named(name, lambda: next(iter(reader), None))

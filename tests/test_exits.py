@@ -1,0 +1,309 @@
+"""Every technique through every exit gives what NumPy gives; fingerprints travel; files are whole or not there."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tfnorm
+from exit_cases import BY_KEY, CHOICES, EXITS, INTEGERS, rows, with_gaps
+from tfnorm.cli import main
+from tfnorm.errors import ChoiceError, DataError, TfnormError
+from tfnorm.layer.serving import words
+
+DOCS = Path(__file__).parent.parent / "docs"
+ENDINGS = {"builtin": ".keras", "folder": "", "tflite": ".tflite", "onnx": ".onnx"}
+RANDOM = np.random.default_rng(5)
+TABLE = {
+    "age": RANDOM.normal(40, 12, 300),
+    "net worth €": RANDOM.lognormal(10, 2, 300),
+    "seen": 1.7e9 + RANDOM.uniform(0, 3600, 300),
+    "pixel": RANDOM.normal(size=(300, 4)).astype(np.float32),
+}
+CHOICE = {"age": "minmax", "net worth €": "log1p, standard", "seen": "standard", "pixel": "l2"}
+
+
+def needs(exit: str) -> None:
+    for library in {"onnx": ("tf2onnx", "onnx", "onnxruntime")}.get(exit, ()):
+        pytest.importorskip(library)
+
+
+def exports_onnx() -> bool:
+    return all(importlib.util.find_spec(name) for name in ("tf2onnx", "onnx", "onnxruntime"))
+
+
+def through(fitted: Any, exit: str, folder: Path, **options: Any) -> Any:
+    """What a user would hand to verify."""
+    needs(exit)
+    if exit == "layer":
+        return fitted.layer(**options)
+    path = folder / f"out{ENDINGS[exit]}"
+    fitted.export(path, **options)
+    return path
+
+
+@pytest.mark.parametrize("exit", EXITS)
+@pytest.mark.parametrize("choice", CHOICES)
+def test_an_exit_gives_what_numpy_gives(choice: str, exit: str, tmp_path: Path) -> None:
+    data = rows(choice)
+    fitted = tfnorm.fit(data, choice)
+    model = through(fitted, exit, tmp_path)
+    found = tfnorm.verify(fitted, model, with_gaps(data), tolerance=1e-5 if exit == "tflite" else 3e-6)
+    assert found.ok, str(found)
+    assert found.same_fit is True
+    assert tfnorm.fingerprint(model) == fitted.fingerprint
+
+
+@pytest.mark.parametrize("exit", ["layer", "builtin", "folder", "onnx"])
+def test_a_table_goes_by_name(exit: str, tmp_path: Path) -> None:
+    fitted = tfnorm.fit(TABLE, CHOICE)
+    batch = {name: with_gaps(values) for name, values in TABLE.items()}
+    found = tfnorm.verify(fitted, through(fitted, exit, tmp_path), batch, tolerance=3e-6)
+    assert list(found.columns) == list(CHOICE)
+    assert found.ok, str(found)
+
+
+@pytest.mark.parametrize("exit", EXITS)
+def test_numbers_of_one_column_and_their_marks(exit: str, tmp_path: Path) -> None:
+    table = {"age": with_gaps(TABLE["age"]), "fare": with_gaps(TABLE["age"] * 3)}
+    fitted = tfnorm.fit(table, "impute(indicator=True), standard")
+    found = tfnorm.verify(fitted, through(fitted, exit, tmp_path), table, tolerance=3e-6)
+    assert set(found.columns) == {"age", "age_missing", "fare", "fare_missing"}
+    assert found.ok, str(found)
+
+
+@pytest.mark.parametrize("exit", EXITS[1:])
+def test_the_way_back(exit: str, tmp_path: Path) -> None:
+    table = {"age": TABLE["age"], "tip": TABLE["net worth €"] ** 0.2}
+    fitted = tfnorm.fit(table, {"age": "minmax", "tip": "log1p, standard"})
+    found = tfnorm.verify(fitted, through(fitted, exit, tmp_path, inverse=True), table, tolerance=1e-5)
+    assert found.ok, str(found)
+
+
+@pytest.mark.parametrize(
+    ("exit", "keys"),
+    [("layer", "'store', 'size'"), ("folder", "'store', 'size'"), ("folder", "'size'"), ("tflite", "'store'")],
+)
+def test_numbers_by_key(exit: str, keys: str, tmp_path: Path) -> None:
+    table = {"store": ["a", "b", "c"] * 100, "price": TABLE["age"], "size": np.arange(300) % 4}
+    fitted = tfnorm.fit(table, {"price": f"standard.by({keys})"})
+    found = tfnorm.verify(fitted, through(fitted, exit, tmp_path), table, tolerance=3e-6)
+    assert found.ok, str(found)
+
+
+@pytest.mark.parametrize(("exit", "key"), [("builtin", "store"), ("onnx", "store"), ("tflite", "shop")])
+def test_what_a_format_cannot_do_names_technique_and_column(exit: str, key: str, tmp_path: Path) -> None:
+    needs(exit)
+    stores = {"store": ["a", "b", "c"] * 100, "shop": np.arange(300) % 4}
+    table = {**stores, "price": TABLE["age"], "size": TABLE["age"]}
+    fitted = tfnorm.fit(table, {"size": "standard", "price": f"standard.by('{key}')"})
+    with pytest.raises(ChoiceError, match=rf'column "price": standard\.by\(\'{key}\'\)'):
+        fitted.export(tmp_path / f"out{ENDINGS[exit]}")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_tflite_says_what_float32_would_lose(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r'column "seen": standard: float32 is off by 0\.\d+ there'):
+        tfnorm.fit(TABLE, {"seen": "standard"}).export(tmp_path / "out.tflite")
+
+
+@pytest.mark.parametrize("choice", CHOICES)
+def test_tflite_in_integers_is_off_by_few_steps_or_refused(choice: str, tmp_path: Path) -> None:
+    data = rows(choice)
+    fitted = tfnorm.fit(data, choice)
+    if choice not in INTEGERS:
+        with pytest.raises(ChoiceError, match=r'column "x": .*(in 8 bits it is off|cannot be exported to TFLite)'):
+            fitted.export(tmp_path / "out.tflite", integers=True, sample=data)
+        assert list(tmp_path.iterdir()) == []
+        return
+    made = fitted.export(tmp_path / "out.tflite", integers=True, sample=data)
+    interpreter = tf.lite.Interpreter(model_path=made.path)
+    kinds = {np.dtype(one["dtype"]).name for one in interpreter.get_tensor_details()}
+    assert not any("float" in kind for kind in kinds), "every step runs in integers"
+    normalized = fitted.transform(data)
+    step = max(np.ptp(normalized), 1) / 255
+    assert tfnorm.verify(fitted, made.path, data).worst.largest <= 4 * step
+    assert tfnorm.fingerprint(made.path) == fitted.fingerprint
+
+
+def test_tflite_in_integers_needs_a_sample(tmp_path: Path) -> None:
+    with pytest.raises(ChoiceError, match="needs sample="):
+        tfnorm.fit(rows("minmax"), "minmax").export(tmp_path / "out.tflite", integers=True)
+
+
+def test_the_page_shows_what_can_be() -> None:
+    lines = (DOCS / "exports.md").read_text().splitlines()
+    cells = {(row := line.split(" | "))[0].strip("|` "): row[1:] for line in lines if line.startswith("| `")}
+    table = {name: row for name, row in cells.items() if len(row) == 6}
+    assert list(table) == [*CHOICES, *BY_KEY], "run `make docs`"
+    assert [name for name, row in table.items() if not row[4].startswith("no")] == INTEGERS
+    for name in CHOICES:
+        assert not any(one.startswith("no") for i, one in enumerate(table[name]) if i != 4)
+    assert [[one.startswith("no") for one in table[name]] for name in BY_KEY] == [
+        [False, True, False, False, True, True],
+        [False, True, False, True, True, True],
+    ]
+
+
+ALONE = """
+import sys
+sys.modules["tfnorm"] = None  # not to be imported
+import numpy as np
+path, kind = sys.argv[1:]
+age = np.array([30.0, np.nan, 50.0], np.float32)
+fare = np.array([7.0, 70.0, 700.0], np.float32)
+if kind == "builtin":
+    import keras
+    got = keras.models.load_model(path, safe_mode=True)({"age": age, "fare": fare})
+elif kind == "folder":
+    import tensorflow as tf
+    served = tf.saved_model.load(path).signatures["serving_default"]
+    assert {name: one.dtype for name, one in served.structured_input_signature[1].items()} == {
+        "age": tf.float32, "fare": tf.float32}, served.structured_input_signature
+    got = served(age=tf.constant(age), fare=tf.constant(fare))
+elif kind == "tflite":
+    import tensorflow as tf
+    got = tf.lite.Interpreter(model_path=path).get_signature_runner("serving_default")(age=age, fare=fare)
+else:
+    import onnxruntime
+    session = onnxruntime.InferenceSession(path)
+    found = session.run(["age_out", "fare_out"], {"age": age, "fare": fare})
+    got = dict(zip(("age", "fare"), found))
+print([float(one) for name in ("age", "fare") for one in np.asarray(got[name])])
+"""
+
+
+@pytest.mark.parametrize("exit", EXITS[1:])
+def test_it_runs_in_a_process_without_tfnorm(exit: str, tmp_path: Path) -> None:
+    table = {"age": TABLE["age"], "fare": TABLE["net worth €"]}
+    fitted = tfnorm.fit(table, {"age": "standard", "fare": "log1p, minmax"})
+    path = through(fitted, exit, tmp_path)
+    command = [sys.executable, "-c", ALONE, str(path), exit]
+    told = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    assert told.returncode == 0, told.stderr[-2000:]
+    got = json.loads(told.stdout.strip().splitlines()[-1].replace("nan", "NaN"))
+    wanted = fitted.transform({"age": [30.0, np.nan, 50.0], "fare": [7.0, 70.0, 700.0]})
+    np.testing.assert_allclose(got, [*wanted["age"], *wanted["fare"]], rtol=1e-6, atol=1e-6)
+
+
+def test_models_that_keras_exports_tell_their_fit(tmp_path: Path) -> None:
+    fitted = tfnorm.fit({"age": TABLE["age"], "pixel": TABLE["pixel"]}, {"age": "standard", "pixel": "l2"})
+    inputs = {"age": keras.Input((1,), name="age"), "pixel": keras.Input((4,), name="pixel")}
+    model = keras.Model(inputs, keras.layers.Dense(1)(fitted.layer(concatenate=True)(inputs)))
+    model.save(tmp_path / "m.keras")
+    model.export(tmp_path / "served", verbose=False)
+    model.export(tmp_path / "m.tflite", format="litert", verbose=False)
+    attached = fitted.attach(keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)]), "age")
+    attached.export(tmp_path / "attached", verbose=False)
+    for what in (
+        model,
+        tmp_path / "m.keras",
+        tmp_path / "served",
+        tmp_path / "m.tflite",
+        attached,
+        tmp_path / "attached",
+    ):
+        assert tfnorm.fingerprint(what) == fitted.fingerprint, what
+    if exports_onnx():
+        model.predict({"age": TABLE["age"][:2], "pixel": TABLE["pixel"][:2]}, verbose=0)
+        model.export(tmp_path / "m.onnx", format="onnx", verbose=False)
+        assert tfnorm.fingerprint(tmp_path / "m.onnx") == fitted.fingerprint
+    stock = keras.Sequential([fitted["pixel"].layer(), keras.layers.Dense(1)])
+    assert tfnorm.fingerprint(stock) == tfnorm.fingerprint(fitted["pixel"]) == fitted.fingerprint
+
+
+def test_a_stock_model_is_a_layer_of_others_and_goes_into_tf_data(tmp_path: Path) -> None:
+    fitted = tfnorm.fit(TABLE["pixel"], "standard")
+    model = keras.Sequential([keras.Input((4,)), fitted.layer(builtin=True), keras.layers.Dense(2)])
+    model.save(tmp_path / "m.keras")
+    assert tfnorm.fingerprint(tmp_path / "m.keras") == tfnorm.fingerprint(model) == fitted.fingerprint
+    assert tfnorm.verify(fitted, model, TABLE["pixel"]).ok
+    rows = tf.data.Dataset.from_tensor_slices(TABLE["pixel"]).batch(50).map(fitted.layer(builtin=True))
+    np.testing.assert_allclose(np.concatenate(list(rows)), fitted.transform(TABLE["pixel"]), atol=1e-6)
+    kinds = [type(one) for one in fitted.layer(builtin=True).layers]
+    assert kinds[:2] == [keras.layers.InputLayer, keras.layers.Normalization]
+
+
+def test_no_fit_several_fits_and_other_weights_are_told(tmp_path: Path) -> None:
+    one, two = tfnorm.fit(TABLE["pixel"], "standard"), tfnorm.fit(TABLE["pixel"], "minmax")
+    model = keras.Sequential([keras.Input((4,)), one.layer(), two.layer()])
+    with pytest.raises(TfnormError, match="holds 2 fits"):
+        tfnorm.fingerprint(model)
+    assert tfnorm.fingerprints(model) == (one.fingerprint, two.fingerprint)
+    with pytest.raises(TfnormError, match="holds no fit"):
+        tfnorm.fingerprint(keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)]))
+    other = one.layer()
+    other.set_weights([weight + 1 for weight in other.get_weights()])
+    with pytest.raises(TfnormError, match="other weights were loaded"):
+        tfnorm.fingerprint(other)
+    one.save(tmp_path / "norm.json")
+    assert tfnorm.fingerprint(tmp_path / "norm.json") == one.fingerprint
+    with pytest.raises(DataError, match="is not there"):
+        tfnorm.fingerprint(tmp_path / "nothing.onnx")
+
+
+def test_verify_sees_what_is_not_the_fit(tmp_path: Path) -> None:
+    fitted, other = tfnorm.fit(TABLE, {"age": "standard"}), tfnorm.fit(TABLE, {"age": "robust"})
+    other.export(tmp_path / "other.keras")
+    found = tfnorm.verify(fitted, tmp_path / "other.keras", TABLE)
+    assert not found.ok
+    assert found.same_fit is False
+    assert found.worst.largest > 1e-3
+    age = found.columns["age"]
+    assert age.numpy == pytest.approx(fitted.transform(TABLE)["age"][age.row])
+    filled = tfnorm.fit(TABLE, {"age": "impute, standard"}).layer()
+    gaps = tfnorm.verify(fitted, filled, {"age": with_gaps(TABLE["age"])})
+    assert gaps.worst.largest == np.inf
+    with pytest.raises(DataError, match='column "age" of the fit not there'):
+        tfnorm.verify(fitted, filled, {"aged": [1.0]})
+
+
+def test_an_export_is_whole_or_not_there(tmp_path: Path) -> None:
+    fitted = tfnorm.fit(TABLE, {"age": "standard"})
+    for name in ("out.keras", "served"):
+        path = tmp_path / name
+        fitted.export(path)
+        with pytest.raises(DataError, match="is there already"):
+            fitted.export(path)
+        fitted.export(path, force=True)
+        assert tfnorm.fingerprint(path) == fitted.fingerprint
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["out.keras", "served"]
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("all my work")
+    with pytest.raises(DataError, match="is no SavedModel"):
+        fitted.export(tmp_path / "mine", force=True)
+    with pytest.raises(DataError, match="there is no folder"):
+        fitted.export(tmp_path / "no" / "out.keras")
+
+
+def test_names_are_words_and_each_its_own() -> None:
+    assert words(["a b", "a_b", "a-b", "é", ""]) == {"a_b": "a b", "a_b_2": "a_b", "a_b_3": "a-b", "c_": "é", "c": ""}
+
+
+def test_the_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    table = {"age": TABLE["age"], "net worth €": TABLE["net worth €"]}
+    fitted = tfnorm.fit(table, {"age": "standard", "net worth €": "log1p, minmax"})
+    fitted.save("norm.json")
+    np.savez("sample.npz", **table)
+    assert main(["export", "norm.json", "-o", "served", "--json"]) == 0
+    told = capsys.readouterr()
+    assert json.loads(told.out)["inputs"] == {"age": "age", "net_worth_": "net worth €"}
+    assert "next: tfnorm verify norm.json served" in told.err
+    assert main(["export", "norm.json", "-o", "served"]) == 1
+    assert "--force" in capsys.readouterr().err
+    assert main(["verify", "norm.json", "served", "sample.npz", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["ok"] is True
+    assert [one["column"] for one in found["columns"]] == list(table)
+    assert main(["verify", "norm.json", "served", "sample.npz", "--tolerance", "0"]) == 3
+    assert "NOT within 0" in capsys.readouterr().out
