@@ -34,7 +34,7 @@ docs: $(VENV)/ready
 	$(BIN)/python docs/exports.py
 
 site: $(VENV)/site
-	$(BIN)/python -m sphinx -q -W --keep-going docs docs/_build/html
+	$(BIN)/python -m sphinx -q -E -W --keep-going docs docs/_build/html
 
 $(VENV)/site: $(VENV)/ready
 	$(BIN)/python -m pip install --quiet -e '.[docs]'

@@ -17,12 +17,13 @@ release = version = tfnorm.__version__
 html_title = f"tfnorm {release}"
 html_theme = "furo"
 html_show_copyright = False
+html_static_path = ["_static"]
+html_css_files = ["wide.css"]
+smartquotes = False  # quotes in a docstring are those to type
 
 extensions = ["myst_parser", "sphinx.ext.autodoc"]
 exclude_patterns = ["_build"]
 myst_heading_anchors = 3
-myst_links_external_new_tab = False
-suppress_warnings: list[str] = []
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
