@@ -45,8 +45,11 @@ def signature(_app: Any, _what: str, _name: str, thing: Any, _options: Any, said
     if dataclasses.is_dataclass(thing) and any(_needed(field) for field in dataclasses.fields(thing)):
         return "", None
     if inspect.isclass(thing) and said == "(*args, **kwargs)":
-        _, *parameters = inspect.signature(thing.__init__).parameters.values()
-        return str(inspect.Signature(parameters)), None
+        from sphinx.util.inspect import signature as signature_of
+        from sphinx.util.inspect import stringify_signature
+
+        made_by = signature_of(thing.__init__, bound_method=True).replace(return_annotation=inspect.Signature.empty)
+        return stringify_signature(made_by, unqualified_typehints=True), None
     return said, returned
 
 

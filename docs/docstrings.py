@@ -11,8 +11,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-ITEM = re.compile(r"^(?P<name>\*{0,2}\w+(?:, \w+)*): (?P<text>.+)$")
-BULLET = re.compile(r"^(-|\d+\.) ")
+ITEM = re.compile(r"^(?P<name>\*{0,2}[a-z]\w*(?:, [a-z]\w*)*): (?P<text>.+)$")
+LEAD = re.compile(r"^([A-Z]\w*:) (.+)$")  # "Errors: ...", "Shapes: ..."
 
 
 def restructured(lines: Iterable[str]) -> list[str]:
@@ -24,10 +24,11 @@ def restructured(lines: Iterable[str]) -> list[str]:
 
 
 def _blocks(lines: Iterable[str]) -> Iterator[list[str]]:
-    """Paragraphs; an example is one of its own, also where text is right before it."""
+    """Paragraphs; an example is one of its own, also where text is right before it, and so is what follows a list."""
     block: list[str] = []
     for line in lines:
         starts = line.startswith(">>>") and not (block and block[0].startswith(">>>"))
+        starts |= bool(block) and bool(ITEM.match(block[0]) and LEAD.match(line))
         if block and (not line.strip() or starts):
             yield block
             block = []
@@ -42,23 +43,33 @@ def _block(block: list[str]) -> list[str]:
         return block
     if block[0].startswith("    "):
         return ["::", "", *block]
-    result: list[str] = []
-    for line in block:
-        item = ITEM.match(line)
-        if item:  # a list needs an empty line before it, and after it
-            names = ", ".join(f"**{escaped(name)}**" for name in item["name"].split(", "))
-            result += ["", f"* {names}: {inline(item['text'])}"]
-        elif line.startswith(" ") and result:
-            result.append(f"  {inline(line.strip())}" if _in_item(result) else inline(line.strip()))
-        elif BULLET.match(line):
-            result.append(line[:2] + inline(line[2:]))
-        else:
-            result += ["", inline(line)] if _in_item(result) else [inline(line)]
-    return result
+    start = _first_item(block)
+    lead = LEAD.match(block[0])
+    first = f"**{lead[1]}** {inline(lead[2])}" if lead else inline(block[0])
+    text = [first, *(inline(line.strip()) for line in block[1:start])] if start else []
+    return [*text, *([""] if 0 < start < len(block) else []), *(_item(line) for line in block[start:])]
 
 
-def _in_item(result: list[str]) -> bool:
-    return bool(result) and result[-1].startswith(("* ", "  "))
+def _first_item(block: list[str]) -> int:
+    """Where its list of arguments begins, which lasts to its end; its length where there is none."""
+    start = len(block)
+    for i in reversed(range(len(block))):
+        if ITEM.match(block[i]) and (
+            i == 0 or block[i - 1][-1] in ".:" or block[i - 1].startswith(" ") or start > i + 1
+        ):
+            start = i
+        elif not block[i].startswith(" "):
+            break
+    return start
+
+
+def _item(line: str) -> str:
+    """A line of a list."""
+    item = ITEM.match(line)
+    if not item:
+        return f"  {inline(line.strip())}"
+    names = ", ".join(f"**{escaped(name)}**" for name in item["name"].split(", "))
+    return f"* {names}: {inline(item['text'])}"
 
 
 def inline(text: str) -> str:

@@ -58,8 +58,11 @@ def test_every_page_is_reached_from_the_first() -> None:
         ("x / max|x|", r"x / max\|x\|"),
         ("low + (high - low) * x", r"low + (high - low) \* x"),
         ("`fit(*args)` and a_ b", r"``fit(*args)`` and a\_ b"),
-        ("axis: which axes\n    are kept.\nMore.", "\n* **axis**: which axes\n  are kept.\n\nMore."),
-        ("Errors: none\n>>> 1 + 1\n2", "\n* **Errors**: none\n\n>>> 1 + 1\n2"),
+        ("axis: which axes\n    are kept.\nx, y: more", "* **axis**: which axes\n  are kept.\n* **x**, **y**: more"),
+        ("All in one word:\nmissing: NaN.\nnone: 0.", "All in one word:\n\n* **missing**: NaN.\n* **none**: 0."),
+        ("It is told (in a\ngraph: `nan`) and\ngoes on.", "It is told (in a\ngraph: ``nan``) and\ngoes on."),
+        ("axis: which\nErrors: none", "* **axis**: which\n\n**Errors:** none"),
+        ("Errors: none\n>>> 1 + 1\n2", "**Errors:** none\n\n>>> 1 + 1\n2"),
         ("    fitted = fit(x)", "::\n\n    fitted = fit(x)"),
     ],
 )
