@@ -10,7 +10,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import api_pages
 import tfnorm
-from docstrings import restructured
+from docstrings import fields, restructured
 
 project = "tfnorm"
 release = version = tfnorm.__version__
@@ -43,5 +43,5 @@ def _expand(_app: Any, _name: str, source: list[str]) -> None:
     source[0] = api_pages.expanded(source[0])
 
 
-def _restructure(_app: Any, _what: str, _name: str, _thing: Any, _options: Any, lines: list[str]) -> None:
-    lines[:] = restructured(lines)
+def _restructure(_app: Any, _what: str, _name: str, thing: Any, _options: Any, lines: list[str]) -> None:
+    lines[:] = restructured([*lines, *(fields(thing) if isinstance(thing, type) else [])])

@@ -8,10 +8,13 @@ with an empty line, lines that are indented by four are code, and single backtic
 
 from __future__ import annotations
 
+import dataclasses
+import inspect
 import re
 from collections.abc import Iterable, Iterator
 
 ITEM = re.compile(r"^(?P<name>\*{0,2}[a-z]\w*(?:, [a-z]\w*)*): (?P<text>.+)$")
+FIELD = re.compile(r"^    (\w+): [^\n#]+  # (.+)$", re.MULTILINE)
 LEAD = re.compile(r"^([A-Z]\w*:) (.+)$")  # "Errors: ...", "Shapes: ..."
 
 
@@ -21,6 +24,15 @@ def restructured(lines: Iterable[str]) -> list[str]:
     for block in _blocks(lines):
         result += [*_block(block), ""]
     return result
+
+
+def fields(kind: type) -> list[str]:
+    """What a dataclass holds, by the comments behind its fields, or else their types, as lines of a docstring."""
+    if not dataclasses.is_dataclass(kind):
+        return []
+    said = dict(FIELD.findall(inspect.getsource(kind)))
+    public = [field for field in dataclasses.fields(kind) if not field.name.startswith("_")]
+    return ["", "It holds:", *(f"{field.name}: {said.get(field.name) or f'`{field.type}`'}" for field in public)]
 
 
 def _blocks(lines: Iterable[str]) -> Iterator[list[str]]:
@@ -43,24 +55,27 @@ def _block(block: list[str]) -> list[str]:
         return block
     if block[0].startswith("    "):
         return ["::", "", *block]
-    start = _first_item(block)
+    start, end = _items(block)
     lead = LEAD.match(block[0])
     first = f"**{lead[1]}** {inline(lead[2])}" if lead else inline(block[0])
-    text = [first, *(inline(line.strip()) for line in block[1:start])] if start else []
-    return [*text, *([""] if 0 < start < len(block) else []), *(_item(line) for line in block[start:])]
+    parts = [
+        [first, *(inline(line.strip()) for line in block[1:start])] if start else [],
+        [_item(line) for line in block[start:end]],
+        _block(block[end:]) if end < len(block) else [],
+    ]
+    return "\n\n".join("\n".join(part) for part in parts if part).split("\n")
 
 
-def _first_item(block: list[str]) -> int:
-    """Where its list of arguments begins, which lasts to its end; its length where there is none."""
-    start = len(block)
-    for i in reversed(range(len(block))):
-        if ITEM.match(block[i]) and (
-            i == 0 or block[i - 1][-1] in ".:" or block[i - 1].startswith(" ") or start > i + 1
-        ):
-            start = i
-        elif not block[i].startswith(" "):
-            break
-    return start
+def _items(block: list[str]) -> tuple[int, int]:
+    """Where its list of arguments begins and ends; at its end where it has none. Lists are between whole sentences."""
+    start = 0
+    while start < len(block) and not (ITEM.match(block[start]) and (start == 0 or block[start - 1][-1] in ".:")):
+        start += 1
+    end = start
+    while end < len(block) and (ITEM.match(block[end]) or block[end].startswith(" ")):
+        end += 1
+    whole = end == len(block) or block[end - 1][-1] in ".:"
+    return (start, end) if whole else (len(block), len(block))
 
 
 def _item(line: str) -> str:

@@ -60,6 +60,7 @@ def test_every_page_is_reached_from_the_first() -> None:
         ("`fit(*args)` and a_ b", r"``fit(*args)`` and a\_ b"),
         ("axis: which axes\n    are kept.\nx, y: more", "* **axis**: which axes\n  are kept.\n* **x**, **y**: more"),
         ("All in one word:\nmissing: NaN.\nnone: 0.", "All in one word:\n\n* **missing**: NaN.\n* **none**: 0."),
+        ("Words:\nmissing: NaN.\nAll are counted.", "Words:\n\n* **missing**: NaN.\n\nAll are counted."),
         ("It is told (in a\ngraph: `nan`) and\ngoes on.", "It is told (in a\ngraph: ``nan``) and\ngoes on."),
         ("axis: which\nErrors: none", "* **axis**: which\n\n**Errors:** none"),
         ("Errors: none\n>>> 1 + 1\n2", "**Errors:** none\n\n>>> 1 + 1\n2"),
@@ -70,3 +71,12 @@ def test_docstrings_keep_their_words(written: str, read: str) -> None:
     from docstrings import restructured
 
     assert "\n".join(restructured(written.splitlines())).rstrip() == read
+
+
+def test_fields_are_told_by_the_comments_behind_them() -> None:
+    from docstrings import fields
+
+    told = fields(type(tfnorm.fit([[1.0], [2.0]], "minmax")))
+    assert told[:2] == ["", "It holds:"]
+    assert "maps: column -> what is done to its numbers" in told
+    assert fields(dict) == []
