@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 TF ?= tensorflow-cpu
 
-.PHONY: demo test check bench docs site clean
+.PHONY: demo test backends check bench docs site clean
 
 $(VENV)/ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -18,6 +18,11 @@ demo: $(VENV)/ready
 test: $(VENV)/ready
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
+# Keras on JAX and PyTorch, which are large: a step of their own.
+backends: $(VENV)/ready
+	$(BIN)/python -m pip install --quiet -e '.[test,jax,torch]'
+	$(BIN)/python -m pytest tests/test_backends.py
+
 check: $(VENV)/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -25,7 +30,7 @@ check: $(VENV)/ready
 	$(BIN)/python -m pytest tests/test_imports.py tests/test_readme.py
 
 bench: $(VENV)/ready
-	for script in fit_memory fit_files transform techniques grouped startup; do $(BIN)/python benchmarks/$$script.py || exit 1; done
+	for script in fit_memory fit_files transform techniques grouped layer startup; do $(BIN)/python benchmarks/$$script.py || exit 1; done
 	$(BIN)/python benchmarks/accuracy.py
 
 docs: $(VENV)/ready

@@ -52,6 +52,15 @@ CASES = {
         ],
         8,
     ),
+    "layer.py": (
+        "--rows 300 --columns 3 --many 6 --most 20 --calls 2 --predictions 2",
+        [
+            *(f"layer in {how}, 300 x 3" for how in ("a graph", "XLA")),
+            *(f"6 columns, {rows} rows" for rows in (256, 300)),
+            *("predict, 32 x 20", "loading"),
+        ],
+        11,
+    ),
     "startup.py": ("--rows 100 --cold float32 --cold-rounds 1", ["starting", "compiling"], 2),
 }
 

@@ -52,7 +52,10 @@ MAY: dict[str, set[str]] = {
     "keras_part": set(),
     "images": {"errors", "sources", "keras_part"},
     "fitted_column": {*("errors", "sources", "maps", "profile", "apply", "unseen", "gather", "rules", "keras_part")},
+    "targets": {"errors", "sources", "maps", "fitted_column"},
+    "datasets": {"errors", "sources", "fitted_column", "targets", "keras_part"},
     "fitted": {
+        *("targets", "datasets"),
         *(
             "errors",
             "codec",
@@ -234,11 +237,13 @@ LIBRARIES = {
                     "running",
                 ),
                 *("serving", "stored", "tensors", "traced"),
+                *("__init__", "blocks", "doubles", "heads", "replicas"),
             )
         ),
         *("demo_model", "drift_callback", "comparing/training"),
     },
     "tensorflow": {
+        *("datasets", "layer/replicas"),
         *("sources/tensorflow", "sources/decoding", "layer/lookups", "drift/tap", "comparing/training"),
         *(f"exits/{name}" for name in ("litert", "onnx", "saved_model")),
     },

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from tfnorm.codec import encode
+from tfnorm.datasets import dataset_of
 from tfnorm.errors import ChoiceError, DataError
 from tfnorm.fitted_column import DENSE_LIKE, FittedColumn
 from tfnorm.keras_part import keras_part
@@ -25,6 +26,7 @@ from tfnorm.rules import Rules
 from tfnorm.sources import BARE
 from tfnorm.sources.columns import did_you_mean, quoted
 from tfnorm.sources.stored import Stored
+from tfnorm.targets import heads_of
 from tfnorm.techniques import Stages
 from tfnorm.unseen import groups_of, key_columns
 
@@ -93,7 +95,7 @@ class Fitted:
                 yield self[name]._columns(values, inverse, groups, raw)
 
         if hasattr(batch, "element_spec"):
-            raise DataError("a tf.data.Dataset is normalized by the layer: layer = fitted.layer(); dataset.map(layer).")
+            raise DataError("a tf.data.Dataset is normalized as it passes: fitted.dataset(dataset).")
         if frames.is_frame(batch):
             came = frames.column_names(batch)
             names = [name for name in self.columns if name in came]
@@ -201,11 +203,11 @@ class Fitted:
 
         Needs TensorFlow: `pip install 'tfnorm[tf]'`.
         """
-        flags = {"inverse": inverse, "concatenate": concatenate, "fingerprint": self.fingerprint}
-        flags |= {"bare": self.profile.bare, "missing": self._missing(self.maps), **kwargs}
+        flags = {"inverse": inverse, "concatenate": concatenate, **kwargs}
         if builtin:
+            flags |= {"bare": self.profile.bare, "missing": self._missing(self.maps), "fingerprint": self.fingerprint}
             return keras_part().builtin(dict(self.maps), self.shapes, self.choice, **flags)
-        return keras_part().Normalize(dict(self.maps), **flags)
+        return self._layer_of(self.maps, **flags)
 
     @property
     def shapes(self) -> dict[str, tuple[int | None, ...]]:
@@ -216,30 +218,61 @@ class Fitted:
         """The columns whose sparse rows lack what they do not store."""
         return tuple(name for name in names if self.profile[name].column.unstored == "missing")
 
-    def attach(self, model: Any, target: str | Fitted | FittedColumn) -> Any:
+    def attach(self, model: Any, target: Any) -> Any:
         """A Keras model that takes raw inputs and predicts in real units, around one trained on normalized ones.
 
         A model that begins with a layer of a fit gets only the way back at its end.
 
-        target: the column of this fit that `model` predicts, or a fit of the target alone.
+        target: the column of this fit that `model` predicts, `fitted[name]` of another one, or a fit of the target alone. Of a
+            model of several outputs, a dict of such by the outputs' names, or by their places; those left out stay as they are.
+            For a head that predicts a distribution, what of it: `{"mu": "price", "sigma": ("price", "deviation")}`, or
+            ("variance", "log_variance"); side by side on the last axis of one output: `("price", "mean", "log_variance")`.
+
+        Errors: ChoiceError, NotInvertibleError (a spread comes back where the column's map is affine, and nowhere else),
+        TfnormError (the model does not suit).
         """
         part = keras_part()
-        if isinstance(target, Fitted):
-            if len(target.columns) != 1:
-                raise ChoiceError(f"target has the columns {quoted(target.columns)}; say which one: fitted[name].")
-            target = target[target.columns[0]]
-        column = self[target] if isinstance(target, str) else target
-        if not isinstance(column, FittedColumn):
-            raise ChoiceError(f"target must be a column's name, a fit of it, or fitted[name]; got {target!r}.")
+        heads = heads_of(self, target)
         dtypes = {name: self.profile[name].column.dtype for name in self.columns}
+        backs = {output: head.layers() for output, head in heads.items()}
         if any(isinstance(one, part.Normalize) and not one.inverse for one in model._flatten_layers()):
-            return part.attach(None, model, column.layer(inverse=True), dtypes=dtypes)  # its inputs are raw already
-        inputs = {name: step for name, step in self.maps.items() if column.fitted is not self or name != column.name}
+            return part.attach(None, model, backs, dtypes=dtypes)  # its inputs are raw already
+        predicted = {head.column.name for head in heads.values() if head.column.fitted is self}
+        inputs = [name for name in self.maps if name not in predicted]
         if not inputs:
             raise ChoiceError("the fit has no column but the target, so there are no inputs to normalize.")
-        flags = {"bare": self.profile.bare, "missing": self._missing(inputs)}
-        normalize = part.Normalize(inputs, **flags, fingerprint=self.fingerprint)
-        return part.attach(normalize, model, column.layer(inverse=True), dtypes=dtypes)
+        return part.attach(self._layer_of(inputs), model, backs, dtypes=dtypes)
+
+    def dataset(
+        self, dataset: Any, target: Any = None, *, concatenate: bool = False, num_parallel_calls: int | None = -1
+    ) -> Any:
+        """A `tf.data.Dataset` with its features and targets normalized, for a model that is trained on normalized numbers.
+
+        Elements are x, (x, y) or (x, y, sample weights), batches or single examples, which are told apart by the shape that a
+        column had at the fit. x is a dict, of which fitted columns are normalized, or the tensor where the fit was of one array.
+        Their order stays, whatever runs in parallel.
+
+        target: what y is, in the words of `attach`: a column, or a fit of it; a dict of such, by name or place, where y holds
+            several. Without it, fitted columns in a dict y are normalized, and any other y is left as it is.
+        concatenate: x as one tensor, the fitted columns side by side in the order of the fit.
+        num_parallel_calls: as in `Dataset.map`; -1 is `tf.data.AUTOTUNE`.
+
+        Errors: ChoiceError, DataError; as the layer has them, where the columns do not suit.
+
+        >>> import tensorflow as tf, tfnorm
+        >>> data = {"age": [20.0, 40.0], "price": [1.0, 3.0]}
+        >>> fitted = tfnorm.fit(data, "minmax")
+        >>> rows = tf.data.Dataset.from_tensor_slices(({"age": data["age"]}, data["price"]))
+        >>> [(x["age"].numpy().item(), y.numpy().item()) for x, y in fitted.dataset(rows, target="price")]
+        [(0.0, 0.0), (1.0, 1.0)]
+        """
+        return dataset_of(self, dataset, target, concatenate=concatenate, num_parallel_calls=num_parallel_calls)
+
+    def _layer_of(self, names: Iterable[str], **flags: Any) -> Any:
+        """The layer for some of the columns."""
+        steps = {name: self.maps[name] for name in names}
+        flags |= {"bare": self.profile.bare, "missing": self._missing(steps), "fingerprint": self.fingerprint}
+        return keras_part().Normalize(steps, **flags)
 
     def export(self, path: Any, **options: Any) -> Any:
         """Write it as a model that runs without tfnorm: .keras, .tflite, .onnx, or the folder of a SavedModel.

@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tfnorm.apply import Groups, apply, apply_stored
-from tfnorm.errors import ChoiceError, DataError, NotInvertibleError
+from tfnorm.errors import ChoiceError, DataError, NotInvertibleError, TfnormError
 from tfnorm.gather import as_numbers
 from tfnorm.keras_part import keras_part
-from tfnorm.maps import Map, mark_name, sparse_flaw
+from tfnorm.maps import Map, mark_name, sparse_flaw, spread_of
 from tfnorm.profile import Column, ColumnProfile
 from tfnorm.rules import Policies
 from tfnorm.sources.columns import quoted
@@ -121,10 +121,12 @@ class FittedColumn:
         """
         return self._run_by(values, False, keys)
 
-    def inverse(self, values: Any, *, keys: Any = None, like: Any = None) -> Any:
+    def inverse(self, values: Any, *, keys: Any = None, like: Any = None, of: str = "mean") -> Any:
         """A lone array (a model's predictions, say) back to real units.
 
         keys: as for `transform`.
+        of: "deviation", "variance" or "log_variance" where the values are this of a predicted distribution, rather than its
+            mean. Where the map is affine, the slope brings it back; elsewhere NotInvertibleError.
         like: for `instance`, `contrast` and unit norms, the raw samples whose level, spread and length are to be given back.
 
         >>> import tfnorm
@@ -132,7 +134,12 @@ class FittedColumn:
         >>> fitted["price"].inverse([[0.5], [2.0]])
         array([[200.],
                [500.]])
+        >>> fitted["price"].inverse([[0.5]], of="deviation"), fitted["price"].inverse([[0.25]], of="variance")
+        (array([[100.]]), array([[10000.]]))
         """
+        if of != "mean":
+            spread = replace(self.fitted, maps={**self.fitted.maps, self.name: self.map_of(of)})
+            return spread[self.name].inverse(values, keys=keys, like=like)
         from tfnorm.sources import arrays, forms
 
         if like is not None and (forms.is_stored(values) or forms.is_stored(like)):
@@ -142,19 +149,27 @@ class FittedColumn:
             raise ChoiceError(f"column {quoted([self.name])}: {self.technique} comes back without like=. Leave it out.")
         return self._run_by(values, True, keys, raw)
 
-    def layer(self, *, inverse: bool = False, **kwargs: Any) -> Any:
+    def layer(self, *, inverse: bool = False, of: str = "mean", **kwargs: Any) -> Any:
         """A Keras layer for this column alone, tensor in, tensor out; with `inverse=True` back to real units.
 
         With `inverse=True, like=True` it is called as `layer(y, like=x)`, as in `inverse`.
+        of: as in `inverse`: what of a predicted distribution comes back.
         """
         return keras_part().Normalize(
-            {self.name: self.map},
+            {self.name: self.map_of(of)},
             bare=True,
             inverse=inverse,
             missing=self.fitted._missing([self.name]),
             fingerprint=self.fitted.fingerprint,
             **kwargs,
         )
+
+    def map_of(self, of: str) -> Map:
+        """The column's map; with "deviation", "variance" or "log_variance" that of such a spread of its values."""
+        try:
+            return self.map if of == "mean" else spread_of(self.map, of)
+        except TfnormError as error:
+            raise type(error)(f"column {quoted([self.name])}: {self.technique}: {error}") from None
 
     def plot(self, path: Any = None) -> Any:
         """Its distribution before and after, with quartiles and outliers, as a picture that notebooks show.

@@ -42,7 +42,7 @@ def opened(fitted: Fitted, model: Any) -> Opened:
         if path.is_dir() or kind == "SavedModel":
             return _of_tensors(fitted, path, *saved_model.opened(path))
         if kind == "Keras":
-            return _of_keras(fitted, keras_part().load_model(path), str(path))
+            return _of_keras(fitted, keras_part().open_model(path), str(path))
         if kind is None:
             raise DataError(f"{path}: expected an export: {ENDINGS}.")
         return _of_tensors(fitted, path, *(onnx if kind == "ONNX" else litert).opened(path))

@@ -5,6 +5,8 @@ The one law: a layer gives what the fit gives in NumPy. All that saved models ma
 
 from typing import Any
 
+from keras.backend import backend as backend
+
 from tfnorm.layer.attach import attach as attach
 from tfnorm.layer.backbones import check_backbone as check_backbone
 from tfnorm.layer.builtin import builtin as builtin
@@ -13,8 +15,8 @@ from tfnorm.layer.drop_in import LAYERS as LAYERS
 from tfnorm.layer.finding import array as array
 from tfnorm.layer.finding import fits_in as fits_in
 from tfnorm.layer.finding import is_inverse as is_inverse
-from tfnorm.layer.finding import load_model as load_model
 from tfnorm.layer.finding import normalizing as normalizing
+from tfnorm.layer.finding import open_model as open_model
 from tfnorm.layer.finding import tensor as tensor
 from tfnorm.layer.finding import types_of as types_of
 from tfnorm.layer.maps import loss_in_float32 as loss_in_float32

@@ -5,20 +5,18 @@ The one law: `attach(normalize, model, restore)(raw)` is `restore(model(normaliz
 
 from __future__ import annotations
 
-import re
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import keras
 
 from tfnorm.errors import ChoiceError, TfnormError
+from tfnorm.layer.heads import SAFE_NAME, Heads, restored
 from tfnorm.layer.lookups import keys_of
 from tfnorm.layer.maps import listed, quoted
 from tfnorm.layer.normalize import Normalize
 from tfnorm.maps import Map, Shape, mark_name
-
-_SAFE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,99}")
 
 
 @keras.saving.register_keras_serializable(package="tfnorm")
@@ -34,20 +32,22 @@ class Attached(keras.Model):  # type: ignore[misc]
 
 
 def attach(
-    normalize: Normalize | None, model: keras.Model, restore: Normalize, dtypes: Mapping[str, str] | None = None
+    normalize: Normalize | None, model: keras.Model, restore: Normalize | Heads, dtypes: Mapping[str, str] | None = None
 ) -> keras.Model:
     """Raw inputs -> normalize -> model -> restore -> real units; the model's weights are shared, not copied.
 
     normalize: the fit of the inputs, or None where they are raw already. A model of one tensor gets the fitted columns
     side by side in their order (or the tensor itself, if `normalize` is bare); a model of named inputs gets those, and
     inputs that are no fitted column pass through.
-    restore: `inverse=True, bare=True`, for the model's one output.
-    Where one of both is by key, the model that is returned takes the key columns too, as inputs of their own.
+    restore: `inverse=True, bare=True`, for the model's one output; or, by output, those of its parts (`tfnorm.layer.heads`).
+    Where one of all is by key, the model that is returned takes the key columns too, as inputs of their own.
     dtypes: column -> the NumPy type its data had at fit, so that 64-bit integers and floats enter unrounded.
 
-    Errors: TfnormError if the model is not built, has several outputs, or another width than the columns together.
+    Errors: TfnormError if the model is not built, has other outputs, or another width than the columns together.
     """
-    if not (restore.inverse and restore.bare):
+    heads: Heads = {None: [restore]} if isinstance(restore, Normalize) else restore
+    backs = [step for parts in heads.values() for step in parts]
+    if not all(step.inverse and step.bare for step in backs):
         raise ChoiceError("restore must be Normalize({column: map}, bare=True, inverse=True)")
     wanted, is_dict = _inputs_of(model, dtypes or {})
     shapes: dict[str, Shape] = {name: tuple(x.shape) for name, x in wanted.items()}
@@ -70,13 +70,14 @@ def attach(
                 if name not in marks
             }
     columns = layer.columns if layer else {}
-    taken = {model.name, restore.name, *([layer.name] if layer else [])}
+    taken = {model.name, *(step.name for step in backs), *([layer.name] if layer else [])}
     raw: dict[str, Any] = {}
     for name, shape in shapes.items():
         dtype = (dtypes or {}).get(name, layer.compute_dtype) if layer and name in columns else wanted[name].dtype
         raw[name] = keras.Input(shape[1:], dtype=dtype, name=_input_name(name, taken))
     inputs = list(raw)
-    for key, dtype in _key_types([*columns.values(), *restore.columns.values()]).items():
+    ways = [step for back in backs for step in back.columns.values()]
+    for key, dtype in _key_types([*columns.values(), *ways]).items():
         if key not in raw:  # the model does not take it, our layers do
             raw[key] = keras.Input((), dtype=dtype, name=_input_name(key, taken))
     entry = next(iter(raw.values())) if len(raw) == 1 and lone and (layer is None or layer.bare) else raw
@@ -84,13 +85,9 @@ def attach(
     if isinstance(ready, dict):
         ready = {name: ready[name] for name in (wanted if is_dict or layer is not None else inputs)}
         ready = ready if is_dict else next(iter(ready.values())) if lone else list(ready.values())
-    predicted = keras.tree.flatten(model(ready))
-    if len(predicted) != 1:
-        raise TfnormError(f"the model has {len(predicted)} outputs. Attach to one of them: keras.Model(inputs, output)")
     with warnings.catch_warnings():  # Keras wants the keys to be names of layers; a column's name need not make one
         warnings.filterwarnings("ignore", message="When providing `inputs` as a dict")
-        back = {**raw, next(iter(restore.columns)): predicted[0]} if keys_of(restore.columns.values()) else predicted[0]
-        return Attached(entry, restore(back))
+        return Attached(entry, restored(model, model(ready), heads, raw, taken))
 
 
 def _key_types(steps: Iterable[Map]) -> dict[str, str]:
@@ -115,11 +112,12 @@ def _inputs_of(model: Any, dtypes: Mapping[str, str]) -> tuple[dict[str, Any], b
     shape = (model.get_build_config() or {}).get("input_shape")  # a subclassed model knows what it was called with
     if isinstance(shape, dict):
         types: dict[str, str] = {}
+        for inside in _inside(model):  # what they take must come unrounded
+            types |= {name: dtypes.get(name, inside.compute_dtype) for name in inside.columns}
+            types |= _key_types(inside.columns.values())
         first = model.layers[0] if isinstance(model, keras.Sequential) else None
-        if isinstance(first, Normalize):  # what it leaves out need not come, and what it takes must come unrounded
-            types |= {name: dtypes.get(name, first.compute_dtype) for name in first.columns}
-            types |= _key_types(first.columns.values())
-            shape = {name: one for name, one in shape.items() if name in types or not first.concatenate}
+        if isinstance(first, Normalize) and first.concatenate:  # what it leaves out need not come
+            shape = {name: one for name, one in shape.items() if name in types}
         inputs = {name: (None, *one[1:]) for name, one in shape.items()}
         return {name: keras.KerasTensor(one, types.get(name, "float32")) for name, one in inputs.items()}, True
     if not shape or not all(size is None or isinstance(size, int) for size in shape):
@@ -127,9 +125,14 @@ def _inputs_of(model: Any, dtypes: Mapping[str, str]) -> tuple[dict[str, Any], b
     return {"inputs": keras.KerasTensor((None, *shape[1:]))}, False
 
 
+def _inside(model: Any) -> Iterator[Normalize]:
+    """The layers in a model that normalize columns of its input."""
+    return (one for one in model._flatten_layers() if isinstance(one, Normalize) and not (one.inverse or one.bare))
+
+
 def _input_name(column: str, taken: set[str]) -> str:
     """The column's name where it is a plain word and free, since servers show it; a neutral one else."""
-    name = column if _SAFE_NAME.fullmatch(column) else f"column_{len(taken)}"
+    name = column if SAFE_NAME.fullmatch(column) else f"column_{len(taken)}"
     while name in taken:
         name += "_input"
     taken.add(name)

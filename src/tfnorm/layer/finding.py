@@ -22,7 +22,7 @@ from tfnorm.maps import Shape
 _MARK = re.compile(r"tfnorm_([0-9a-f]{64})(_back)?")  # as `builtin` calls its models
 
 
-def load_model(path: Path) -> Any:
+def open_model(path: Path) -> Any:
     """Keras' own, with its safe mode on; DataError where it is none."""
     try:
         return keras.models.load_model(path, safe_mode=True, compile=False)

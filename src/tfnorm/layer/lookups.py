@@ -18,6 +18,7 @@ from keras import ops
 from tfnorm.errors import ArtefactError, DataError
 from tfnorm.key_columns import KeyColumn, TextKeys, WholeKeys
 from tfnorm.keys import Keys, listed
+from tfnorm.layer.doubles import HOW, has_doubles
 from tfnorm.maps import Map
 
 Tensor = Any
@@ -38,6 +39,8 @@ class Lookup:
 
     def __init__(self, keys: Keys, weight: Callable[[str, np.ndarray], Tensor], table: Callable[[Any], None]) -> None:
         self.keys = keys
+        if (widest := _widest(keys)) >= 1 << 31 and not has_doubles():
+            raise DataError(f"key columns {listed(keys.names)}: the keys go up to {widest:,}, beyond 32 bits. {HOW}")
         self._codes = [_codes_of(column, weight, table) for column in keys.columns]
         self._numbers = None if len(keys.columns) == 1 else weight("numbers", keys.numbers)
 
@@ -65,6 +68,13 @@ class Lookup:
             place, found = _found(self._numbers, total)
             known = ops.logical_and(known, found)
         return ops.cast(ops.where(known, place, number), "int32")
+
+
+def _widest(keys: Keys) -> int:
+    """The largest whole number that is looked up or counted for these keys."""
+    values = [column.values for column in keys.columns if isinstance(column, WholeKeys)]
+    ends = [abs(int(end)) for one in (*values, keys.numbers) if len(one) for end in (one.min(), one.max())]
+    return max(ends, default=0)
 
 
 def _flat(name: str, x: Tensor) -> Tensor:
@@ -121,10 +131,13 @@ def _codes_of(column: KeyColumn, weight: Callable[[str, np.ndarray], Tensor], ta
 
 def _text_table(column: TextKeys) -> Any:
     """Text -> code, as TensorFlow's own table: it runs in tf.data and is saved with the model."""
+    if (backend := keras.backend.backend()) != "tensorflow":
+        raise DataError(
+            f"key column {column.name!r}: text keys in a layer need Keras on TensorFlow, and it runs on {backend}. Give the "
+            "keys numbers before the fit, or normalize outside of the model: fitted.transform(batch)"
+        )
     import tensorflow as tf
 
-    if keras.backend.backend() != "tensorflow":
-        raise DataError(f"key column {column.name!r}: text keys in a layer need Keras on TensorFlow")
     with tf.init_scope():
         values = tf.constant([value.encode() for value in column.values], tf.string)
         codes = tf.range(1, len(column.values) + 1, dtype=tf.int64)

@@ -21,6 +21,8 @@ from keras import ops
 from tfnorm import codec, maps
 from tfnorm.errors import ChoiceError, DataError, NotInvertibleError
 from tfnorm.keys import Keys
+from tfnorm.layer.blocks import Block, beside, can_turn
+from tfnorm.layer.doubles import HOW, has_doubles, unheard
 from tfnorm.layer.lookups import Lookup, keys_of
 from tfnorm.layer.maps import (
     NUMBERS,
@@ -79,33 +81,6 @@ class _Fit:
     lookups: list[Lookup]  # one for each set of keys
 
 
-@dataclass(frozen=True)
-class _Block:
-    """The mapped values of columns that were computed together."""
-
-    names: list[str]
-    values: Tensor
-    # "stacked" (n, columns) of (n,), "joined" (n, columns) of (n, 1), "alone" as the one column came, "number" (n, 1) of (n,)
-    layout: str
-    marks: bool  # whether as many marks of what was missing follow the values
-
-    def columns(self, *, flat: bool) -> Iterator[tuple[str, Tensor]]:
-        """Each column in the shape in which it came, and each that has marks followed by these; `flat`, as (n, width)."""
-        halves = ops.split(self.values, 2, axis=-1) if self.marks else [self.values]
-        kinds = [self._parts(half, flat) for half in halves]
-        for i, name in enumerate(self.names):
-            yield from zip((name, maps.mark_name(name)), (parts[i] for parts in kinds), strict=False)
-
-    def _parts(self, values: Tensor, flat: bool) -> Sequence[Tensor]:
-        if self.layout == "alone":
-            return [ops.expand_dims(values, -1) if flat and len(values.shape) == 1 else values]
-        if self.layout == "number":
-            return [values if flat else ops.squeeze(values, -1)]
-        if self.layout == "joined" or flat:
-            return list(ops.split(values, len(self.names), axis=-1))
-        return list(ops.unstack(values, len(self.names), axis=-1))
-
-
 @keras.saving.register_keras_serializable(package="tfnorm")
 class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
     """Fitted maps as a layer: `forward` on the way in, or `inverse=True` on the way out of a model.
@@ -124,7 +99,8 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
     Precision: the data's own type decides, since a subtraction must come before a cast. float32, float16, bfloat16,
     booleans and integers below 32 bits are computed in float32, float64 and wider integers (and numbers beyond
     float32's range) in float64, and the result is cast last to the policy's compute dtype. `inverse` gives at
-    least float32, even where the policy is float16, which ends at 65504. Missing stays missing (NaN).
+    least float32, even where the policy is float16, which ends at 65504. Missing stays missing (NaN). JAX has float64 and int64
+    only where they are enabled; without them, what float32 would get wrong is refused, as far as JAX has not cut it before.
 
     Feed 64-bit values as integers, or as tensors or a `tf.data.Dataset`: `Model.fit` and `Model.predict` cast float64
     *arrays* to `keras.config.floatx()` before any layer sees them, a `keras.Input` casts to its own dtype, and a
@@ -227,7 +203,7 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
         if self.bare and (not self.inverse or is_stored(inputs)):
             return blocks[0].values
         if self.concatenate and len(blocks) == 1 and blocks[0].layout in ("stacked", "joined") and not blocks[0].marks:
-            return blocks[0].values  # already side by side, and a block is in fitted order
+            return blocks[0].side_by_side()  # and a block is in fitted order
         mapped = dict(pair for block in blocks for pair in block.columns(flat=self.concatenate))
         if self.bare:
             return next(iter(mapped.values()))
@@ -336,7 +312,8 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
 
     def _weight(self, name: str, array: np.ndarray) -> Tensor:
         fixed = {"trainable": False, "autocast": False, "name": name}
-        weight = self.add_weight(array.shape, initializer=lambda *_, **__: array, dtype=str(array.dtype), **fixed)
+        with unheard():
+            weight = self.add_weight(array.shape, initializer=lambda *_, **__: array, dtype=str(array.dtype), **fixed)
         setattr(self, f"_{name}", weight)  # as TensorFlow finds it when it saves
         return weight
 
@@ -428,7 +405,7 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
         came: Mapping[str, Tensor],
         given: Mapping[str, Mapping[str, Tensor]],
         groups: Mapping[tuple[str, ...], Tensor],
-    ) -> Iterator[_Block]:
+    ) -> Iterator[Block]:
         """Columns of one kind, type and shape are put side by side, mapped at once; on the way back each with its marks.
 
         given: by column, what `like` is and what `mask`.
@@ -455,11 +432,12 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
                         elif number:
                             x = ops.expand_dims(x, -1)
                         y = self._mapped(group, [name], x, groups, raw, given["mask"].get(name))
-                        yield _Block([name], y, "number" if number else "alone", marks)
+                        yield Block([name], y, "number" if number else "alone", marks)
                 else:
-                    beside = ops.stack if layout == "stacked" else ops.concatenate
-                    x = beside([tensors[name] for name in names], axis=-1)
-                    yield _Block(names, self._mapped(group, names, x, groups), layout, marks)
+                    columns = [tensors[name] for name in names]
+                    flags = {"turned": True} if can_turn(group.step, columns) else {}
+                    x = beside(columns, layout, **flags)
+                    yield Block(names, self._mapped(group, names, x, groups, **flags), layout, marks, **flags)
 
     def _precision(self, group: _Group, x: Tensor) -> str:
         """In which a group of columns is computed, for values of this type."""
@@ -475,8 +453,17 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
         groups: Mapping[tuple[str, ...], Tensor],
         like: Tensor | None = None,
         mask: Tensor | None = None,
+        turned: bool = False,
     ) -> Tensor:
-        step = group.step_of(names, precision := self._precision(group, x))
+        """turned: the values are (columns, n), where else features come last."""
+        precision = self._precision(group, x)
+        if precision == "float64" and not has_doubles():
+            if not group.fits_float32 or not (self.inverse or rounding_is_harmless(group.step)):
+                raise DataError(f"column {quoted(names[0])}: needs 64-bit numbers to be right in float32. {HOW}")
+            precision = "float32"
+        step = group.step_of(names, precision)
+        if turned:
+            step = step.with_arrays({field: ops.expand_dims(one, -1) for field, one in step.arrays().items()})
         if is_stored(x):
             return map_stored(step, x, precision, self._result_dtype, inverse=self.inverse)
         if not group.weights[precision]:
@@ -484,7 +471,7 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
         features = sum(group.features(name) for name in names)
         if self.inverse and x.shape[-1] is None:
             features = step.width(features)
-        if features != 1 and x.shape[-1] is None:  # a width seen only when run: 1 must not spread to all features
+        if features != 1 and x.shape[-1] is None and not turned:  # seen only when run: 1 must not spread to all
             x = ops.reshape(x, (*ops.shape(x)[:-1], features))
         there = None if mask is None else spread(mask, x)
         bound = step.bound(groups, len(x.shape), self._xp) if step.keyed() else step

@@ -27,7 +27,9 @@ from tfnorm.fading import WINDOW, Fading, Runs
 from tfnorm.fitting import wanted
 from tfnorm.gather import Measured, Want, profile_of
 from tfnorm.layer import tensors
+from tfnorm.layer.doubles import HOW, has_doubles
 from tfnorm.layer.maps import listed, quoted
+from tfnorm.layer.replicas import of_all_replicas
 from tfnorm.layer.stored import is_stored, spread
 from tfnorm.layer.traced import Traced, refuse_unkept, solved, statistics_of, tensor_of
 from tfnorm.maps import Shape
@@ -94,14 +96,15 @@ class RunningNormalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has n
     the model, until `unfreeze()`; or with `trainable = False`, which Keras sees when it compiles.
 
     Missing values are left out, and so are infinite ones and those outside a map's domain, since a graph cannot raise.
-    Statistics are float64 (on JAX only if x64 is enabled). Input is computed in float32 or, where it is float64 or wide integers,
+    Statistics are float64 (on JAX, x64 must be enabled). Input is computed in float32 or, where it is float64 or wide integers,
     in float64; the result has the policy's compute dtype. `Model.fit` casts float64 *arrays* to `keras.config.floatx()` first.
 
     `layer.running()` gives the statistics back: to save apart, to go on with, or, by `layer.running().freeze().layer()`, as an
-    ordinary `Normalize` that no training moves. A clone of the model begins with what the layer knows. Statistics of several
-    replicas are not added up: use it on one device.
+    ordinary `Normalize` that no training moves. A clone of the model begins with what the layer knows. Under
+    `tf.distribute.MirroredStrategy` every replica sees the rows of all, in their order, so that all know the same.
 
-    Errors: ChoiceError (a technique that a layer cannot keep), DataError (shapes; nothing seen), ArtefactError (no such config).
+    Errors: ChoiceError (a technique that a layer cannot keep; no 64-bit numbers), DataError (shapes; nothing seen),
+    ArtefactError (no such config).
 
     >>> layer = RunningNormalize("standard")
     >>> layer(np.array([[1.0], [3.0]], "float32"), training=True).numpy().tolist()
@@ -202,6 +205,8 @@ class RunningNormalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has n
         }
 
     def build(self, input_shape: Any) -> None:
+        if not has_doubles():
+            raise ChoiceError(f"this layer keeps its statistics in 64-bit numbers. {HOW}")
         bare = not isinstance(input_shape, Mapping)
         shapes: dict[str, Shape] = {BARE: tuple(input_shape)} if bare else {k: tuple(v) for k, v in input_shape.items()}
         if self._start.num_rows:
@@ -264,7 +269,7 @@ class RunningNormalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has n
         return _Kept(want, *(self._weight(f"part{index}_{name}", array) for name, array in arrays.items()))
 
     def _weight(self, name: str, array: np.ndarray) -> Tensor:
-        fixed = {"trainable": False, "autocast": False, "name": name}
+        fixed = {"trainable": False, "autocast": False, "aggregation": "only_first_replica", "name": name}
         weight = self.add_weight(array.shape, initializer=lambda *_, **__: array, dtype=str(array.dtype), **fixed)
         setattr(self, f"_{name}", weight)  # as TensorFlow finds it when it saves
         return weight
@@ -275,7 +280,8 @@ class RunningNormalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has n
         came = self._named(inputs)
         updates = bool(training) and bool(self.trainable)
         rows = _at_hand(self._rows)
-        if rows is not None and not rows and (not updates or self.frozen):
+        nothing = rows is not None and not rows and (not updates or self.frozen)
+        if nothing and _at_hand(next(iter(came.values()))) is not None:  # else Keras only asks what would come out
             raise DataError(
                 "this layer has seen no rows yet, so there is nothing to normalize by. Call it with training=True first "
                 "(as model.fit does), or make it of a Running that has seen some: running.layer()."
@@ -362,8 +368,9 @@ class RunningNormalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has n
         """All columns' statistics with those of a batch, written to the weights unless they are frozen."""
         assert self._state is not None
         names = list(self._state.stages)
+        came = {name: of_all_replicas(came[name]) for name in names}
         values = {name: _at_hand(came[name]) for name in names}
-        covers = {name: masks[name] for name in names if masks.get(name) is not None}
+        covers = {name: of_all_replicas(masks[name]) for name in names if masks.get(name) is not None}
         xp: Any = np if rows is not None and all(one is not None for one in values.values()) else ops
         if xp is np:
             covers = {name: np.asarray(_numbers(mask)) for name, mask in covers.items()}
@@ -437,7 +444,7 @@ class RunningNormalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has n
         step = solved(stages, statistics).at(precision)
         step = step.with_arrays({key: ops.convert_to_tensor(tensor_of(one)) for key, one in step.arrays().items()})
         if self._start.infinite == "missing" and "float" in dtype:
-            x = ops.where(ops.isinf(x), ops.full_like(x, np.nan), x)
+            x = ops.where(ops.isinf(x), ops.zeros_like(x) + np.nan, x)
         if not step.arrays():
             x = ops.cast(x, precision)
         there = None if mask is None else spread(mask, x)
@@ -445,7 +452,7 @@ class RunningNormalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has n
         if there is not None:  # padding stays harmless, whatever it was
             y = ops.where(there, y, ops.zeros_like(y))
         if in_graph:  # an eager call would have been refused
-            y = ops.where(ops.equal(self._rows, 0), ops.full_like(y, np.nan), y)
+            y = ops.where(ops.equal(self._rows, 0), ops.zeros_like(y) + np.nan, y)
         return ops.cast(y, self._result_dtype)
 
 

@@ -33,6 +33,8 @@ class _NothingMissing:
     """`keras.ops` where nothing is missing or infinite: no question that only such values would answer."""
 
     def __getattr__(self, name: str) -> Any:
+        if name == "cond":
+            raise AttributeError("whole numbers take no short cut: it would leave floats between them")
         return getattr(ops, name)
 
     def isnan(self, x: Tensor) -> Any:  # noqa: ARG002

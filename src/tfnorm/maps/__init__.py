@@ -42,3 +42,5 @@ from tfnorm.maps.places import sparse_flaw as sparse_flaw
 from tfnorm.maps.samples import PLAIN as PLAIN
 from tfnorm.maps.samples import Instance as Instance
 from tfnorm.maps.samples import RowNorm as RowNorm
+from tfnorm.maps.spread import SPREADS as SPREADS
+from tfnorm.maps.spread import spread_of as spread_of
