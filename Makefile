@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 TF ?= tensorflow-cpu
 
-.PHONY: demo test backends check bench docs clean
+.PHONY: demo test backends check bench docs site clean
 
 $(VENV)/ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -38,5 +38,12 @@ docs: $(VENV)/ready
 	$(BIN)/python docs/sources.py
 	$(BIN)/python docs/exports.py
 
+site: $(VENV)/site
+	$(BIN)/python -m sphinx -q -E -W --keep-going docs docs/_build/html
+
+$(VENV)/site: $(VENV)/ready
+	$(BIN)/python -m pip install --quiet -e '.[docs]'
+	touch $@
+
 clean:
-	rm -rf $(VENV) demo .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) demo docs/_build .pytest_cache .mypy_cache .ruff_cache

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import doctest
 import re
 from pathlib import Path
 
 import pytest
 
 import tfnorm
+from pages import WIDTH, run
 
 README = Path(__file__).parent.parent / "README.md"
 
@@ -22,14 +22,8 @@ def test_the_examples_print_what_they_say(tmp_path: Path, monkeypatch: pytest.Mo
     train[:221].to_parquet(tmp_path / "train" / "part-0.parquet")
     train[221:].to_parquet(tmp_path / "train" / "part-1.parquet")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "100")
-    text = re.sub(r"^```.*$", "", README.read_text(encoding="utf-8"), flags=re.MULTILINE)
-    names = {"tfnorm": tfnorm, "keras": keras, "train": train}
-    examples = doctest.DocTestParser().get_doctest(text, names, "README", str(README), 0)
-    assert len(examples.examples) >= 6
-    report: list[str] = []
-    result = doctest.DocTestRunner(verbose=False).run(examples, out=report.append)
-    assert not result.failed, "".join(report)
+    monkeypatch.setenv("COLUMNS", WIDTH)
+    assert run(README, {"tfnorm": tfnorm, "keras": keras, "train": train}) >= 6
 
 
 def test_every_technique_is_in_the_table() -> None:
