@@ -35,8 +35,8 @@ def candidates_for(column: Column, bounds: Bounds) -> Iterator[Stages]:
 
     >>> column = Column("age", "float64", (), 1)
     >>> texts = [", ".join(map(str, stages)) for stages in candidates_for(column, None)]
-    >>> [text in texts for text in ("standard", "log1p, standard", "quantile(output='normal')", "l2")]
-    [True, True, True, False]
+    >>> [text in texts for text in ("standard", "log1p, standard", "rescale", "l2")]
+    [True, True, False, False]
     """
     yield from _of_registry(column.shape, column.features, tuple(TECHNIQUES))
     if bounds is not None:
@@ -50,11 +50,23 @@ def _of_registry(shape: tuple[int | None, ...], features: int, _names: tuple[str
     found = [behind]  # of equals the first is taken: what people know
     for kind in TECHNIQUES.values():
         for stage in _variants(kind):
-            if _takes(stage, shape, features):
+            if _takes(stage, shape, features) and not _is_fixed_line(stage):
                 found.append((stage,))
                 if not scales_only(stage):
                     found.append((stage, *behind))
     return (*dict.fromkeys(found), *(parse(text) for text in MORE))
+
+
+def _is_fixed_line(stage: Technique) -> bool:
+    """Whether it is a straight line whose numbers are the same whatever the data are: who knows a column's limits gives them."""
+    if not scales_only(stage):
+        return False
+    one, other = (
+        stage.solve({kind: kind.of(np.array(rows)) for kind in stage.needs})
+        for rows in ([[0.0], [1.0]], [[5.0], [9.0]])
+    )
+    numbers = one.arrays()
+    return bool(numbers) and all(np.array_equal(value, other.arrays()[name]) for name, value in numbers.items())
 
 
 def _variants(kind: TechniqueKind) -> Iterator[Technique]:
