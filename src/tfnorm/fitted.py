@@ -74,7 +74,7 @@ class Fitted:
         """Back to real units; of only some of the columns, by name, too.
 
         like: the raw samples, of the kind that `batch` is: `instance`, `contrast` and unit norms forget a sample's level,
-        spread and length, and take them from there.
+            spread and length, and take them from there.
         NotInvertibleError where a column's technique forgets what it would need.
         """
         if like is not None and not any(step.restores_like for step in self.maps.values()):

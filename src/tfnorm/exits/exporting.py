@@ -30,12 +30,15 @@ ENDINGS = ".keras, .tflite, .onnx, or a folder's name without an ending for a Sa
 
 @dataclass(frozen=True)
 class Export:
-    """What was written."""
+    """What was written; it stands for its path where one is asked for."""
 
     path: str
     format: str
     num_bytes: int
     label: Label
+
+    def __fspath__(self) -> str:
+        return self.path
 
 
 def format_of(path: Any) -> str:

@@ -5,6 +5,7 @@ The one law: `opened(x).run(rows)` is what x gives for these rows, whatever its 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +35,7 @@ class Opened:
 
 def opened(fitted: Fitted, model: Any) -> Opened:
     """`model` is a path, a layer or a model, of which the part that normalizes is taken."""
-    if isinstance(model, str | Path):
+    if isinstance(model, str | os.PathLike):
         path = Path(model)
         kind = FORMATS.get(path.suffix)
         if not path.exists():
