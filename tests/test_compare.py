@@ -15,6 +15,7 @@ from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits
 import tfnorm
 from tfnorm.cli import main
 from tfnorm.errors import ChoiceError, DataError
+from tfnorm.progress import Meter
 
 keras = pytest.importorskip("keras")
 
@@ -146,6 +147,14 @@ def test_a_budget_is_kept_and_shared() -> None:
     assert {one.losses.shape for one in found.contenders} == {(len(found.seeds), len(found.marks))}
     assert told[-1].done == told[-1].total == 3 * found.steps * len(found.seeds)
     assert found.budget == 6
+
+
+def test_progress_ends_where_no_more_is_done() -> None:
+    told: list[tfnorm.Progress] = []
+    meter = Meter(told.append, 10)
+    meter.add(4)
+    meter.ends_here()
+    assert [(one.done, one.total) for one in told] == [(4, 10), (4, 4)]
 
 
 def test_weights_count(regression: tfnorm.Comparison) -> None:

@@ -253,7 +253,9 @@ def test_no_fit_several_fits_and_other_weights_are_told(tmp_path: Path) -> None:
 
 def test_verify_sees_what_is_not_the_fit(tmp_path: Path) -> None:
     fitted, other = tfnorm.fit(TABLE, {"age": "standard"}), tfnorm.fit(TABLE, {"age": "robust"})
-    other.export(tmp_path / "other.keras")
+    written = other.export(tmp_path / "other.keras")  # stands for its path
+    assert tfnorm.fingerprint(written) == other.fingerprint
+    assert tfnorm.verify(other, written, TABLE).ok
     found = tfnorm.verify(fitted, tmp_path / "other.keras", TABLE)
     assert not found.ok
     assert found.same_fit is False

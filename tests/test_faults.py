@@ -350,6 +350,9 @@ def test_columns_that_a_file_lacks_are_missing_on_request(
     assert tfnorm.fit(folder, {"b": "standard"}, absent="missing").profile["b"].count.null == 1
     with pytest.raises(TfnormError, match=r'bad.*column "b" is missing'):
         tfnorm.fit(folder, "standard", absent="missing", weight="b")
+    for run in (tfnorm.scan, lambda data, **words: tfnorm.fit(data, "standard", **words)):
+        with pytest.raises(TfnormError, match="absent='missing' is for files"):
+            run({"x": [1.0, 2.0]}, absent="missing")
     with pytest.raises(TfnormError, match='absent must be "error" or "missing"'):
         tfnorm.scan(folder, absent="null")
 

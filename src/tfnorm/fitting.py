@@ -39,7 +39,6 @@ from tfnorm.sources import Absent, OnError, Shard, Source, open_source
 from tfnorm.sources.columns import quoted
 from tfnorm.sources.images import with_encoded
 from tfnorm.sources.masks import masked, names_of
-from tfnorm.sources.paths import is_path
 from tfnorm.statistics import Count, Extremes, Moments, Statistic
 from tfnorm.techniques import Choosable, Stages
 
@@ -166,9 +165,9 @@ def fit(
         raise ChoiceError(f"full must be True or False, got {full!r}.")
     given = {"infinite": infinite, "constant": constant, "missing": missing, "out_of_range": out_of_range}
     asked = {"target": target, "model": model, "activation": activation}
-    if absent != "error" and is_path(source):
+    if absent != "error":
         source, weight = open_source(source, weight=weight, on_error=on_error, absent=absent), None
-    if _is_auto(choice):
+    if is_auto(choice):
         from tfnorm.advice import Asked, resolved
 
         how = {"axis": axis, "unit": unit, "weight": weight, "sparse": sparse, "mask": mask, "checkpoint": checkpoint}
@@ -231,7 +230,7 @@ def fit(
     return solved(profile, stages, rules)
 
 
-def _is_auto(choice: Any) -> bool:
+def is_auto(choice: Any) -> bool:
     """Whether a technique is to be advised for any column."""
     each = choice.values() if isinstance(choice, Mapping) else (choice,)
     return any(isinstance(one, str) and one.strip() == "auto" for one in each)

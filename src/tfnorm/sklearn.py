@@ -16,7 +16,7 @@ from tfnorm import maps
 from tfnorm.artefact import save
 from tfnorm.errors import ChoiceError, DataError, NotInvertibleError
 from tfnorm.fitted import Fitted
-from tfnorm.fitting import fit, solved
+from tfnorm.fitting import fit, is_auto, solved
 from tfnorm.running import Running, of_one_source
 from tfnorm.sources import BARE
 from tfnorm.sources.columns import did_you_mean, quoted
@@ -187,13 +187,9 @@ class Normalizer(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scik
             if self.__sklearn_tags__().input_tags.positive_only:
                 raise type(error)(f"Negative values in data, or such as are not in the domain: {error}") from None
             raise
-        if not self._is_auto():
+        if not is_auto(self.choice):
             return fitted
         return fit(given, fitted.stages[BARE] if fitted.profile.bare else dict(fitted.stages), **policies)
-
-    def _is_auto(self) -> bool:
-        each = self.choice.values() if isinstance(self.choice, Mapping) else (self.choice,)
-        return any(isinstance(one, str) and one.strip() == "auto" for one in each)
 
     def _validated(self, X: Any, *, reset: bool = False) -> Any:
         finite = False if self.infinite == "missing" else "allow-nan"
@@ -247,7 +243,7 @@ class Normalizer(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scik
     def _stages(self) -> list[Stages]:
         each = self.choice.values() if isinstance(self.choice, Mapping) else (self.choice,)
         try:
-            return [parse(one) for one in each if not self._is_auto()]
+            return [parse(one) for one in each if not is_auto(self.choice)]
         except ChoiceError:  # told when it is fitted
             return []
 

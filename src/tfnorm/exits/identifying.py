@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import zipfile
 from collections.abc import Iterator
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ def fingerprint(model: Any) -> str:
     """
     found = fingerprints(model)
     if len(found) != 1:
-        named = model if isinstance(model, str | Path) else getattr(model, "name", type(model).__name__)
+        named = Path(model) if isinstance(model, str | PathLike) else getattr(model, "name", type(model).__name__)
         raise TfnormError(
             f"{named}: holds {'no fit' if not found else f'{len(found)} fits: ' + ', '.join(found)}, expected one. "
             + ("Make it with fitted.layer() or fitted.export(path)." if not found else "tfnorm.fingerprints gives all.")
@@ -52,7 +53,7 @@ def fingerprints(model: Any) -> tuple[str, ...]:
         return (model.fingerprint,)
     if isinstance(model, FittedColumn):
         return (model.fitted.fingerprint,)
-    if isinstance(model, str | Path):
+    if isinstance(model, str | PathLike):
         return _of_path(Path(model))
     if not (hasattr(model, "get_config") and callable(model)):
         raise DataError(f"expected a fit, a Keras layer or model, or a path, got {type(model).__name__}.")
@@ -74,9 +75,9 @@ def label_of(path: Path) -> Label | None:
 
 
 def _of_path(path: Path) -> tuple[str, ...]:
-    if label := label_of(path):
-        return (label.fingerprint,)
     if path.is_dir():
+        if label := label_of(path):
+            return (label.fingerprint,)
         graph = path / "saved_model.pb"
         if not graph.is_file():
             raise DataError(f"{path}: is no SavedModel: it has no saved_model.pb.")
@@ -84,6 +85,8 @@ def _of_path(path: Path) -> tuple[str, ...]:
     if path.suffix == ".keras":
         return _of_keras_file(path)
     data = _bytes(path)
+    if label := label_in(data):
+        return (label.fingerprint,)
     if path.suffix != ".json":
         return marks_in(data)
     from tfnorm.artefact import loads

@@ -5,9 +5,9 @@ The one law: `opened(x).run(rows)` is what x gives for these rows, whatever its 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,7 @@ class Opened:
 
 def opened(fitted: Fitted, model: Any) -> Opened:
     """`model` is a path, a layer or a model, of which the part that normalizes is taken."""
-    if isinstance(model, str | os.PathLike):
+    if isinstance(model, str | PathLike):
         path = Path(model)
         kind = FORMATS.get(path.suffix)
         if not path.exists():

@@ -135,13 +135,16 @@ def open_source(
     if on_error == "skip" and hasattr(type(data), "skipping"):
         data = data.skipping()
     if callable(getattr(data, "shards", None)) and isinstance(data, Source):
-        if weight is not None:
-            raise DataError("weight: this is a source already. Give weight to open_source when it is made.")
+        if weight is not None or absent != "error":
+            given = "absent" if weight is None else "weight"
+            raise DataError(f"{given}: this is a source already. Give {given} to open_source when it is made.")
         return data
     if paths.is_path(data):
         return files.open_files(data, weight=weight, delimiter=delimiter, on_error=on_error, absent=absent)
     if delimiter is not None:
         raise DataError(f"delimiter={delimiter!r} is for CSV files, and this is {type(data).__name__}. Leave it out.")
+    if absent != "error":
+        raise DataError(f"absent={absent!r} is for files, and this is {type(data).__name__}. Leave it out.")
     opener = loaders.opener(data)
     if opener is not None:
         return opener(data, weight=weight)
