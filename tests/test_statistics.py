@@ -228,6 +228,17 @@ def test_blocks_of_which_much_is_not_finite(dtype: type, share: float) -> None:
     assert (moments.weight[2], count.nan[2]) == (0, len(values))
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_what_stands_in_for_missing_values_is_no_extreme(dtype: type) -> None:
+    """None of the rows that a block is centered by holds a value, and a center of 0 would serve the sums."""
+    values = np.geomspace(1e-3, 1e3, 64).astype(dtype)
+    rows = np.full((4096, 1), np.nan, dtype)
+    rows[1::64, 0] = values
+    extremes, moments = Extremes.of(rows), Moments.of(rows)
+    assert (extremes.minimum.item(), extremes.maximum.item()) == (float(values[0]), float(values[-1]))
+    assert moments.mean.item() == pytest.approx(math.fsum(values.tolist()) / 64, rel=1e-14)
+
+
 def test_masked_is_null_and_not_nan() -> None:
     data = np.array([[1.0, np.nan], [np.nan, 5.0], [3.0, 7.0], [99.0, np.inf]])
     mask = [[False, False], [False, False], [False, True], [True, False]]
