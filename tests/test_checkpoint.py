@@ -40,7 +40,7 @@ def files(tmp_path: Path) -> Path:
 
 
 def times_read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    from tfnorm.gather import Measure
+    from tfnorm.measuring import Measure
 
     read: list[str] = []
     of = Measure.__call__

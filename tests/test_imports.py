@@ -21,7 +21,7 @@ MAY: dict[str, set[str]] = {
     "codec": {"errors"},
     "progress": {"errors"},
     "kernels": set(),
-    "engines": set(),
+    "engines": {"errors"},
     "sources": {"errors", "kernels"},
     "statistics": {"errors", "kernels"},
     "tallying": {"kernels", "statistics"},
@@ -41,17 +41,24 @@ MAY: dict[str, set[str]] = {
     "counted": {"errors", "sources", "statistics"},
     "apply": {"errors", "kernels", "engines", "sources", "maps"},
     "unseen": {"errors", "sources", "keys", "maps", "apply"},
-    "gather": {
-        "progress",
+    "measuring": {
         *("errors", "engines", "sources", "statistics", "quantiles", "grouped", "maps", "profile", "apply", "unseen"),
-        *("gatherings", "sparse", "counted"),
+        *("sparse", "counted"),
     },
     "writing": set(),
-    "checkpoint": {"errors", "codec", "sources", "statistics", "grouped", "gather", "writing"},
-    "skipping": {"errors", "sources", "profile", "gather"},
+    "states": {"errors", "codec", "grouped", "profile", "statistics", "measuring"},
+    "skipping": {"errors", "sources", "profile", "measuring"},
+    "checkpoint": {"errors", "sources", "measuring", "states", "writing"},
+    "elsewhere": {"errors", "engines", "progress", "sources", "measuring", "states", "checkpoint"},
+    "gather": {
+        *("errors", "engines", "progress", "sources", "statistics", "quantiles", "profile", "gatherings", "measuring"),
+        "elsewhere",
+    },
     "keras_part": set(),
     "images": {"errors", "sources", "keras_part"},
-    "fitted_column": {*("errors", "sources", "maps", "profile", "apply", "unseen", "gather", "rules", "keras_part")},
+    "fitted_column": {
+        *("errors", "sources", "maps", "profile", "apply", "unseen", "measuring", "rules", "keras_part"),
+    },
     "targets": {"errors", "sources", "maps", "fitted_column"},
     "datasets": {"errors", "sources", "fitted_column", "targets", "keras_part"},
     "fitted": {
@@ -65,7 +72,6 @@ MAY: dict[str, set[str]] = {
             "profile",
             "apply",
             "unseen",
-            "gather",
             "rules",
             "keras_part",
         ),
@@ -73,7 +79,7 @@ MAY: dict[str, set[str]] = {
     },
     "converting": {"errors", "sources", "maps", "techniques", "profile", "fitted", "keras_part"},
     "exits": {
-        *("errors", "sources", "profile", "gather", "unseen", "fitted_column", "fitted", "keras_part", "writing"),
+        *("errors", "sources", "profile", "measuring", "unseen", "fitted_column", "fitted", "keras_part", "writing"),
     },
     "choosing": {"errors", "sources", "maps", "techniques", "profile", "covariance"},
     "pushing": {"statistics", "curve", "quantiles", "covariance", "maps"},
@@ -85,12 +91,12 @@ MAY: dict[str, set[str]] = {
     "fitting": {
         "progress",
         *("errors", "codec", "sources", "statistics", "quantiles", "maps", "techniques", "profile", "gather", "fitted"),
-        *("already", "choosing", "chains", "rules", "checkpoint", "skipping"),
+        *("already", "choosing", "chains", "rules", "checkpoint", "skipping", "engines", "measuring"),
     },
-    "fading": {"gather", "statistics", "quantiles", "covariance"},
+    "fading": {"measuring", "statistics", "quantiles", "covariance"},
     "running": {
         *("errors", "codec", "sources", "statistics", "techniques", "profile", "gather", "fitted", "fitting", "fading"),
-        *("gatherings", "choosing", "chains", "rules", "keras_part"),
+        *("gatherings", "choosing", "chains", "rules", "keras_part", "engines", "measuring"),
     },
     "artefact": {
         "errors",
@@ -106,6 +112,7 @@ MAY: dict[str, set[str]] = {
     },
     "layer": {
         *("errors", "codec", "key_columns", "keys", "sources", "statistics", "maps", "techniques", "profile", "gather"),
+        "measuring",
         *("chains", "fitted", "fitting", "fading", "running", "artefact", "layer_names"),
     },
     "sklearn": {
@@ -121,7 +128,7 @@ MAY: dict[str, set[str]] = {
         *("errors", "sources", "writing", "profile", "rules", "fitted", "binning", "summary", "looks", "drawing"),
     },
     "drift": {
-        "progress",
+        *("progress", "engines", "measuring"),
         *(
             "errors",
             "codec",

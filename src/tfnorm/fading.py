@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from tfnorm.covariance import Covariance
-from tfnorm.gather import Measured
+from tfnorm.measuring import Measured
 from tfnorm.quantiles import Quantiles
 from tfnorm.statistics import Count, Extremes, Moments, Statistic
 

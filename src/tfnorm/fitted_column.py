@@ -14,9 +14,9 @@ import numpy as np
 
 from tfnorm.apply import Groups, apply, apply_stored
 from tfnorm.errors import ChoiceError, DataError, NotInvertibleError, TfnormError
-from tfnorm.gather import as_numbers
 from tfnorm.keras_part import keras_part
 from tfnorm.maps import Map, mark_name, sparse_flaw, spread_of
+from tfnorm.measuring import as_numbers
 from tfnorm.profile import Column, ColumnProfile
 from tfnorm.rules import Policies
 from tfnorm.sources.columns import quoted

@@ -26,10 +26,14 @@ from tfnorm.choosing import (
     refuse_infinite,
     stages_of,
 )
+from tfnorm.engines import Remote
+from tfnorm.engines.named import engine_of
+from tfnorm.engines.threads import Threads
 from tfnorm.errors import ChoiceError, DataError
 from tfnorm.fitted import Fitted
-from tfnorm.gather import Measure, Measured, Want, gather, threads
+from tfnorm.gather import gather
 from tfnorm.maps import Identity, Map
+from tfnorm.measuring import Measure, Measured, Want
 from tfnorm.profile import Column, Profile
 from tfnorm.progress import Callback
 from tfnorm.quantiles import Quantiles
@@ -57,6 +61,7 @@ def scan(
     checkpoint: Any = None,
     on_error: OnError = "raise",
     absent: Absent = "error",
+    engine: Any = "threads",
     workers: int | None = None,
     callback: Callback | None = None,
 ) -> Profile:
@@ -82,7 +87,10 @@ def scan(
     on_error: "raise", or "skip" to leave out files and parts of files that cannot be read; they are named in the log, and in
         `profile.provenance`.
     absent: "error" where a later file lacks a column, or "missing" to take it as null in all rows of that file.
-    workers: threads; as many as there are cores by default. The result is the same for any.
+    engine: who reads and measures: "threads", "processes", any executor of `concurrent.futures`, a Spark session, a Dask client,
+        Beam's pipeline options; "spark", "dask", "ray", "beam", with an address as in "spark=spark://host:7077"
+        (docs/scaling.md). The result is the same for any. All but threads are for files, which the workers must find, too.
+    workers: how many threads or processes; as many as there are cores by default. The result is the same for any.
     callback: called with a `tfnorm.Progress` as rows are measured and parts of files are finished; by one thread at a time.
 
     >>> scan({"age": [22.0, 38.0, 26.0, float("nan")]})["age"].count.missing
@@ -90,7 +98,7 @@ def scan(
     """
     named = None if columns is None else [columns] if isinstance(columns, str) else list(columns)
     opened = with_encoded(open_source(source, weight=weight, on_error=on_error, absent=absent), named or (), on_error)
-    around = around_of(opened, checkpoint, on_error)
+    around, reader = around_of(opened, checkpoint, on_error), reader_of(opened, engine, workers)
     if mask is not None:
         all_columns = [name for name in numeric_columns(opened, unit) if name not in names_of(mask)]
         named = all_columns if named is None else named
@@ -100,8 +108,7 @@ def scan(
     if left_out and named is None:
         _tell("left out", [column for column in opened.columns if column.name in left_out])
     wants = [Want(column, "", Identity(), EVERYTHING) for column in chosen]
-    engine = threads(workers)
-    return gather(opened, chosen, wants, infinite=frozenset(), engine=engine, callback=callback, around=around)
+    return gather(opened, chosen, wants, infinite=frozenset(), engine=reader, callback=callback, around=around)
 
 
 def fit(
@@ -126,6 +133,7 @@ def fit(
     checkpoint: Any = None,
     on_error: OnError = "raise",
     absent: Absent = "error",
+    engine: Any = "threads",
     workers: int | None = None,
     callback: Callback | None = None,
 ) -> Fitted:
@@ -171,7 +179,7 @@ def fit(
         from tfnorm.advice import Asked, resolved
 
         how = {"axis": axis, "unit": unit, "weight": weight, "sparse": sparse, "mask": mask, "checkpoint": checkpoint}
-        how |= {"on_error": on_error, "workers": workers, "callback": callback}
+        how |= {"on_error": on_error, "engine": engine, "workers": workers, "callback": callback}
         source, choice, settled = resolved(source, choice, Asked(**asked), exact=exact, **how)
         if settled:  # when the profile was made
             axis, unit, weight, sparse, mask, checkpoint, on_error = -1, None, None, "zero", None, None, "raise"
@@ -200,13 +208,12 @@ def fit(
         return solved(source, stages, rules)
     named = map(str, choice) if isinstance(choice, Mapping) else ()
     opened = with_encoded(open_source(source, weight=weight, on_error=on_error), named, on_error)
-    around = around_of(opened, checkpoint, on_error)
+    around, reader = around_of(opened, checkpoint, on_error), reader_of(opened, engine, workers)
     opened, stages, chosen, wants = planned(opened, choice, axis, unit, sparse, mask)
     wants = [_with_everything(want) for want in wants] if full else wants
     keys = check_keys(opened, stages)
     rules = _rules(stages, {column.name: column for column in chosen}, given, share)
     refused = frozenset(name for name in stages if rules.of(name).infinite == "error")
-    reader = threads(workers)
 
     def read(wants: list[Want]) -> Profile:
         return gather(
@@ -272,6 +279,16 @@ def around_of(opened: Source, checkpoint: Any, on_error: OnError) -> Callable[[M
         return run if checkpoint is None else recorded(measure, run, checkpoint)
 
     return around
+
+
+def reader_of(opened: Source, engine: Any, workers: int | None) -> Threads | Remote:
+    """Who reads the parts of a source."""
+    reader = engine_of(engine, workers)
+    if not isinstance(reader, Threads) and not hasattr(opened, "paths"):
+        raise ChoiceError(
+            f"engine: other workers than threads read files, and this is {opened.name}, which is here. Leave engine out."
+        )
+    return reader
 
 
 def wanted(columns: Sequence[Column], stages: Mapping[str, Stages]) -> list[Want]:

@@ -20,13 +20,15 @@ import numpy as np
 from tfnorm.chains import written
 from tfnorm.choosing import Unit, chosen_columns
 from tfnorm.codec import encode
+from tfnorm.engines.threads import Threads, default_workers
 from tfnorm.errors import ChoiceError, DataError
 from tfnorm.fading import Fading, Runs, extremes_in
 from tfnorm.fitted import Fitted
 from tfnorm.fitting import planned, solved, wanted
-from tfnorm.gather import Measure, Measured, finished, profile_of, refuse_weightless, threads
+from tfnorm.gather import finished, profile_of, refuse_weightless
 from tfnorm.gatherings import Gathering
 from tfnorm.keras_part import keras_part
+from tfnorm.measuring import Measure, Measured
 from tfnorm.profile import Column, Profile, Provenance, wider
 from tfnorm.rules import Policies, Rules
 from tfnorm.sources import WEIGHT, Source, open_source
@@ -358,7 +360,7 @@ class Running:
         measure = Measure(tuple(wants), refused, rows, opened.weight)
         if self._fading is None:
             small = opened.num_rows is not None and opened.num_rows <= rows
-            total = threads(1 if small else None)(measure, opened.shards(list(stages)), _add)
+            total = Threads(1 if small else default_workers())(measure, opened.shards(list(stages)), _add)
             assert total is not None
             added = profile_of(NAME, opened.bare, columns, wants, total)
             return Seen(added if seen is None else of_one_source(seen.profile + added), stages, axes, None)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tfnorm.errors import DataError
-from tfnorm.gather import Measure, Measured
+from tfnorm.measuring import Measure, Measured
 from tfnorm.profile import Skipped
 from tfnorm.sources import Batch, Shard
 from tfnorm.sources.columns import quoted

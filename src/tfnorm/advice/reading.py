@@ -54,6 +54,7 @@ def of_source(
     mask: Any = None,
     checkpoint: Any = None,
     on_error: OnError = "raise",
+    engine: Any = "threads",
     workers: int | None = None,
     callback: Callback | None = None,
 ) -> Known:
@@ -81,6 +82,7 @@ def of_source(
         mask=mask,
         checkpoint=checkpoint,
         on_error=on_error,
+        engine=engine,
         workers=workers,
         callback=callback,
     )

@@ -57,6 +57,7 @@ def check(
     weight: Any = None,
     mask: Any = None,
     on_error: OnError = "raise",
+    engine: Any = "threads",
     workers: int | None = None,
     callback: Callback | None = None,
 ) -> Drift:
@@ -73,7 +74,7 @@ def check(
         fit, spread (1.5, 2.5), missing (0.01, 0.1), outside (0.01, 0.1); see `tfnorm.drift.Thresholds`.
     false_alarms: how probable any alarm may be where nothing has drifted, all columns together.
     normalized: whether the data are normalized already: they are then compared with what the fit makes of its own.
-    weight, mask, on_error, workers, callback: as for `scan`; what was skipped is in `skipped`.
+    weight, mask, on_error, engine, workers, callback: as for `scan`; what was skipped is in `skipped`.
 
     Errors: DataError where no column of the fit is there; ChoiceError for columns and thresholds that there are not.
 
@@ -92,7 +93,8 @@ def check(
     reference = Reference.of(fitted, columns, normalized=normalized)
     if isinstance(source, Fitted):
         source = source.profile
-    arrived = reference.read(source, weight=weight, mask=mask, on_error=on_error, workers=workers, callback=callback)
+    how = {"on_error": on_error, "engine": engine, "workers": workers, "callback": callback}
+    arrived = reference.read(source, weight=weight, mask=mask, **how)
     return reference.drift(arrived, limits, probability)
 
 

@@ -11,10 +11,13 @@ from functools import cached_property
 from typing import Any
 
 from tfnorm.drift.sides import evenness
+from tfnorm.engines import Remote
+from tfnorm.engines.threads import Threads
 from tfnorm.errors import ChoiceError, DataError
-from tfnorm.fitting import EVERYTHING, around_of
-from tfnorm.gather import Measure, Measured, Want, gather, threads
+from tfnorm.fitting import EVERYTHING, around_of, reader_of
+from tfnorm.gather import gather
 from tfnorm.maps import Identity
+from tfnorm.measuring import Measure, Measured, Want
 from tfnorm.profile import Column, Profile, Skipped
 from tfnorm.progress import Callback
 from tfnorm.sources import OnError, Shard, Source, open_source
@@ -68,6 +71,7 @@ def read(
     weight: Any = None,
     mask: Any = None,
     on_error: OnError = "raise",
+    engine: Any = "threads",
     workers: int | None = None,
     callback: Callback | None = None,
 ) -> Arrived:
@@ -82,7 +86,7 @@ def read(
         problems, notes, new = _sorted_out(came, expected, known, where, (bare, source.bare), exact_types)
         return Arrived(source, source.num_rows, where, problems, notes, new)
     opened = open_source(source, weight=weight, on_error=on_error)
-    around = around_of(opened, None, on_error)
+    around, reader = around_of(opened, None, on_error), reader_of(opened, engine, workers)
     hidden = {opened.weight, *(names_of(mask) if mask is not None else ())}
     came = {c.name: _Came(c.dtype, c.shape, c.kind) for c in opened.columns if c.name not in hidden}
     where = opened.name
@@ -91,7 +95,7 @@ def read(
     if mask is not None:
         opened = masked(opened, mask, names)
     columns = [expected[name] for name in names]
-    profile = statistics_of(opened, columns, workers, callback, around) if names else None
+    profile = statistics_of(opened, columns, reader, callback, around) if names else None
     rows = profile.num_rows if profile is not None else opened.num_rows or 0
     return Arrived(profile, rows, where, problems, notes, new)
 
@@ -99,14 +103,13 @@ def read(
 def statistics_of(
     opened: Source,
     columns: Iterable[Column],
-    workers: int | None = None,
+    engine: Threads | Remote,
     callback: Callback | None = None,
     around: Callable[[Measure], Callable[[Shard], Measured]] = lambda measure: measure,
 ) -> Profile:
     """Every marginal statistic of these columns."""
     chosen = [as_it_came(opened, column) for column in columns]
     wants = [Want(column, "", Identity(), EVERYTHING) for column in chosen]
-    engine = threads(workers)
     return gather(opened, chosen, wants, infinite=frozenset(), engine=engine, callback=callback, around=around)
 
 

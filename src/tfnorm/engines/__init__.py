@@ -1,48 +1,143 @@
 """Who runs a pass.
 
-The one law: an engine computes `fold(map(measure, shards))` and nothing else; shards are folded in their order in a fixed
-tree, so the result has the same bits for any number of workers.
+The one law: an engine computes `fold(map(measure, shards))` and nothing else; shards are folded in the fixed tree of their
+order, so the result has the same bits for any number of workers, in whatever order they deliver, and however often.
+
+On one machine threads measure and fold (`threads.py`). Elsewhere (`Remote`, a file each) tasks go out, a run of neighbouring
+shards each, and bytes come back, which are checked before they count.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Generic, TypeVar
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
+
+from tfnorm.errors import DataError
 
 T = TypeVar("T")
+ATTEMPTS = 3
+TASKS = 16  # to each worker, so that none is idle for long at the end
+_log = logging.getLogger("tfnorm")
 
 
 class Fold(Generic[T]):
-    """Adds states in order, in the tree of a binary counter: any two of the same weight as soon as they are neighbours.
+    """Adds states in the tree of a binary counter: neighbours of the same weight as soon as both are there.
 
-    Never more than log2(n) states are held. `None` stands for no state yet.
+    Where they come in order, never more than log2(n) are held; else as many for each gap. `total` is None where none came.
 
     >>> fold = Fold(lambda a, b: f"({a}+{b})")
     >>> for letter in "abcde":
     ...     fold.push(letter)
     >>> fold.total()
     '(((a+b)+(c+d))+e)'
+    >>> other = Fold(lambda a, b: f"({a}+{b})")
+    >>> other.put(4, "e"), other.put(1, "(c+d)", height=1), other.put(1, "b"), other.put(0, "a"), other.total()
+    (None, None, None, None, '(((a+b)+(c+d))+e)')
     """
 
     def __init__(self, add: Callable[[T, T], T]) -> None:
         self._add = add
-        self._stack: list[tuple[int, T]] = []  # (how many doublings it has behind it, state), heaviest first
+        self._next = 0
+        self._nodes: dict[tuple[int, int], T] = {}  # (height, index among those of this height) -> state
 
     def push(self, state: T) -> None:
-        height = 0
-        while self._stack and self._stack[-1][0] == height:
-            state = self._add(self._stack.pop()[1], state)
-            height += 1
-        self._stack.append((height, state))
+        """The next one."""
+        self.put(self._next, state)
+        self._next += 1
+
+    def put(self, index: int, state: T, height: int = 0) -> None:
+        """That of the `2**height` neighbours from `index * 2**height` on."""
+        while (neighbour := (height, index ^ 1)) in self._nodes:
+            other = self._nodes.pop(neighbour)
+            state = self._add(other, state) if index & 1 else self._add(state, other)
+            height, index = height + 1, index >> 1
+        self._nodes[height, index] = state
 
     def total(self) -> T | None:
-        stack = [state for _, state in self._stack]
-        if not stack:
+        nodes = sorted(self._nodes.items(), key=lambda node: node[0][1] << node[0][0])
+        if not nodes:
             return None
-        total = stack.pop()
-        while stack:
-            total = self._add(stack.pop(), total)
+        *others, (_, total) = nodes
+        for _, state in reversed(others):
+            total = self._add(state, total)
         return total
+
+
+@dataclass(frozen=True)
+class Task:
+    """Neighbouring shards that one worker measures and folds: `2**height` of them from `index * 2**height` on."""
+
+    number: int  # among the tasks of a pass
+    index: int
+    height: int
+    shards: tuple[Any, ...]
+
+
+class Remote(Protocol):
+    """Workers that share no memory with us."""
+
+    @property
+    def parallel(self) -> int:
+        """About how many work at once."""
+
+    def __call__(self, work: Callable[[Task], bytes], tasks: Sequence[Task]) -> Iterator[bytes]:
+        """What `work` gave for each task, in any order. Some may be lost, and some come twice."""
+
+
+class LostError(Exception):
+    """What came back is of no use, for that reason; it is asked for again."""
+
+
+def cut(shards: Sequence[Any], parallel: int) -> list[Task]:
+    """Shards as tasks: runs as long as leave every worker TASKS, each a whole branch of the tree.
+
+    >>> [len(task.shards) for task in cut(range(5), 2)], [len(task.shards) for task in cut(range(67), 1)][-3:]
+    ([1, 1, 1, 1, 1], [4, 2, 1])
+    """
+    height = max(0, (len(shards) // (TASKS * max(1, parallel))).bit_length() - 1)
+    tasks: list[Task] = []
+    start = 0
+    while start < len(shards):
+        while start + (1 << height) > len(shards):
+            height -= 1
+        run = tuple(shards[start : start + (1 << height)])
+        tasks.append(Task(len(tasks), start >> height, height, run))
+        start += len(run)
+    return tasks
+
+
+def deliver(
+    engine: Remote, work: Callable[[Task], bytes], tasks: Sequence[Task], read: Callable[[bytes], tuple[int, T]]
+) -> Iterator[tuple[Task, T]]:
+    """Each task's result once, in the order in which they come.
+
+    read: what a worker sent as (number of the task, result); LostError where it is damaged or somebody else's.
+    What is lost is asked for again; DataError where nothing new came ATTEMPTS times.
+    """
+    left = {task.number: task for task in tasks}
+    reason, failed = "nothing came back", 0
+    while left:
+        before = len(left)
+        for message in engine(work, list(left.values())):
+            try:
+                number, value = read(message)
+            except LostError as error:
+                reason = str(error)
+                _log.warning("a worker's result is of no use, and asked for again: %s", reason)
+                continue
+            task = left.pop(number, None)
+            if task is not None:  # else it came twice
+                yield task, value
+        failed = failed + 1 if len(left) == before else 0
+        if failed == ATTEMPTS:
+            first = next(iter(left.values())).shards[0]
+            others = f", nor could {len(left) - 1} other tasks" if len(left) > 1 else ""
+            raise DataError(
+                f"{getattr(first, 'name', first)}: could not be measured by {type(engine).__name__.lower()} in {ATTEMPTS} "
+                f'attempts{others}: {reason}. The workers\' logs tell more; engine="threads" reads it here.'
+            )
 
 
 S = TypeVar("S")

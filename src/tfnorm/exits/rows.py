@@ -12,7 +12,7 @@ import numpy as np
 
 from tfnorm.errors import DataError
 from tfnorm.fitted import Fitted
-from tfnorm.gather import as_numbers
+from tfnorm.measuring import as_numbers
 from tfnorm.sources import open_source
 from tfnorm.sources.columns import did_you_mean, quoted
 from tfnorm.sources.stored import Stored

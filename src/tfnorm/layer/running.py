@@ -25,7 +25,7 @@ from tfnorm.chains import split
 from tfnorm.errors import ChoiceError, DataError
 from tfnorm.fading import WINDOW, Fading, Runs
 from tfnorm.fitting import wanted
-from tfnorm.gather import Measured, Want, profile_of
+from tfnorm.gather import profile_of
 from tfnorm.layer import tensors
 from tfnorm.layer.doubles import HOW, has_doubles
 from tfnorm.layer.maps import listed, quoted
@@ -33,6 +33,7 @@ from tfnorm.layer.replicas import of_all_replicas
 from tfnorm.layer.stored import is_stored, spread
 from tfnorm.layer.traced import Traced, refuse_unkept, solved, statistics_of, tensor_of
 from tfnorm.maps import Shape
+from tfnorm.measuring import Measured, Want
 from tfnorm.profile import Column
 from tfnorm.running import NAME, Memory, Running
 from tfnorm.sources import BARE

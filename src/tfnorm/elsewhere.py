@@ -1,0 +1,156 @@
+"""A pass by workers elsewhere: what goes out to them, and what is taken of what comes back.
+
+The one law: the statistics are those of one thread here, bit for bit, whatever workers die, repeat or make up.
+
+Out go parts by description (a path, a row group) and what is to be gathered; back comes text in the format of artefacts, which
+is decoded and checked as any file is. A state counts once, where it is of the parts that were asked for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import operator
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from tfnorm import errors
+from tfnorm.checkpoint import Recorded
+from tfnorm.engines import Fold, LostError, Remote, Task, cut, deliver
+from tfnorm.errors import ArtefactError, DataError, TfnormError
+from tfnorm.measuring import Measure, Measured
+from tfnorm.progress import Meter
+from tfnorm.sources import Shard
+from tfnorm.states import asked_of, head_of, read, written
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a worker does with a task: picklable."""
+
+    run: Callable[[Shard], Measured]  # the measure, or what skips what it cannot read
+    asked: str  # digest of what is gathered
+
+    def __call__(self, task: Task) -> bytes:
+        head = {"task": task.number, "asked": self.asked}
+        try:
+            fold: Fold[Measured] = Fold(operator.add)
+            for shard in task.shards:
+                fold.push(self.run(shard))
+            total = fold.total()
+            assert total is not None
+            return written(total, **head)
+        except TfnormError as error:  # is the same wherever it is read
+            return _line(head | {"error": type(error).__name__, "message": str(error)})
+        except Exception as error:  # of this worker, perhaps: it is tried again
+            return _line(head | {"failed": f"{type(error).__name__}: {error}"})
+
+
+def _line(head: dict[str, Any]) -> bytes:
+    return f"{json.dumps(head)}\n".encode()
+
+
+@dataclass(frozen=True)
+class Reader:
+    """The driver's side of a job."""
+
+    job: Job
+    nothing: Measured
+    tasks: dict[int, Task] | None  # None where the workers have the parts, and tell which
+
+    def __call__(self, message: bytes) -> tuple[int, Measured]:
+        try:
+            head = head_of(message)
+            number = head.get("task")
+            if head.get("asked") != self.job.asked or type(number) is not int or number < 0:
+                raise LostError("it is of another job")
+            if "error" in head:
+                kind = getattr(errors, str(head["error"]), TfnormError)
+                raise kind(str(head.get("message")))
+            if "failed" in head:
+                raise LostError(str(head["failed"]))
+            measured = read(message, self.nothing)
+        except ArtefactError as error:
+            raise LostError(str(error)) from None
+        if self.tasks is not None and not _is_of(measured, self.tasks.get(number)):
+            raise LostError("it is of other parts")
+        return number, measured
+
+
+def _is_of(measured: Measured, task: Task | None) -> bool:
+    if task is None or measured.num_shards != len(task.shards):
+        return False
+    return bool(measured.skipped) or measured.digest == _digest(task)
+
+
+def _digest(task: Task) -> str:
+    """As adding up the states of these parts gives it."""
+
+    def both(first: str, second: str) -> str:
+        return hashlib.sha256((first + second).encode()).hexdigest()
+
+    fold: Fold[str] = Fold(both)
+    for shard in task.shards:
+        fold.push(hashlib.sha256(shard.fingerprint.encode("utf-8", "surrogatepass")).hexdigest())
+    return fold.total() or ""
+
+
+def measured_elsewhere(
+    engine: Remote, work: Callable[[Shard], Measured], measure: Measure, shards: Iterable[Shard], meter: Meter | None
+) -> Measured | None:
+    """The statistics of all shards; None where there are none. `work` is the measure, or what is around it."""
+    fold: Fold[Measured] = Fold(operator.add)
+    records = work if isinstance(work, Recorded) else None
+    before: dict[int, str | None] = {}  # task -> digest of its content before it was measured
+
+    def done(measured: Measured, parts: Iterable[Shard]) -> None:
+        if meter is not None:
+            meter.add(measured.num_rows, sum(getattr(shard, "num_bytes", 0) for shard in parts))
+
+    if records is None:
+        tasks = cut(list(shards), engine.parallel)
+    else:  # part by part, as each is kept
+        tasks = []
+        for index, shard in enumerate(shards):
+            there = records.there(shard)
+            if there is None:
+                before[len(tasks)] = records.content(shard)
+                tasks.append(Task(len(tasks), index, 0, (shard,)))
+            else:
+                fold.put(index, there)
+                done(there, [shard])
+    job = Job(work if records is None else records.run, asked_of(measure))
+    reader = Reader(job, measure.nothing(), {task.number: task for task in tasks})
+    for task, measured in deliver(engine, job, tasks, reader):
+        if records is not None:
+            records.keep(task.shards[0], measured, before[task.number])
+        fold.put(task.index, measured, task.height)
+        done(measured, task.shards)
+    return fold.total()
+
+
+def measured_there(
+    states: Callable[[Callable[[Task], bytes]], Iterable[bytes]], measure: Measure, meter: Meter | None
+) -> Measured | None:
+    """The statistics of parts that the workers have already, in the order of their numbers, which count from 0.
+
+    states: takes what turns a task into bytes, and gives these, of each part once or more often.
+    """
+    job = Job(measure, asked_of(measure))
+    reader = Reader(job, measure.nothing(), None)
+    fold: Fold[Measured] = Fold(operator.add)
+    seen: set[int] = set()
+    for message in states(job):
+        try:
+            number, measured = reader(message)
+        except LostError as error:
+            raise DataError(f"a worker failed: {error}. The workers' logs tell more.") from None
+        if number not in seen:
+            seen.add(number)
+            fold.put(number, measured)
+            if meter is not None:
+                meter.add(measured.num_rows)
+    if seen and max(seen) >= len(seen):
+        raise DataError(f"{max(seen) + 1 - len(seen)} parts of the data were not measured. Run it again.")
+    return fold.total()
