@@ -63,6 +63,10 @@ class Here:
         return iter(self.sent([work(task) for task in tasks]))
 
 
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
 def same(first: Any, second: Any) -> bool:
     return bool(first.profile == second.profile and first.fingerprint == second.fingerprint)
 
@@ -300,3 +304,55 @@ def test_nothing_for_long_is_given_to_another_worker(files: Path) -> None:
 
 def test_processes_say_how_many(files: Path) -> None:
     assert Processes(3).parallel == 3
+
+
+@pytest.mark.parametrize("engine", ["processes", "here"])
+def test_files_are_written_as_one_process_writes_them(files: Path, tmp_path: Path, engine: Any) -> None:
+    fitted = tfnorm.fit(files, {"a": "standard", "c": "standard.by('k')", "v": "whiten"}, out_of_range="clip")
+    found: Any = Here(lambda sent: [sent[0], *sent]) if engine == "here" else engine
+    workers = 2 if engine == "processes" else None
+    told: list[Any] = []
+    rows = fitted.transform_files(files, tmp_path / "one")
+    fired = dict(fitted.fired)
+    fitted.fired.clear()
+    assert fitted.transform_files(files, tmp_path / "two", engine=found, workers=workers, callback=told.append) == rows
+    assert dict(fitted.fired) == fired
+    assert (told[-1].done, told[-1].share) == (15_000, 1.0)
+    assert names(tmp_path / "two") == names(tmp_path / "one") == names(files)
+    for path in (tmp_path / "one").iterdir():
+        assert pq.read_table(path).equals(pq.read_table(tmp_path / "two" / path.name))
+    fitted.transform_files(tmp_path / "two", tmp_path / "back", inverse=True, only=["a"], engine=found)
+    assert pq.read_table(tmp_path / "back" / "part-0.parquet")["a"].to_numpy() == pytest.approx(
+        pq.read_table(files / "part-0.parquet")["a"].to_numpy(), rel=1e-12
+    )
+
+
+def test_where_a_file_cannot_be_written_nothing_is(files: Path, tmp_path: Path) -> None:
+    fitted = tfnorm.fit(files, {"a": "standard"})
+    bad = tmp_path / "bad"
+    bad.mkdir()
+    for path in files.iterdir():
+        (bad / path.name).write_bytes(path.read_bytes())
+    data = bytearray((bad / "part-3.parquet").read_bytes())
+    data[200] ^= 255
+    (bad / "part-3.parquet").write_bytes(data)
+    with pytest.raises(DataError, match=r"part-3.parquet: it cannot be read"):
+        fitted.transform_files(bad, tmp_path / "out", engine=Here(lambda sent: sent))
+    assert names(tmp_path) == ["bad"]
+
+
+def test_the_command_line_takes_an_engine(files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from tfnorm import cli
+
+    norm = str(tmp_path / "norm.json")
+    assert (
+        cli.main(["fit", str(files), "-t", "robust", "--engine", "processes", "--workers", "2", "-q", "-o", norm]) == 0
+    )
+    assert tfnorm.load(norm).fingerprint == tfnorm.fit(files, "robust").fingerprint
+    out = str(tmp_path / "out")
+    assert cli.main(["transform", norm, str(files), "-o", out, "--engine", "processes", "-q"]) == 0
+    assert cli.main(["check", norm, str(files), "--engine", "processes", "-q"]) == 0
+    assert cli.main(["inverse", norm, out, "-o", str(tmp_path / "back"), "--engine", "processes", "-q"]) == 0
+    assert len(names(tmp_path / "back")) == 5
+    assert cli.main(["scan", str(files), "--engine", "proceses"]) == 1
+    assert "expected one of threads, processes, beam, dask, ray, spark" in capsys.readouterr().err

@@ -33,22 +33,44 @@ class Job:
     asked: str  # digest of what is gathered
 
     def __call__(self, task: Task) -> bytes:
-        head = {"task": task.number, "asked": self.asked}
-        try:
+        def answer(head: dict[str, Any]) -> bytes:
             fold: Fold[Measured] = Fold(operator.add)
             for shard in task.shards:
                 fold.push(self.run(shard))
             total = fold.total()
             assert total is not None
             return written(total, **head)
-        except TfnormError as error:  # is the same wherever it is read
-            return _line(head | {"error": type(error).__name__, "message": str(error)})
-        except Exception as error:  # of this worker, perhaps: it is tried again
-            return _line(head | {"failed": f"{type(error).__name__}: {error}"})
+
+        return answered(task, self.asked, answer)
 
 
-def _line(head: dict[str, Any]) -> bytes:
+def answered(task: Task, asked: str, answer: Callable[[dict[str, Any]], bytes]) -> bytes:
+    """What a worker sends: its answer under a head that says of what it is, or why there is none."""
+    head = {"task": task.number, "asked": asked}
+    try:
+        return answer(head)
+    except TfnormError as error:  # is the same wherever it is read
+        head |= {"error": type(error).__name__, "message": str(error)}
+    except Exception as error:  # of this worker, perhaps: it is tried again
+        head |= {"failed": f"{type(error).__name__}: {error}"}
     return f"{json.dumps(head)}\n".encode()
+
+
+def number_of(message: bytes, asked: str) -> int:
+    """Of which task an answer is; the worker's error where it sent one that is not its own, LostError where it is of no use."""
+    try:
+        head = head_of(message)
+    except ArtefactError as error:
+        raise LostError(str(error)) from None
+    number = head.get("task")
+    if head.get("asked") != asked or type(number) is not int or number < 0:
+        raise LostError("it is of another job")
+    if "error" in head:
+        kind = getattr(errors, str(head["error"]), TfnormError)
+        raise kind(str(head.get("message")))
+    if "failed" in head:
+        raise LostError(str(head["failed"]))
+    return number
 
 
 @dataclass(frozen=True)
@@ -60,16 +82,8 @@ class Reader:
     tasks: dict[int, Task] | None  # None where the workers have the parts, and tell which
 
     def __call__(self, message: bytes) -> tuple[int, Measured]:
+        number = number_of(message, self.job.asked)
         try:
-            head = head_of(message)
-            number = head.get("task")
-            if head.get("asked") != self.job.asked or type(number) is not int or number < 0:
-                raise LostError("it is of another job")
-            if "error" in head:
-                kind = getattr(errors, str(head["error"]), TfnormError)
-                raise kind(str(head.get("message")))
-            if "failed" in head:
-                raise LostError(str(head["failed"]))
             measured = read(message, self.nothing)
         except ArtefactError as error:
             raise LostError(str(error)) from None

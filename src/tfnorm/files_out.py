@@ -17,7 +17,10 @@ from glob import has_magic
 from pathlib import Path
 from typing import Any
 
+from tfnorm.engines import Remote
+from tfnorm.engines.threads import Threads
 from tfnorm.errors import ChoiceError, DataError, NotInvertibleError
+from tfnorm.files_elsewhere import written_elsewhere
 from tfnorm.fitted import Fitted
 from tfnorm.maps import Map, mark_name
 from tfnorm.progress import Callback, Meter
@@ -107,18 +110,29 @@ def run(
     inverse: bool,
     only: Sequence[str] = (),
     delimiter: str | None = None,
+    engine: Threads | Remote | None = None,
     callback: Callback | None = None,
 ) -> int:
-    """Write all files of a plan; gives the number of rows."""
+    """Write all files of a plan; gives the number of rows. Workers of an engine write a file each."""
     rows = 0
     for name in only:
         fitted[name]  # an error where it is not in the fit
     sizes = [Path(path).stat().st_size if Path(path).is_file() else 0 for path, _ in planned.files]
     meter = Meter(callback, None, sum(sizes)) if callback is not None else None
     with _staged(planned) as stage:
-        for (path, relative), size in zip(planned.files, sizes, strict=True):
-            target = stage / (relative if relative.name else planned.output.name)
+        targets = [stage / (relative if relative.name else planned.output.name) for _, relative in planned.files]
+        for target in targets:
             target.parent.mkdir(parents=True, exist_ok=True)
+        if engine is not None and not isinstance(engine, Threads):
+            files = [(path, target) for (path, _), target in zip(planned.files, targets, strict=True)]
+
+            def done(number: int, file_rows: int) -> None:
+                if meter is not None:
+                    meter.add(file_rows, sizes[number])
+
+            how: dict[str, Any] = {"inverse": inverse, "only": only, "delimiter": delimiter, "done": done}
+            return written_elsewhere(engine, _file, fitted, files, stage, **how)
+        for (path, _), target, size in zip(planned.files, targets, sizes, strict=True):
             report = None if meter is None else _share_of(meter, size)
             rows += _file(fitted, path, target, inverse, only, delimiter, report)
     return rows

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from tfnorm.fitted_column import DENSE_LIKE, FittedColumn
 from tfnorm.keras_part import keras_part
 from tfnorm.maps import Map, mark_name
 from tfnorm.profile import Profile
+from tfnorm.progress import Callback
 from tfnorm.rules import Rules
 from tfnorm.sources import BARE
 from tfnorm.sources.columns import did_you_mean, quoted
@@ -282,6 +284,37 @@ class Fitted:
         from tfnorm.exits import export
 
         return export(self, path, **options)
+
+    def transform_files(
+        self,
+        paths: Any,
+        output: Any,
+        *,
+        inverse: bool = False,
+        only: Iterable[str] = (),
+        force: bool = False,
+        delimiter: str | None = None,
+        engine: Any = "threads",
+        workers: int | None = None,
+        callback: Callback | None = None,
+    ) -> int:
+        """Normalize files of any size, or bring them back: the fitted columns are replaced, all others copied. Gives the
+        number of rows.
+
+        paths: a path, glob or folder, or a list of these; output: a file, or a folder for several, whose names are kept.
+        only: these columns of the fit alone. force: write over what is there.
+        engine, workers: as for `tfnorm.fit`; other workers than threads write a file each, and must find both folders.
+
+        The output is there whole or not at all. DataError where a file cannot be read, or would be lost by it.
+        """
+        from tfnorm import files_out
+        from tfnorm.engines.named import engine_of
+
+        inputs = [os.fsdecode(one) for one in (paths if isinstance(paths, list | tuple) else [paths])]
+        planned = files_out.plan(inputs, os.fsdecode(output), force=force)
+        run = engine_of(engine, workers)
+        options: dict[str, Any] = {"delimiter": delimiter, "engine": run, "callback": callback}
+        return files_out.run(self, planned, inverse=inverse, only=tuple(only), **options)
 
     def watch(self, **options: Any) -> Any:
         """Checks batches that pass by against this fit; see `tfnorm.drift.Watch` for the options.

@@ -12,6 +12,7 @@ import tfnorm
 from tfnorm.cli.common import (
     Artefact,
     Delimiter,
+    Engine,
     Json,
     NoColor,
     OnErrorOption,
@@ -52,6 +53,7 @@ def check(
     weight: Weight = None,
     delimiter: Delimiter = None,
     on_error: OnErrorOption = "raise",
+    engine: Engine = "threads",
     workers: Workers = None,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -83,6 +85,7 @@ def check(
             false_alarms=false_alarms,
             normalized=normalized,
             on_error=on_error_of(on_error),
+            engine=engine,
             workers=workers,
             callback=callback,
         )

@@ -53,7 +53,13 @@ Axis = Annotated[
 Unit = Annotated[list[str] | None, typer.Option("--unit", metavar="COL=s", help="Count times in D, h, m, s, ms ...")]
 Weight = Annotated[str | None, typer.Option("--weight", metavar="COLUMN", help="How often each row counts.")]
 Delimiter = Annotated[str | None, typer.Option("--delimiter", metavar="CHAR", help="Of CSV, if neither comma nor tab.")]
-Workers = Annotated[int | None, typer.Option("--workers", min=1, metavar="N", help="Threads; all cores by default.")]
+Workers = Annotated[int | None, typer.Option("--workers", min=1, metavar="N", help="How many; all cores by default.")]
+Engine = Annotated[
+    str,
+    typer.Option(
+        "--engine", metavar="NAME", help="threads, processes; dask, ray, spark, beam[=ADDRESS].", show_default=False
+    ),
+]
 Force = Annotated[bool, typer.Option("--force", help="Write over what is there.")]
 Checkpoint = Annotated[
     str | None,

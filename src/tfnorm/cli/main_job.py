@@ -19,6 +19,7 @@ from tfnorm.cli.common import (
     Checkpoint,
     Chosen,
     Delimiter,
+    Engine,
     Exact,
     Force,
     Full,
@@ -56,6 +57,7 @@ from tfnorm.cli.common import (
     skipped_of,
     units_of,
 )
+from tfnorm.engines.named import engine_of
 from tfnorm.errors import DataError
 from tfnorm.terminal import Terminal, result
 
@@ -85,6 +87,7 @@ def fit(
     on_error: OnErrorOption = "raise",
     absent: AbsentOption = "error",
     query: Query = None,
+    engine: Engine = "threads",
     workers: Workers = None,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -100,7 +103,7 @@ def fit(
     """
     terminal = begin(quiet, no_color)
     units = units_of(unit)
-    options: dict[str, Any] = {"axis": axis_of(axis), "unit": units, "workers": workers}
+    options: dict[str, Any] = {"axis": axis_of(axis), "unit": units, "engine": engine, "workers": workers}
     pairs = pairs_of(chosen)
     check_output(output, force)
     source = open_files(paths, weight, delimiter, terminal, on_error, absent, query)
@@ -144,6 +147,7 @@ def scan(
     on_error: OnErrorOption = "raise",
     absent: AbsentOption = "error",
     query: Query = None,
+    engine: Engine = "threads",
     workers: Workers = None,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -156,7 +160,7 @@ def scan(
     tfnorm scan 'train/*.parquet' -o profile.json
     """
     terminal = begin(quiet, no_color)
-    options: dict[str, Any] = {"axis": axis_of(axis), "unit": units_of(unit), "workers": workers}
+    options: dict[str, Any] = {"axis": axis_of(axis), "unit": units_of(unit), "engine": engine, "workers": workers}
     check_output(output, force)
     source = open_files(paths, weight, delimiter, terminal, on_error, absent, query)
     options |= {"checkpoint": checkpoint, "on_error": on_error}
@@ -199,6 +203,8 @@ def transform(
     only: Only = None,
     force: Force = False,
     delimiter: Delimiter = None,
+    engine: Engine = "threads",
+    workers: Workers = None,
     as_json: Json = False,
     quiet: Quiet = False,
     no_color: NoColor = False,
@@ -211,7 +217,8 @@ def transform(
 
     The format goes by the end of the name; a folder keeps the names of its files. Data may be of any size.
     """
-    _run_files(artefact, paths, output, only, force, delimiter, as_json, begin(quiet, no_color), inverse=False)
+    run = engine_of(engine, workers)
+    _run_files(artefact, paths, output, only, force, delimiter, run, as_json, begin(quiet, no_color), inverse=False)
 
 
 @app.command(epilog=EXIT)
@@ -222,6 +229,8 @@ def inverse(
     only: Only = None,
     force: Force = False,
     delimiter: Delimiter = None,
+    engine: Engine = "threads",
+    workers: Workers = None,
     as_json: Json = False,
     quiet: Quiet = False,
     no_color: NoColor = False,
@@ -232,7 +241,8 @@ def inverse(
     tfnorm inverse norm.json predictions.csv -o in_minutes.csv
     tfnorm inverse norm.json predictions.parquet --only fare -o fares.csv
     """
-    _run_files(artefact, paths, output, only, force, delimiter, as_json, begin(quiet, no_color), inverse=True)
+    run = engine_of(engine, workers)
+    _run_files(artefact, paths, output, only, force, delimiter, run, as_json, begin(quiet, no_color), inverse=True)
 
 
 @app.command(epilog=EXIT)
@@ -293,6 +303,7 @@ def _run_files(
     only: Sequence[str] | None,
     force: bool,
     delimiter: str | None,
+    engine: Any,
     as_json: bool,
     terminal: Terminal,
     *,
@@ -307,7 +318,8 @@ def _run_files(
         raise DataError(f"{artefact}: holds a profile, and no fit. Fit first: tfnorm fit ... -o norm.json.")
     planned = files_out.plan(paths, output, force=force)
     with terminal.bar("inverting" if inverse else "transforming") as callback:
-        rows = files_out.run(fitted, planned, inverse=inverse, only=only or (), delimiter=delimiter, callback=callback)
+        how: dict[str, Any] = {"delimiter": delimiter, "engine": engine, "callback": callback}
+        rows = files_out.run(fitted, planned, inverse=inverse, only=only or (), **how)
     if as_json:
         result(json.dumps({"output": output, "files": len(planned.files), "rows": rows}))
     files = f"{len(planned.files)} files, " if len(planned.files) > 1 else ""
