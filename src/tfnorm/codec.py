@@ -164,6 +164,8 @@ def _array(data: Any, path: str) -> np.ndarray:
             raise ArtefactError(f"{path}: an integer beyond 64 bits") from None
     if data and all(type(item) is bool for item in data):
         return np.array(data, np.bool_)
+    if data and all(type(item) is float for item in data):  # most, and at once
+        return np.array(data, np.float64)
     return np.array([_number(item, f"{path}[{i}]") for i, item in enumerate(data)], np.float64)
 
 

@@ -233,14 +233,14 @@ class Quantiles(Statistic):
             return "its fields differ in length"
         if (self.levels > 64).any() or not (np.isfinite(self.counts) & (self.counts > 0)).all():
             return "a cell has no sound level or count"
-        for feature in range(self.features):
-            span = self._slice(feature)
-            keys, levels = self.keys[span], self.levels[span].astype(np.int64)
-            same = keys[1:] == keys[:-1]
-            if not ((keys[1:] > keys[:-1]) | (same & (levels[1:] < levels[:-1]))).all():
-                return "its cells are not in order"
-            if (keys != first_key(keys, levels)).any():
-                return "a cell does not begin where its level says"
+        keys, levels = self.keys, self.levels
+        first = np.zeros(len(keys) + 1, bool)
+        first[self.ends[:-1]] = True  # those that begin a feature follow no other cell
+        same = (keys[1:] == keys[:-1]) & (levels[1:] < levels[:-1])
+        if not ((keys[1:] > keys[:-1]) | same | first[1:-1]).all():
+            return "its cells are not in order"
+        if (keys != first_key(keys, levels)).any():
+            return "a cell does not begin where its level says"
         return ""
 
 
@@ -350,6 +350,9 @@ def _filled(room: Arrays, cells: int) -> Quantiles:
     return Quantiles(ends, *(array[:cells].copy() for array in arrays))
 
 
+_MASKS = np.array([(1 << level) - 1 for level in range(65)], np.uint64)  # of the keys in a cell of each level
+
+
 def value_of(keys: np.ndarray) -> np.ndarray:
     """The float64 values that ordered keys stand for."""
     positive = keys >= np.uint64(1 << 63)
@@ -367,5 +370,4 @@ def last_key(keys: np.ndarray, levels: np.ndarray) -> np.ndarray:
 
 
 def _mask(levels: np.ndarray) -> np.ndarray:
-    wide = levels >= 64
-    return np.where(wide, ~np.uint64(0), (np.uint64(1) << np.where(wide, 0, levels).astype(np.uint64)) - np.uint64(1))
+    return _MASKS[levels]
