@@ -24,6 +24,8 @@ from tfnorm.progress import Meter
 from tfnorm.sources import Shard
 from tfnorm.states import asked_of, head_of, read, written
 
+MANY = 32
+
 
 @dataclass(frozen=True)
 class Job:
@@ -81,7 +83,7 @@ class Reader:
     nothing: Measured
     tasks: dict[int, Task] | None  # None where the workers have the parts, and tell which
 
-    def __call__(self, message: bytes) -> tuple[int, Measured]:
+    def __call__(self, message: bytes) -> tuple[int, tuple[Measured, bytes]]:
         number = number_of(message, self.job.asked)
         try:
             measured = read(message, self.nothing)
@@ -89,7 +91,7 @@ class Reader:
             raise LostError(str(error)) from None
         if self.tasks is not None and not _is_of(measured, self.tasks.get(number)):
             raise LostError("it is of other parts")
-        return number, measured
+        return number, (measured, message)
 
 
 def _is_of(measured: Measured, task: Task | None) -> bool:
@@ -110,11 +112,47 @@ def _digest(task: Task) -> str:
     return fold.total() or ""
 
 
+class Folding:
+    """States as they come, added up in the tree of their order.
+
+    Of those that wait for a neighbour only MANY are held as they are; the others as the text they came as, a tenth as large.
+    """
+
+    def __init__(self, nothing: Measured) -> None:
+        self._nothing = nothing
+        self._fold: Fold[_Waiting] = Fold(lambda a, b: _Waiting(self._opened(a) + self._opened(b)))
+
+    def put(self, index: int, measured: Measured, height: int = 0, message: bytes | None = None) -> None:
+        waiting = _Waiting(measured, message)
+        self._fold.put(index, waiting, height)
+        if len(self._fold) > MANY and message is not None:
+            waiting.measured = None
+
+    def total(self) -> Measured | None:
+        total = self._fold.total()
+        return None if total is None else self._opened(total)
+
+    def __len__(self) -> int:
+        return len(self._fold)
+
+    def _opened(self, waiting: _Waiting) -> Measured:
+        if waiting.measured is not None:
+            return waiting.measured
+        assert waiting.message is not None
+        return read(waiting.message, self._nothing)
+
+
+@dataclass
+class _Waiting:
+    measured: Measured | None
+    message: bytes | None = None
+
+
 def measured_elsewhere(
     engine: Remote, work: Callable[[Shard], Measured], measure: Measure, shards: Iterable[Shard], meter: Meter | None
 ) -> Measured | None:
     """The statistics of all shards; None where there are none. `work` is the measure, or what is around it."""
-    fold: Fold[Measured] = Fold(operator.add)
+    folding = Folding(measure.nothing())
     records = work if isinstance(work, Recorded) else None
     before: dict[int, str | None] = {}  # task -> digest of its content before it was measured
 
@@ -132,16 +170,16 @@ def measured_elsewhere(
                 before[len(tasks)] = records.content(shard)
                 tasks.append(Task(len(tasks), index, 0, (shard,)))
             else:
-                fold.put(index, there)
+                folding.put(index, there)
                 done(there, [shard])
     job = Job(work if records is None else records.run, asked_of(measure))
     reader = Reader(job, measure.nothing(), {task.number: task for task in tasks})
-    for task, measured in deliver(engine, job, tasks, reader):
+    for task, (measured, message) in deliver(engine, job, tasks, reader):
         if records is not None:
             records.keep(task.shards[0], measured, before[task.number])
-        fold.put(task.index, measured, task.height)
+        folding.put(task.index, measured, task.height, message)
         done(measured, task.shards)
-    return fold.total()
+    return folding.total()
 
 
 def measured_there(
@@ -153,18 +191,18 @@ def measured_there(
     """
     job = Job(measure, asked_of(measure))
     reader = Reader(job, measure.nothing(), None)
-    fold: Fold[Measured] = Fold(operator.add)
+    folding = Folding(measure.nothing())
     seen: set[int] = set()
     for message in states(job):
         try:
-            number, measured = reader(message)
+            number, (measured, _) = reader(message)
         except LostError as error:
             raise DataError(f"a worker failed: {error}. The workers' logs tell more.") from None
         if number not in seen:
             seen.add(number)
-            fold.put(number, measured)
+            folding.put(number, measured, 0, message)
             if meter is not None:
                 meter.add(measured.num_rows)
     if seen and max(seen) >= len(seen):
         raise DataError(f"{max(seen) + 1 - len(seen)} parts of the data were not measured. Run it again.")
-    return fold.total()
+    return folding.total()

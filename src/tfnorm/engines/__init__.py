@@ -55,6 +55,10 @@ class Fold(Generic[T]):
             height, index = height + 1, index >> 1
         self._nodes[height, index] = state
 
+    def __len__(self) -> int:
+        """How many are held."""
+        return len(self._nodes)
+
     def total(self) -> T | None:
         nodes = sorted(self._nodes.items(), key=lambda node: node[0][1] << node[0][0])
         if not nodes:
