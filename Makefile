@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 TF ?= tensorflow-cpu
 
-.PHONY: demo test backends check bench docs site clean
+.PHONY: demo test engines backends check bench docs site clean
 
 $(VENV)/ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -17,6 +17,11 @@ demo: $(VENV)/ready
 
 test: $(VENV)/ready
 	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+# Real clusters on this machine, started and stopped by the tests; Spark needs Java 17.
+engines: $(VENV)/ready
+	$(BIN)/python -m pip install --quiet -e '.[test,beam,dask,ray,spark]'
+	$(BIN)/python -m pytest tests/engines
 
 # Keras on JAX and PyTorch, which are large: a step of their own.
 backends: $(VENV)/ready

@@ -219,8 +219,9 @@ def main() -> None:
             run = max(len(task.shards) for task in tasks)
             deep = run.bit_length() + 1
             print(
-                f"  {workers:5,} workers: runs of {run:,}; the driver gets {len(tasks):,} states, {size_text(len(tasks) * state)}, "
-                f"and reads and folds them in {time_text(len(tasks) * each)}; a worker holds at most {deep} states at once, "
+                f"  {workers:5,} workers: runs of {run:,}; the driver gets {len(tasks):,} states, "
+                f"{size_text(len(tasks) * state)}, and reads and folds them in {time_text(len(tasks) * each)}; "
+                f"a worker holds at most {deep} states at once, "
                 f"{size_text(deep * held)}"
             )
         rate, width = parquet_rate(folder)
