@@ -173,7 +173,7 @@ def fit(
         raise ChoiceError(f"full must be True or False, got {full!r}.")
     given = {"infinite": infinite, "constant": constant, "missing": missing, "out_of_range": out_of_range}
     asked = {"target": target, "model": model, "activation": activation}
-    if absent != "error":
+    if not isinstance(source, Profile) or absent != "error":
         source, weight = open_source(source, weight=weight, on_error=on_error, absent=absent), None
     if is_auto(choice):
         from tfnorm.advice import Asked, resolved
@@ -207,7 +207,7 @@ def fit(
         refuse_infinite(source, [name for name in stages if rules.of(name).infinite == "error"])
         return solved(source, stages, rules)
     named = map(str, choice) if isinstance(choice, Mapping) else ()
-    opened = with_encoded(open_source(source, weight=weight, on_error=on_error), named, on_error)
+    opened = with_encoded(source, named, on_error)
     around, reader = around_of(opened, checkpoint, on_error), reader_of(opened, engine, workers)
     opened, stages, chosen, wants = planned(opened, choice, axis, unit, sparse, mask)
     wants = [_with_everything(want) for want in wants] if full else wants
