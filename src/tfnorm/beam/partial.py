@@ -17,11 +17,11 @@ import numpy as np
 import pyarrow as pa
 
 from tfnorm.beam.elements import PLACE
+from tfnorm.choosing import chosen_columns
 from tfnorm.codec import decode, encode
 from tfnorm.engines import Fold
 from tfnorm.errors import ArtefactError, ChoiceError, DataError
 from tfnorm.fitting import EVERYTHING, is_auto, planned
-from tfnorm.choosing import chosen_columns
 from tfnorm.gather import profile_of
 from tfnorm.maps import Identity
 from tfnorm.measuring import Measure, Measured, Want
@@ -70,10 +70,11 @@ class Asked:
         else:
             opened, _, columns, wants = planned(opened, self.choice, self.axis, self._unit(opened))
         by_name = {column.name: column for column in opened.columns}
-        names = dict.fromkeys((*(c.name for c in columns), *(name for want in wants for name in want.columns)))
-        rows = rows_per_shard([by_name[name] for name in names])
+        rows = rows_per_shard([by_name[name] for name in needed(columns, wants)])
         word = self.infinite
-        refused = [c.name for c in columns if (word.get(c.name, "error") if isinstance(word, Mapping) else word) == "error"]
+        refused = [
+            c.name for c in columns if (word.get(c.name, "error") if isinstance(word, Mapping) else word) == "error"
+        ]
         return columns, Measure(tuple(wants), frozenset(refused), rows, opened.weight)
 
     def _unit(self, opened: Source) -> Any:
@@ -82,6 +83,11 @@ class Asked:
             return self.unit
         times = [column.name for column in opened.columns if column.kind == "time"]
         return {name: unit for name, unit in self.unit.items() if name in times} or None
+
+
+def needed(columns: Sequence[Column], wants: Sequence[Want]) -> list[str]:
+    """The columns to read, in the order in which `tfnorm.gather` asks for them: parts of files are named after it."""
+    return list(dict.fromkeys((*(c.name for c in columns), *(name for want in wants for name in want.columns))))
 
 
 def _stages(choice: Any) -> list[tuple[str, ...]]:
@@ -119,7 +125,9 @@ class Partial:
         """Of the rows of both."""
         mine, theirs = self._kinds(), other._kinds()
         if strange := set(mine) ^ set(theirs):
-            raise DataError(f"column {quoted(sorted(strange))}: not in every element. Use None where a value is missing.")
+            raise DataError(
+                f"column {quoted(sorted(strange))}: not in every element. Use None where a value is missing."
+            )
         names, unknown, others = [], [], {}
         for name, kind in mine.items():
             if "text" in (kind, theirs[name]):
@@ -138,10 +146,10 @@ class Partial:
         return kinds | dict.fromkeys(self.others, "text")
 
     def _like(self, other: Partial, names: Sequence[str], asked: Asked) -> Profile:
-        """The profile of these columns in this order; where only nulls have come, of what the other one knows the column to be."""
+        """The profile of these columns in this order; where only nulls have come, of what the other one knows it to be."""
         profile = _only(self.profile, names)
         known = {c.name: c for c in other.profile.columns if c.name in self.unknown and c.name not in other.unknown}
-        for name, column in known.items():
+        for column in known.values():
             if column.features != 1 or column.shape:
                 profile = _with_nulls(profile, column, asked)
         columns = tuple(known.get(column.name, column) for column in profile.columns)
@@ -151,7 +159,8 @@ class Partial:
 def _refuse_both(name: str, kinds: set[str], others: Mapping[str, str]) -> None:
     if "number" in kinds:
         raise DataError(
-            f"column {quoted([name])}: expected numbers as in other elements, got {others[name]} ({PLACE}). Cast it, or leave it out."
+            f"column {quoted([name])}: expected numbers as in other elements, got {others[name]} ({PLACE}). "
+            "Cast it, or leave it out."
         )
 
 
@@ -188,15 +197,21 @@ def _with_nulls(profile: Profile, column: Column, asked: Asked) -> Profile:
     if any(part.column == column.name for one in profile.keyed for parts in one.parts for part in parts):
         raise DataError(f"column {quoted([column.name])}: holds vectors, and only nulls in some bundle. Fill them.")
     shape = tuple(length or 1 for length in column.shape)
-    nulls = np.ma.masked_all((profile.num_rows, *shape), column.dtype)
-    own = partial_of(open_source({column.name: nulls}), dataclasses.replace(asked, columns=None, weight=None, choice=_of(asked, column.name)))
+    nulls = np.ma.MaskedArray(np.zeros((profile.num_rows, *shape), column.dtype), mask=True)
+    own = partial_of(
+        open_source({column.name: nulls}),
+        dataclasses.replace(asked, columns=None, weight=None, choice=_of(asked, column.name)),
+    )
     names = list(profile)
     rest = _only(profile, [name for name in names if name != column.name])
     gathered = {type(one.statistic): one for one in own.profile.gatherings}
     both = dataclasses.replace(
         rest,
         columns=(*rest.columns, own.profile[column.name].column),
-        gatherings=tuple(one.beside(gathered[type(one.statistic)]) if type(one.statistic) in gathered else one for one in rest.gatherings),
+        gatherings=tuple(
+            one.beside(gathered[type(one.statistic)]) if type(one.statistic) in gathered else one
+            for one in rest.gatherings
+        ),
     )
     return _only(both, names)
 
@@ -208,9 +223,8 @@ def _of(asked: Asked, name: str) -> Any:
 def partial_of(opened: Source, asked: Asked) -> Partial:
     """Of a table's rows."""
     columns, measure = asked.of(opened)
-    names = dict.fromkeys(name for want in measure.wants for name in want.columns)
     fold: Fold[Measured] = Fold(operator.add)
-    for shard in opened.shards(list(names)):
+    for shard in opened.shards(needed(columns, measure.wants)):
         fold.push(measure(shard))
     total = fold.total()
     assert total is not None

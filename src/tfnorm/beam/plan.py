@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tfnorm.beam.partial import Asked
+from tfnorm.beam.partial import Asked, needed
 from tfnorm.engines import Fold, Task, cut
 from tfnorm.errors import DataError
 from tfnorm.gather import finished, profile_of, refuse_weightless
@@ -46,8 +46,7 @@ class Plan:
         opened: Any = open_source(data, weight=asked.weight, on_error=on_error, absent=absent)
         opened = with_encoded(opened, asked.names or (), on_error)
         columns, measure = asked.of(opened)
-        names = dict.fromkeys(name for want in measure.wants for name in want.columns)
-        shards = list(opened.shards(list(names)))
+        shards = list(opened.shards(needed(columns, measure.wants)))
         height = cut(shards, FAN)[0].height if shards else 0
         runs = [
             Task(number, number, height, tuple(shards[start : start + (1 << height)]))

@@ -5,7 +5,7 @@ The one law: what leaves a worker is text in the format of artefacts, checked wh
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from tfnorm.artefact import dumps, load, loads
@@ -158,8 +158,8 @@ class Transform(beam.PTransform):
     fitted: a `tfnorm.Fitted`, the path of a saved one, or a PCollection with one element, as `Fit` gives it.
     inverse: back to real units instead.
 
-    Elements are mapped in batches, and keep their times and windows; those of a bundle keep their order. Rows may hold more fields
-    afterwards (the marks of `indicator`); named tuples then become `beam.Row`.
+    Elements are mapped in batches, and keep their times and windows; those of a bundle keep their order. Rows may hold more
+    fields afterwards (the marks of `impute(indicator=True)`); named tuples then become `beam.Row`.
     """
 
     def __init__(self, fitted: Any, *, inverse: bool = False) -> None:
