@@ -182,6 +182,10 @@ MAY: dict[str, set[str]] = {
     },
     "files_elsewhere": {"engines", "elsewhere", "fitted", "artefact"},
     "files_out": {"engines", "progress", "errors", "sources", "maps", "unseen", "fitted", "files_elsewhere"},
+    "beam": {
+        *("errors", "codec", "engines", "sources", "maps", "techniques", "profile", "unseen", "measuring", "states"),
+        *("skipping", "gather", "fitted", "choosing", "fitting", "artefact"),
+    },
     "terminal": {"progress"},
     "demo_model": {"fitted", "summary", "terminal"},
     "demo": {"errors", "fitted", "summary", "demo_model"},
@@ -269,6 +273,7 @@ LIBRARIES = {
     "zarr": {"sources/zarr"},
     "fsspec": {"sources/remote"},
     "duckdb": {"sources/database"},
+    "apache_beam": {"engines/beam", *(f"beam/{name}" for name in ("elements", "transforms"))},
     "array_record": {"sources/array_record"},
     "matplotlib": {"demo_model", "drawing/png"},
     "jinja2": {"reporting/rendering"},

@@ -17,6 +17,7 @@ from tfnorm.layer_names import layer_name
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from tfnorm import beam as beam
     from tfnorm import images as images
     from tfnorm import sklearn as sklearn
     from tfnorm.advice import Advice as Advice
@@ -142,6 +143,7 @@ _HOME = {
 }  # fmt: skip
 _HOME["layer"] += tuple(layer_name(word) for word in _HOME["techniques"] if word != "TECHNIQUES")
 _MODULES = ("images", "sklearn")  # words that are modules themselves
+_EXTRAS = ("beam",)  # and those that cannot be imported without another library, hence not listed
 _MODULE = {word: module for module, words in _HOME.items() for word in words}
 
 __all__ = [*sorted((*_MODULE, *_MODULES)), "__version__"]  # noqa: PLE0604  # all of them are text
@@ -149,7 +151,7 @@ __all__ = [*sorted((*_MODULE, *_MODULES)), "__version__"]  # noqa: PLE0604  # al
 
 def __getattr__(name: str) -> Any:
     """A word's module is loaded when the word is first used (PEP 562)."""
-    if name in _MODULES:
+    if name in _MODULES or name in _EXTRAS:
         return importlib.import_module(f"tfnorm.{name}")
     if name not in _MODULE:
         raise AttributeError(f"module 'tfnorm' has no attribute {name!r}")

@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
-from tfnorm.errors import DataError
+from tfnorm.errors import ChoiceError, DataError
 
 T = TypeVar("T")
 ATTEMPTS = 3
@@ -142,6 +143,17 @@ def deliver(
                 f"{getattr(first, 'name', first)}: could not be measured by {type(engine).__name__.lower()} in {ATTEMPTS} "
                 f'attempts{others}: {reason}. The workers\' logs tell more; engine="threads" reads it here.'
             )
+
+
+@contextmanager
+def needs(extra: str, what: str) -> Iterator[None]:
+    """Around the import of an optional library: the error without it says how to install it."""
+    try:
+        yield
+    except ImportError as error:
+        raise ChoiceError(
+            f"{what}: needs {error.name or extra}, which is not there: pip install 'tfnorm[{extra}]'."
+        ) from error
 
 
 S = TypeVar("S")
