@@ -181,6 +181,7 @@ MAY: dict[str, set[str]] = {
         *("writing", "skipping", "artefact", "drawing"),
     },
     "files_out": {"progress", "errors", "sources", "maps", "unseen", "fitted"},
+    "spark": {"errors", "sources", "maps", "profile", "unseen", "fitted", "fitting", "artefact", "files_out"},
     "terminal": {"progress"},
     "demo_model": {"fitted", "summary", "terminal"},
     "demo": {"errors", "fitted", "summary", "demo_model"},
@@ -267,6 +268,7 @@ LIBRARIES = {
     "zarr": {"sources/zarr"},
     "fsspec": {"sources/remote"},
     "duckdb": {"sources/database"},
+    "pyspark": {"engines/spark", "sources/spark", "spark"},
     "array_record": {"sources/array_record"},
     "matplotlib": {"demo_model", "drawing/png"},
     "jinja2": {"reporting/rendering"},
@@ -285,6 +287,7 @@ OPTIONAL = {
     "array_record",
     "PIL",
     "duckdb",
+    "pyspark",
     *("ai_edge_litert", "onnx", "onnxruntime", "tf2onnx"),
 }
 

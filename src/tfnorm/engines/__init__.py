@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
-from tfnorm.errors import DataError
+from tfnorm.errors import ChoiceError, DataError
 
 T = TypeVar("T")
 ATTEMPTS = 3
@@ -83,7 +84,8 @@ class Remote(Protocol):
         """About how many work at once."""
 
     def __call__(self, work: Callable[[Task], bytes], tasks: Sequence[Task]) -> Iterator[bytes]:
-        """What `work` gave for each task, in any order. Some may be lost, and some come twice."""
+        """What `work` gave for each task, in any order. Some may be lost, and some come twice. An engine that knows why some
+        are lost ends with a LostError that says so."""
 
 
 class LostError(Exception):
@@ -120,8 +122,12 @@ def deliver(
     reason, failed = "nothing came back", 0
     while left:
         before = len(left)
-        for message in engine(work, list(left.values())):
+        messages = engine(work, list(left.values()))
+        while True:
             try:
+                message = next(messages, None)  # an engine that knows why some are lost says so at its end
+                if message is None:
+                    break
                 number, value = read(message)
             except LostError as error:
                 reason = str(error)
@@ -138,6 +144,17 @@ def deliver(
                 f"{getattr(first, 'name', first)}: could not be measured by {type(engine).__name__.lower()} in {ATTEMPTS} "
                 f'attempts{others}: {reason}. The workers\' logs tell more; engine="threads" reads it here.'
             )
+
+
+@contextmanager
+def needs(extra: str, what: str) -> Iterator[None]:
+    """Around the import of an optional library: the error without it says how to install it."""
+    try:
+        yield
+    except ImportError as error:
+        raise ChoiceError(
+            f"{what}: needs {error.name or extra}, which is not there: pip install 'tfnorm[{extra}]'."
+        ) from error
 
 
 S = TypeVar("S")
