@@ -29,6 +29,6 @@ def last_line(error: BaseException, limit: int = 200) -> str:
     >>> last_line(ValueError("An exception:\\nTraceback (most recent call last):\\n  ...\\nOSError: gone\\n SQLSTATE: 1"))
     'OSError: gone'
     """
-    lines = [line.strip() for line in str(error).splitlines() if line.strip() and "SQLSTATE" not in line.split(":")[0]]
+    lines = [line for one in str(error).splitlines() if (line := one.partition("SQLSTATE:")[0].strip())]
     said = (lines or [type(error).__name__])[-1 if any("Traceback" in line for line in lines) else 0]
     return said if len(said) <= limit else said[:limit] + "..."

@@ -10,7 +10,7 @@ DataFrame API alone (`mapInArrow`), so that Spark Connect does the same. tfnorm 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
@@ -24,13 +24,11 @@ from tfnorm.fitted import Fitted
 from tfnorm.maps import mark_name
 from tfnorm.profile import Profile
 from tfnorm.sources.arrow import from_numpy, numpy_dtype
-from tfnorm.sources.columns import did_you_mean, quoted
+from tfnorm.sources.columns import did_you_mean, quoted, refuse_duplicates
 from tfnorm.sources.formats import needs
-from tfnorm.sources.spark import NAME
+from tfnorm.sources.spark import NAME, Run, map_in_arrow
 from tfnorm.sources.stored import Ragged
 from tfnorm.unseen import key_columns
-
-Arrays = Callable[[Iterator[Any]], Iterator[Any]]  # from a partition's record batches to others
 
 
 def scan(frame: Any, **options: Any) -> Profile:
@@ -65,6 +63,7 @@ def _run(fitted: Fitted, frame: Any, *, inverse: bool) -> Any:
         from pyspark.sql.types import StructType
 
     came = to_arrow_schema(frame.schema)
+    refuse_duplicates(came.names, NAME)
     names = [name for name in fitted.columns if name in came.names]
     if not names:
         hint = did_you_mean(came.names[0], fitted.columns) if came.names else ""
@@ -88,10 +87,10 @@ def _run(fitted: Fitted, frame: Any, *, inverse: bool) -> Any:
         elif field.name not in marks:
             fields.append(field)
     mapped = _mapping(artefact.dumps(fitted), names, types, inverse=inverse)
-    return frame.mapInArrow(mapped, StructType(fields))
+    return map_in_arrow(frame, came.names, mapped, StructType(fields))
 
 
-def _mapping(text: bytes, names: Sequence[str], types: Mapping[str, Any], *, inverse: bool) -> Arrays:
+def _mapping(text: bytes, names: Sequence[str], types: Mapping[str, Any], *, inverse: bool) -> Run:
     """What a worker does; a fit goes out to it in the format of artefacts."""
 
     def mapped(batches: Iterator[Any]) -> Iterator[Any]:

@@ -18,6 +18,9 @@ from tfnorm.sources.arrow import batches_of, needs_head, schema_columns
 from tfnorm.sources.columns import describe, pick, weight_column
 from tfnorm.sources.streams import open_columns
 
+Run = Callable[[Iterator[Any]], Iterator[Any]]
+"""From a partition's record batches to others."""
+
 NAME = "Spark DataFrame"
 HEAD_ROWS = 1024  # tell the shape of lists
 HEIGHT = 5  # 2**HEIGHT neighbouring partitions are folded by one worker
@@ -47,7 +50,8 @@ class SparkSource:
         """What workers measured, of 2**HEIGHT partitions each; `work` is `tfnorm.elsewhere.Held`."""
         names = [*columns, *([self.weight] if self.weight and self.weight not in columns else [])]
         wanted = pick(self.columns, names, NAME)
-        measured = select(self.frame, names).mapInArrow(_measuring(wanted, work), "run long, part long, state binary")
+        schema = "run long, part long, state binary"
+        measured = map_in_arrow(self.frame, names, _measuring(wanted, work), schema)
         joined = measured.repartition("run").mapInArrow(_joining(work), "run long, parts long, state binary")
         found = sorted(_said(joined.collect), key=lambda row: int(row[0]))
         for place, (run, parts, state) in enumerate(found):
@@ -93,16 +97,27 @@ def open_spark(frame: Any, *, weight: Any = None) -> SparkSource:
         import pyarrow as pa
 
         batches = list(record_batches(frame, lists, HEAD_ROWS))
-        head = pa.Table.from_batches(batches) if batches else None
+        if not batches:
+            raise DataError(f"{NAME}: it has no rows. Statistics need at least one.")
+        head = pa.Table.from_batches(batches)
     columns = schema_columns(schema, NAME, head)
     if weight is not None:
         weight_column(columns, weight, NAME)
     return SparkSource(frame, columns, weight)
 
 
-def select(frame: Any, names: Iterable[str]) -> Any:
-    """These columns; a name may hold dots and backticks."""
-    return frame.select(*("`" + name.replace("`", "``") + "`" for name in names))
+def map_in_arrow(frame: Any, names: Sequence[str], run: Run, schema: Any, limit: int | None = None) -> Any:
+    """What `run` makes of these columns' record batches. On the way they are called by number: `mapInArrow` takes no names
+    with dots."""
+
+    def renamed(batches: Iterator[Any]) -> Iterator[Any]:
+        import pyarrow as pa
+
+        return run(pa.RecordBatch.from_arrays(batch.columns, list(names)) for batch in batches)
+
+    came = list(frame.columns)
+    numbered = frame.toDF(*map(str, range(len(came)))).select(*(str(came.index(name)) for name in names))
+    return (numbered if limit is None else numbered.limit(limit)).mapInArrow(renamed, schema)
 
 
 def record_batches(frame: Any, names: Sequence[str], limit: int | None = None) -> Iterator[Any]:
@@ -119,9 +134,7 @@ def record_batches(frame: Any, names: Sequence[str], limit: int | None = None) -
 
     import pyarrow as pa
 
-    chosen = select(frame, names)
-    chosen = chosen if limit is None else chosen.limit(limit)
-    rows = iter(_said(chosen.mapInArrow(sent, "batch binary").toLocalIterator))
+    rows = iter(_said(map_in_arrow(frame, names, sent, "batch binary", limit).toLocalIterator))
     while (row := _said(lambda: next(rows, None))) is not None:
         yield from pa.ipc.open_stream(bytes(row[0]))
 
@@ -136,7 +149,7 @@ def _said(run: Callable[[], Any]) -> Any:
         raise DataError(f"{NAME}: Spark says: {last_line(error)}") from error
 
 
-def _measuring(columns: tuple[Column, ...], work: Any) -> Callable[[Iterator[Any]], Iterator[Any]]:
+def _measuring(columns: tuple[Column, ...], work: Any) -> Run:
     def measured(batches: Iterator[Any]) -> Iterator[Any]:
         from pyspark import TaskContext
 
@@ -148,7 +161,7 @@ def _measuring(columns: tuple[Column, ...], work: Any) -> Callable[[Iterator[Any
     return measured
 
 
-def _joining(work: Any) -> Callable[[Iterator[Any]], Iterator[Any]]:
+def _joining(work: Any) -> Run:
     def joined(batches: Iterator[Any]) -> Iterator[Any]:
         runs: dict[int, dict[int, bytes]] = {}
         for batch in batches:
