@@ -132,6 +132,12 @@ def open_source(
     """
     from tfnorm.sources import arrays, files, forms, frames, loaders, paths, streams
 
+    if (
+        frames.library(data) == "pyspark" and absent == "error"
+    ):  # first: one of Spark Connect seems to have every attribute
+        from tfnorm.sources import spark
+
+        return spark.open_spark(data, weight=weight)
     if on_error == "skip" and hasattr(type(data), "skipping"):
         data = data.skipping()
     if callable(getattr(data, "shards", None)) and isinstance(data, Source):
@@ -149,10 +155,6 @@ def open_source(
     if opener is not None:
         return opener(data, weight=weight)
     library = frames.library(data)
-    if library == "pyspark":
-        from tfnorm.sources import spark
-
-        return spark.open_spark(data, weight=weight)
     if library == "tensorflow" and not isinstance(data, (Mapping, list, tuple)):
         from tfnorm.sources import tensorflow
 

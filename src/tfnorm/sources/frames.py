@@ -117,8 +117,7 @@ def read_columns(frame: Any, names: list[str]) -> Batch:
     """These columns of a frame in memory, whole: (n,) or (n, d, ...) arrays, masked where it has nulls."""
     table = table_of(frame)
     if table is None:
-        there = ", or call tfnorm.spark.transform" if library(frame) == "pyspark" else ""
-        raise DataError(f"{type_name(frame)}: expected a table in memory. Collect it first{there}.")
+        raise DataError(f"{type_name(frame)}: expected a table in memory. Collect it first.")
     return table.read(pick(table.columns, names, type_name(frame)), 0)
 
 
