@@ -186,6 +186,7 @@ MAY: dict[str, set[str]] = {
         *("errors", "codec", "engines", "sources", "maps", "techniques", "profile", "unseen", "measuring", "states"),
         *("skipping", "gather", "fitted", "choosing", "fitting", "artefact"),
     },
+    "spark": {"errors", "sources", "maps", "profile", "unseen", "fitted", "fitting", "artefact", "files_out"},
     "terminal": {"progress"},
     "demo_model": {"fitted", "summary", "terminal"},
     "demo": {"errors", "fitted", "summary", "demo_model"},
@@ -274,6 +275,7 @@ LIBRARIES = {
     "fsspec": {"sources/remote"},
     "duckdb": {"sources/database"},
     "apache_beam": {"engines/beam", *(f"beam/{name}" for name in ("elements", "transforms"))},
+    "pyspark": {"engines/spark", "sources/spark", "spark"},
     "array_record": {"sources/array_record"},
     "matplotlib": {"demo_model", "drawing/png"},
     "jinja2": {"reporting/rendering"},
@@ -292,6 +294,7 @@ OPTIONAL = {
     "array_record",
     "PIL",
     "duckdb",
+    "pyspark",
     *("ai_edge_litert", "onnx", "onnxruntime", "tf2onnx"),
 }
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tfnorm import beam as beam
     from tfnorm import images as images
     from tfnorm import sklearn as sklearn
+    from tfnorm import spark as spark
     from tfnorm.advice import Advice as Advice
     from tfnorm.advice import advise as advise
     from tfnorm.artefact import load as load
@@ -142,7 +143,7 @@ _HOME = {
     ),
 }  # fmt: skip
 _HOME["layer"] += tuple(layer_name(word) for word in _HOME["techniques"] if word != "TECHNIQUES")
-_MODULES = ("images", "sklearn")  # words that are modules themselves
+_MODULES = ("images", "sklearn", "spark")  # words that are modules themselves
 _EXTRAS = ("beam",)  # and those that cannot be imported without another library, hence not listed
 _MODULE = {word: module for module, words in _HOME.items() for word in words}
 

@@ -35,20 +35,25 @@ class Job:
     asked: str  # digest of what is gathered
 
     def __call__(self, task: Task) -> bytes:
+        return self.sum(task.number, map(self.run, task.shards))
+
+    def sum(self, number: int, parts: Iterable[Measured]) -> bytes:
+        """What was measured of neighbours, as one message under that number."""
+
         def answer(head: dict[str, Any]) -> bytes:
             fold: Fold[Measured] = Fold(operator.add)
-            for shard in task.shards:
-                fold.push(self.run(shard))
+            for measured in parts:
+                fold.push(measured)
             total = fold.total()
             assert total is not None
             return written(total, **head)
 
-        return answered(task, self.asked, answer)
+        return answered(number, self.asked, answer)
 
 
-def answered(task: Task, asked: str, answer: Callable[[dict[str, Any]], bytes]) -> bytes:
+def answered(number: int, asked: str, answer: Callable[[dict[str, Any]], bytes]) -> bytes:
     """What a worker sends: its answer under a head that says of what it is, or why there is none."""
-    head = {"task": task.number, "asked": asked}
+    head = {"task": number, "asked": asked}
     try:
         return answer(head)
     except TfnormError as error:  # is the same wherever it is read
@@ -92,6 +97,27 @@ class Reader:
         if self.tasks is not None and not _is_of(measured, self.tasks.get(number)):
             raise LostError("it is of other parts")
         return number, (measured, message)
+
+
+@dataclass(frozen=True)
+class Held:
+    """What workers do with parts that they hold already: a job that folds on the way, too. Picklable."""
+
+    job: Job
+    nothing: Measured
+
+    def __call__(self, task: Task) -> bytes:
+        return self.job(task)
+
+    def part(self, number: int, shard: Shard) -> bytes:
+        """The message of a part, of that number among all."""
+        return self.job.sum(number, map(self.job.run, [shard]))
+
+    def joined(self, number: int, messages: Iterable[bytes]) -> bytes:
+        """Those of neighbouring parts, in their order, as one. It stands for them in the tree where they are a whole branch of
+        it, or what there is of the last one; `number` counts the branches."""
+        reader = Reader(self.job, self.nothing, None)
+        return self.job.sum(number, (reader(message)[1][0] for message in messages))
 
 
 def _is_of(measured: Measured, task: Task | None) -> bool:
@@ -182,18 +208,16 @@ def measured_elsewhere(
     return folding.total()
 
 
-def measured_there(
-    states: Callable[[Callable[[Task], bytes]], Iterable[bytes]], measure: Measure, meter: Meter | None
-) -> Measured | None:
+def measured_there(states: Callable[[Held], Iterable[bytes]], measure: Measure, meter: Meter | None) -> Measured | None:
     """The statistics of parts that the workers have already, in the order of their numbers, which count from 0.
 
-    states: takes what turns a task into bytes, and gives these, of each part once or more often.
+    states: takes what turns a part into bytes, and gives these, of each part (or branch of parts) once or more often.
     """
-    job = Job(measure, asked_of(measure))
-    reader = Reader(job, measure.nothing(), None)
+    held = Held(Job(measure, asked_of(measure)), measure.nothing())
+    reader = Reader(held.job, held.nothing, None)
     folding = Folding(measure.nothing())
     seen: set[int] = set()
-    for message in states(job):
+    for message in states(held):
         try:
             number, (measured, _) = reader(message)
         except LostError as error:

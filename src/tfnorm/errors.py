@@ -21,3 +21,14 @@ class ArtefactError(TfnormError):
 
 class NotInvertibleError(TfnormError):
     """The way back was asked of a map that has none (a unit norm forgets the length)."""
+
+
+def last_line(error: BaseException, limit: int = 200) -> str:
+    """What an error that came from elsewhere says: of a remote traceback the last line, of others the first, cut where long.
+
+    >>> last_line(ValueError("An exception:\\nTraceback (most recent call last):\\n  ...\\nOSError: gone\\n SQLSTATE: 1"))
+    'OSError: gone'
+    """
+    lines = [line for one in str(error).splitlines() if (line := one.partition("SQLSTATE:")[0].strip())]
+    said = (lines or [type(error).__name__])[-1 if any("Traceback" in line for line in lines) else 0]
+    return said if len(said) <= limit else said[:limit] + "..."

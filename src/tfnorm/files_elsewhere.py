@@ -60,7 +60,7 @@ class Writing:
             fired = [[*which, count] for which, count in fitted.fired.items()]
             return f"{json.dumps({**head, 'rows': rows, 'fired': fired})}\n".encode()
 
-        return answered(task, self.asked, answer)
+        return answered(task.number, self.asked, answer)
 
 
 @lru_cache(maxsize=1)

@@ -96,6 +96,10 @@ class Fitted:
                 raw = None if like is None else self._of_like(like, name)
                 yield self[name]._columns(values, inverse, groups, raw)
 
+        if frames.library(batch) == "pyspark":
+            raise DataError(
+                "a Spark DataFrame is normalized where it is: tfnorm.spark.transform(fitted, df), or inverse."
+            )
         if hasattr(batch, "element_spec"):
             raise DataError("a tf.data.Dataset is normalized as it passes: fitted.dataset(dataset).")
         if frames.is_frame(batch):

@@ -70,7 +70,7 @@ def scan(
     Counts of finite, missing, NaN, infinite and zero values, exact minimum and maximum, four moments, and a sketch of the
     distribution. Infinities are counted here and refused by `fit`.
 
-    source: arrays, sparse matrices, ragged tensors, a mapping of these, a table (pandas, polars, pyarrow), a
+    source: arrays, sparse matrices, ragged tensors, a mapping of these, a table (pandas, polars, pyarrow), a Spark DataFrame, a
         tf.data.Dataset, loaders, batches, `tfnorm.sql`, or files of any format (docs/sources.md), URLs, globs, folders.
     columns: names, where not all numeric ones are wanted.
     axis: -1 for statistics a position of the last axis (the channels of images), None for one number over all.

@@ -88,7 +88,8 @@ class Remote(Protocol):
         """About how many work at once."""
 
     def __call__(self, work: Callable[[Task], bytes], tasks: Sequence[Task]) -> Iterator[bytes]:
-        """What `work` gave for each task, in any order. Some may be lost, and some come twice."""
+        """What `work` gave for each task, in any order. Some may be lost, and some come twice. An engine that knows why some
+        are lost ends with a LostError that says so."""
 
 
 class LostError(Exception):
@@ -125,8 +126,12 @@ def deliver(
     reason, failed = "nothing came back", 0
     while left:
         before = len(left)
-        for message in engine(work, list(left.values())):
+        messages = engine(work, list(left.values()))
+        while True:
             try:
+                message = next(messages, None)  # an engine that knows why some are lost says so at its end
+                if message is None:
+                    break
                 number, value = read(message)
             except LostError as error:
                 reason = str(error)

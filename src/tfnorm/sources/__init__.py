@@ -113,11 +113,11 @@ def open_source(
     """Whatever holds rows as a `Source`: arrays, tables, files, datasets, batches.
 
     `data` is a NumPy array, a sparse matrix of SciPy, or a mapping of them by column; a list of numbers, of rows of numbers
-    or of dicts (a dict a row); a pandas, polars or pyarrow table or series, or what else has `__arrow_c_stream__`; a path,
-    URL, glob or folder of files of any format in the table of `sources.formats`, or a list of these; a `tf.data.Dataset` or
-    a tensor, sparse and ragged ones too; a dataset or loader of Hugging Face, PyTorch, grain or TensorFlow Datasets; what
-    `tfnorm.sql` gives; an iterable of batches, or a function that returns one. A batch is x, (x, y) or (x, y, weight),
-    where x is an array, a table or a mapping.
+    or of dicts (a dict a row); a pandas, polars or pyarrow table or series, a Spark DataFrame, or what else has
+    `__arrow_c_stream__`; a path, URL, glob or folder of files of any format in the table of `sources.formats`, or a list of
+    these; a `tf.data.Dataset` or a tensor, sparse and ragged ones too; a dataset or loader of Hugging Face, PyTorch, grain
+    or TensorFlow Datasets; what `tfnorm.sql` gives; an iterable of batches, or a function that returns one. A batch is x,
+    (x, y) or (x, y, weight), where x is an array, a table or a mapping.
 
     `weight` is the name of a column, or one number a row, or True for those of (x, y, weight) batches.
     `delimiter` is that of CSV files, where it is neither a comma nor, in .tsv, a tab.
@@ -132,6 +132,12 @@ def open_source(
     """
     from tfnorm.sources import arrays, files, forms, frames, loaders, paths, streams
 
+    if (
+        frames.library(data) == "pyspark" and absent == "error"
+    ):  # first: one of Spark Connect seems to have every attribute
+        from tfnorm.sources import spark
+
+        return spark.open_spark(data, weight=weight)
     if on_error == "skip" and hasattr(type(data), "skipping"):
         data = data.skipping()
     if callable(getattr(data, "shards", None)) and isinstance(data, Source):

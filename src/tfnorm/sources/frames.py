@@ -21,7 +21,7 @@ def library(data: Any) -> str:
     """The library that an object's type, or one that it derives from, belongs to: "pandas", "polars", ... or ""."""
     for base in type(data).__mro__:
         root = str(base.__module__).partition(".")[0]
-        if root in ("pandas", "polars", "pyarrow", "tensorflow", "keras", "scipy"):
+        if root in ("pandas", "polars", "pyarrow", "pyspark", "tensorflow", "keras", "scipy"):
             return root
     return ""
 

@@ -1,0 +1,123 @@
+"""Apache Spark: a DataFrame of task descriptions goes out, and its workers read the files themselves.
+
+The one law: nothing but the DataFrame API is used, so a cluster, one machine and Spark Connect are the same to us. Rows never
+pass through the JVM: only descriptions and states do.
+
+Tasks go out as several jobs, some of which wait in line, so that the driver holds the states of these alone.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
+from typing import Any
+
+from tfnorm.engines import LostError, Task, needs
+from tfnorm.errors import ChoiceError, last_line
+
+JOB_TASKS = 256  # whose states the driver takes at once
+_log = logging.getLogger("tfnorm")
+
+
+@dataclass(frozen=True)
+class Spark:
+    """The workers behind a session, classic or of Spark Connect; tfnorm is installed where their Python is."""
+
+    session: Any
+
+    @classmethod
+    def at(cls, address: str | None) -> Spark:
+        """The session there is, or one by the settings of spark-submit and the environment; "spark://host:7077" is a master,
+        "sc://host" a Spark Connect server."""
+        with needs("spark", "engine: spark"):
+            from pyspark.sql import SparkSession
+        os.environ.setdefault("PYSPARK_PYTHON", sys.executable)  # Spark would start "python3", whichever that is
+        builder: Any = SparkSession.builder
+        try:
+            if address is None:
+                return cls(builder.getOrCreate())
+            if address.startswith("sc://"):
+                return cls(builder.remote(address).getOrCreate())
+            running = SparkSession.getActiveSession()
+            if running is not None and running.conf.get("spark.master", None) != address:
+                raise ChoiceError(
+                    f"engine: spark: a session runs already, of {running.conf.get('spark.master', None)}, and not of {address}. "
+                    "Pass that session as engine, or stop it."
+                )
+            return cls(builder.master(address).appName("tfnorm").getOrCreate())
+        except ImportError as error:  # Spark Connect needs more libraries
+            raise ChoiceError(f"engine: spark: {last_line(error)} pip install 'pyspark[connect]'.") from error
+        except ChoiceError:
+            raise
+        except Exception as error:  # each way to connect has errors of its own
+            where = f" at {address}" if address else ""
+            raise ChoiceError(f"engine: spark: there is none{where}: {last_line(error)}. Is it running?") from error
+
+    @classmethod
+    def of(cls, session: Any) -> Spark:
+        """A session that somebody has made."""
+        if not hasattr(session, "createDataFrame"):
+            raise ChoiceError(
+                f"engine: expected a SparkSession, got {type(session).__name__}. Pass SparkSession.builder.getOrCreate()."
+            )
+        return cls(session)
+
+    @cached_property
+    def parallel(self) -> int:
+        """Into how many parts Spark cuts what nobody has cut: as a rule as many as there are cores."""
+        part = self.session.range(1 << 16).selectExpr("spark_partition_id() AS part")
+        return int(part.agg({"part": "max"}).collect()[0][0]) + 1
+
+    def __call__(self, work: Callable[[Task], bytes], tasks: Sequence[Task]) -> Iterator[bytes]:
+        size = min(self.parallel, JOB_TASKS)
+        at_once = 2 * self.parallel // size + 1  # that no core is idle when one job ends
+        todo, tag, said = iter(tasks), f"tfnorm-{secrets.token_hex(8)}", ""
+        waiting: set[Future[list[bytes]]] = set()
+        pool = ThreadPoolExecutor(at_once, "tfnorm-spark")
+        try:
+            while True:
+                while len(waiting) < at_once and (some := list(islice(todo, size))):
+                    waiting.add(pool.submit(self._job, work, some, tag))
+                if not waiting:
+                    break
+                finished, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+                for future in finished:
+                    try:
+                        yield from future.result()
+                    except Exception as error:  # Spark tried it several times
+                        said = f"Spark says: {last_line(error)}"
+                        if "No module named" in said:
+                            said += ". Install it where the workers' Python is, which PYSPARK_PYTHON tells"
+                        _log.warning("a job of Spark failed: %s", said)
+            if said:
+                raise LostError(said)
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+            if waiting and hasattr(self.session, "interruptTag"):
+                self.session.interruptTag(tag)
+
+    def _job(self, work: Callable[[Task], bytes], tasks: Sequence[Task], tag: str) -> list[bytes]:
+        from pyspark.cloudpickle import dumps
+
+        def measured(batches: Iterator[Any]) -> Iterator[Any]:
+            import pyarrow as pa
+            from pyspark.cloudpickle import loads
+
+            for batch in batches:
+                for task in batch.column("task"):
+                    state = pa.array([work(loads(task.as_py()))], pa.binary())
+                    yield pa.RecordBatch.from_arrays([state], ["state"])
+
+        if hasattr(self.session, "addTag"):
+            self.session.addTag(tag)  # of this thread
+        rows = [(number, dumps(task)) for number, task in enumerate(tasks)]
+        frame = self.session.createDataFrame(rows, "number long, task binary")
+        each = frame.repartitionByRange(len(rows), "number")  # a partition a task
+        return [bytes(row[0]) for row in each.mapInArrow(measured, "state binary").collect()]

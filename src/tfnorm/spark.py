@@ -1,0 +1,171 @@
+"""Spark DataFrames: measured where their rows are, and normalized there.
+
+    fitted = tfnorm.spark.fit(df, {"age": "standard"})     # as tfnorm.fit(df, ...)
+    normalized = tfnorm.spark.transform(fitted, df)        # a DataFrame
+
+The one law: a partition's rows are mapped by what maps a file's; columns that are not of the fit stay as they are. By the
+DataFrame API alone (`mapInArrow`), so that Spark Connect does the same. tfnorm is installed where the workers' Python is.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from tfnorm import artefact, fitting
+from tfnorm.errors import DataError, NotInvertibleError
+from tfnorm.files_out import _mapped
+from tfnorm.fitted import Fitted
+from tfnorm.maps import mark_name
+from tfnorm.profile import Profile
+from tfnorm.sources.arrow import from_numpy, numpy_dtype
+from tfnorm.sources.columns import did_you_mean, quoted, refuse_duplicates
+from tfnorm.sources.formats import needs
+from tfnorm.sources.spark import NAME, Run, map_in_arrow
+from tfnorm.sources.stored import Ragged
+from tfnorm.unseen import key_columns
+
+
+def scan(frame: Any, **options: Any) -> Profile:
+    """`tfnorm.scan` of a Spark DataFrame: a partition is measured where it is, and what was measured of it comes back."""
+    return fitting.scan(frame, **options)
+
+
+def fit(frame: Any, choice: Any = "standard", **options: Any) -> Fitted:
+    """`tfnorm.fit` of a Spark DataFrame. The same partitions with the same rows in the same order give the same bits."""
+    return fitting.fit(frame, choice, **options)
+
+
+def transform(fitted: Fitted, frame: Any) -> Any:
+    """A DataFrame with the fitted columns on the normalized scale, computed when it is asked for; streams, too.
+
+    Numbers become float or double as `fitted.transform` makes them, vectors arrays of these; the other columns stay as they
+    are, as do fitted ones that are not there. What policies did is in the workers' logs, and not in `fitted.fired`.
+
+    Errors: DataError, here where columns do not suit, and by Spark where values do not.
+    """
+    return _run(fitted, frame, inverse=False)
+
+
+def inverse(fitted: Fitted, frame: Any) -> Any:
+    """A DataFrame with the fitted columns back in real units. NotInvertibleError where a technique forgets what it would need."""
+    return _run(fitted, frame, inverse=True)
+
+
+def _run(fitted: Fitted, frame: Any, *, inverse: bool) -> Any:
+    with needs("spark", NAME):
+        from pyspark.sql.pandas.types import to_arrow_schema
+        from pyspark.sql.types import StructType
+
+    came = to_arrow_schema(frame.schema)
+    refuse_duplicates(came.names, NAME)
+    names = [name for name in fitted.columns if name in came.names]
+    if not names:
+        hint = did_you_mean(came.names[0], fitted.columns) if came.names else ""
+        raise DataError(f"none of the fitted columns {quoted(fitted.columns)} is among {quoted(came.names)}.{hint}")
+    lost = [name for name in names if inverse and fitted[name].map.lost]
+    if lost:
+        raise NotInvertibleError(f"column {quoted(lost)}: {fitted[lost[0]].technique}: {fitted[lost[0]].map.lost}.")
+    keys = [name for name in key_columns(fitted.maps[name] for name in names) if name not in came.names]
+    if keys:
+        raise DataError(f"key column {quoted(keys)} of the fit not there; {NAME} has {quoted(came.names)}. Add it.")
+    marks = {mark_name(name) for name in names if fitted[name].map.marks}
+    if taken := [mark for mark in marks if mark in came.names and not inverse]:
+        raise DataError(f"column {quoted(taken)}: is there already, and is what marks are called. Rename it.")
+    fields: list[Any] = []
+    types: dict[str, Any] = {}
+    for field in frame.schema.fields:
+        if field.name in names:
+            found = _types(fitted, field.name, came.field(field.name).type, inverse=inverse)
+            types |= found
+            fields += _fields(field, found)
+        elif field.name not in marks:
+            fields.append(field)
+    mapped = _mapping(artefact.dumps(fitted), names, types, inverse=inverse)
+    return map_in_arrow(frame, came.names, mapped, StructType(fields))
+
+
+def _mapping(text: bytes, names: Sequence[str], types: Mapping[str, Any], *, inverse: bool) -> Run:
+    """What a worker does; a fit goes out to it in the format of artefacts."""
+
+    def mapped(batches: Iterator[Any]) -> Iterator[Any]:
+        import pyarrow as pa
+        from pyspark import TaskContext
+
+        context = TaskContext.get()
+        assert context is not None
+        fitted, place, row = _loaded(text), f"{NAME}, partition {context.partitionId()}", 0
+        for batch in batches:
+            if not batch.num_rows:
+                continue
+            done = _mapped(fitted, names, _shaped(batch, fitted, names), place, row, inverse)
+            cast = [
+                one.cast(types[name]) if name in types else one
+                for name, one in zip(done.schema.names, done.columns, strict=True)
+            ]
+            yield pa.RecordBatch.from_arrays(cast, done.schema.names)
+            row += batch.num_rows
+
+    return mapped
+
+
+@lru_cache(maxsize=4)
+def _loaded(text: bytes) -> Fitted:
+    return artefact.loads(text)
+
+
+def _shaped(batch: Any, fitted: Fitted, names: Sequence[str]) -> Any:
+    """A batch in which vectors that are all null have the length that they have elsewhere."""
+    import pyarrow as pa
+
+    for index, field in enumerate(batch.schema):
+        shape = fitted.profile[field.name].column.shape if field.name in names else ()
+        if len(shape) == 1 and shape[0] is not None and batch.column(index).null_count == batch.num_rows:
+            nulls = pa.nulls(batch.num_rows, pa.list_(field.type.value_type, shape[0]))
+            batch = batch.set_column(index, pa.field(field.name, nulls.type), nulls)
+    return batch
+
+
+def _types(fitted: Fitted, name: str, type_: Any, *, inverse: bool) -> dict[str, Any]:
+    """The Arrow types of the columns that this one becomes, as a made-up row of it tells."""
+    import pyarrow as pa
+
+    leaf = type_
+    while hasattr(leaf, "value_type"):
+        leaf = leaf.value_type
+    dtype = numpy_dtype(leaf)
+    if dtype is None:
+        raise DataError(f"column {quoted([name])}: expected numbers, got {type_} ({NAME}). Cast it.")
+    column, step = fitted.profile[name].column, fitted.maps[name]
+    if hasattr(type_, "value_type") == column.scalar:
+        expected = "single numbers" if column.scalar else f"arrays of shape {column.shape}"
+        raise DataError(f"column {quoted([name])}: expected {expected}, as at the fit, got {type_} ({NAME}).")
+    made = _made(step.shape((1, *column.shape))[1:] if inverse else column.shape, dtype)
+    groups = {keyed.keys.names: np.zeros(1, np.int64) for keyed in step.keyed()}
+    apart = replace(fitted, fired=Counter())  # what is made up is not to be counted
+    found = apart[name].columns({name: made}, inverse=inverse, groups=groups or None)
+
+    def plain(type_: Any) -> Any:
+        return pa.list_(plain(type_.value_type)) if hasattr(type_, "value_type") else type_
+
+    return {new: plain(from_numpy(values).type) for new, values in found.items()}
+
+
+def _made(shape: Sequence[int | None], dtype: np.dtype[Any]) -> Any:
+    if shape[:1] == (None,):
+        return Ragged(np.array([0, 1]), np.ones((1, *(length or 1 for length in shape[1:])), dtype), None)
+    return np.ones((1, *(length or 1 for length in shape)), dtype)
+
+
+def _fields(field: Any, types: Mapping[str, Any]) -> list[Any]:
+    """What Spark calls them."""
+    from pyspark.sql.pandas.types import from_arrow_type
+    from pyspark.sql.types import StructField
+
+    metadata = {field.name: field.metadata}
+    return [StructField(name, from_arrow_type(type_), True, metadata.get(name)) for name, type_ in types.items()]
