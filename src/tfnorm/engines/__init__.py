@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
-from tfnorm.errors import DataError
+from tfnorm.errors import ChoiceError, DataError
 
 T = TypeVar("T")
 ATTEMPTS = 3
@@ -84,6 +85,17 @@ class Remote(Protocol):
 
     def __call__(self, work: Callable[[Task], bytes], tasks: Sequence[Task]) -> Iterator[bytes]:
         """What `work` gave for each task, in any order. Some may be lost, and some come twice."""
+
+
+@contextmanager
+def needs(extra: str, what: str) -> Iterator[None]:
+    """Around the import of an optional library: the error without it says how to install it."""
+    try:
+        yield
+    except ImportError as error:
+        raise ChoiceError(
+            f"{what}: needs {error.name or extra}, which is not there: pip install 'tfnorm[{extra}]'."
+        ) from error
 
 
 class LostError(Exception):
