@@ -118,6 +118,7 @@ MAY: dict[str, set[str]] = {
     "sklearn": {
         *("errors", "sources", "maps", "techniques", "fitted", "fitting", "running", "artefact"),
     },
+    "ray": {"errors", "fitted", "fitting", "artefact"},
     "binning": {"curve"},
     "summary": {"sources", "statistics", "quantiles", "maps", "techniques", "profile", "fitted", "binning"},
     "looks": {"statistics", "curve", "quantiles", "maps", "profile", "pushing", "binning", "summary"},
@@ -267,6 +268,9 @@ LIBRARIES = {
     "zarr": {"sources/zarr"},
     "fsspec": {"sources/remote"},
     "duckdb": {"sources/database"},
+    "ray": {"engines/ray", "sources/ray"},
+    "dask": {"engines/dask"},
+    "distributed": {"engines/dask"},
     "array_record": {"sources/array_record"},
     "matplotlib": {"demo_model", "drawing/png"},
     "jinja2": {"reporting/rendering"},
@@ -286,6 +290,7 @@ OPTIONAL = {
     "PIL",
     "duckdb",
     *("ai_edge_litert", "onnx", "onnxruntime", "tf2onnx"),
+    *("ray", "dask", "distributed"),
 }
 
 

@@ -18,6 +18,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from tfnorm import images as images
+    from tfnorm import ray as ray
     from tfnorm import sklearn as sklearn
     from tfnorm.advice import Advice as Advice
     from tfnorm.advice import advise as advise
@@ -141,7 +142,7 @@ _HOME = {
     ),
 }  # fmt: skip
 _HOME["layer"] += tuple(layer_name(word) for word in _HOME["techniques"] if word != "TECHNIQUES")
-_MODULES = ("images", "sklearn")  # words that are modules themselves
+_MODULES = ("images", "ray", "sklearn")  # words that are modules themselves
 _MODULE = {word: module for module, words in _HOME.items() for word in words}
 
 __all__ = [*sorted((*_MODULE, *_MODULES)), "__version__"]  # noqa: PLE0604  # all of them are text

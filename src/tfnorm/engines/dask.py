@@ -31,8 +31,8 @@ class Dask:
             return Dask.of(there)
         if address is None and not dask.config.get("scheduler-address", None):
             raise ChoiceError(
-                'engine: "dask" needs the address of a scheduler: "dask=tcp://host:8786", or DASK_SCHEDULER_ADDRESS. To try it on '
-                "this machine: engine=distributed.Client()."
+                'engine: "dask" needs the address of a scheduler: "dask=tcp://host:8786", or DASK_SCHEDULER_ADDRESS. To try '
+                "it on this machine: engine=distributed.Client()."
             )
         try:
             return Dask.of(Client(address))

@@ -76,8 +76,8 @@ def _executor(executor: Any, workers: int | None) -> Remote:
     from tfnorm.engines.executor import Executors
 
     if hasattr(executor, "get_executor"):  # a Dask client
-        found: Remote = _cluster("dask").of(executor)
-        return found if workers is None else Executors(found.executor, workers)
+        there: Executors = _cluster("dask").of(executor)
+        return there if workers is None else Executors(there.executor, workers)
     return Executors(executor) if workers is None else Executors(executor, workers)
 
 
