@@ -118,6 +118,7 @@ MAY: dict[str, set[str]] = {
     "sklearn": {
         *("errors", "sources", "maps", "techniques", "fitted", "fitting", "running", "artefact"),
     },
+    "ray": {"errors", "fitted", "fitting", "artefact"},
     "binning": {"curve"},
     "summary": {"sources", "statistics", "quantiles", "maps", "techniques", "profile", "fitted", "binning"},
     "looks": {"statistics", "curve", "quantiles", "maps", "profile", "pushing", "binning", "summary"},
@@ -276,6 +277,9 @@ LIBRARIES = {
     "duckdb": {"sources/database"},
     "apache_beam": {"engines/beam", *(f"beam/{name}" for name in ("elements", "transforms"))},
     "pyspark": {"engines/spark", "sources/spark", "spark"},
+    "ray": {"engines/ray", "sources/ray"},
+    "dask": {"engines/dask"},
+    "distributed": {"engines/dask"},
     "array_record": {"sources/array_record"},
     "matplotlib": {"demo_model", "drawing/png"},
     "jinja2": {"reporting/rendering"},
@@ -296,6 +300,7 @@ OPTIONAL = {
     "duckdb",
     "pyspark",
     *("ai_edge_litert", "onnx", "onnxruntime", "tf2onnx"),
+    *("ray", "dask", "distributed"),
 }
 
 

@@ -19,6 +19,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from tfnorm import beam as beam
     from tfnorm import images as images
+    from tfnorm import ray as ray
     from tfnorm import sklearn as sklearn
     from tfnorm import spark as spark
     from tfnorm.advice import Advice as Advice
@@ -143,7 +144,7 @@ _HOME = {
     ),
 }  # fmt: skip
 _HOME["layer"] += tuple(layer_name(word) for word in _HOME["techniques"] if word != "TECHNIQUES")
-_MODULES = ("images", "sklearn", "spark")  # words that are modules themselves
+_MODULES = ("images", "ray", "sklearn", "spark")  # words that are modules themselves
 _EXTRAS = ("beam",)  # and those that cannot be imported without another library, hence not listed
 _MODULE = {word: module for module, words in _HOME.items() for word in words}
 

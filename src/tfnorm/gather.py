@@ -54,7 +54,7 @@ def gather(
     if callback is not None:
         about = source.num_rows or getattr(source, "about_rows", None)
         meter = Meter(callback, about, getattr(source, "num_bytes", None))
-    here = isinstance(engine, Threads)
+    here = isinstance(engine, Threads) and not hasattr(source, "states")
     measure = Measure(tuple(wants), infinite, rows, source.weight, meter.add if meter and here else None)
     work = around(measure)
     if hasattr(source, "states"):  # workers hold the data already

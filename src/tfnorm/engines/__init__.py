@@ -92,6 +92,17 @@ class Remote(Protocol):
         are lost ends with a LostError that says so."""
 
 
+@contextmanager
+def needs(extra: str, what: str) -> Iterator[None]:
+    """Around the import of an optional library: the error without it says how to install it."""
+    try:
+        yield
+    except ImportError as error:
+        raise ChoiceError(
+            f"{what}: needs {error.name or extra}, which is not there: pip install 'tfnorm[{extra}]'."
+        ) from error
+
+
 class LostError(Exception):
     """What came back is of no use, for that reason; it is asked for again."""
 

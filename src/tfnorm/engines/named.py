@@ -76,7 +76,8 @@ def _executor(executor: Any, workers: int | None) -> Remote:
     from tfnorm.engines.executor import Executors
 
     if hasattr(executor, "get_executor"):  # a Dask client
-        executor = executor.get_executor(pure=False)
+        there: Executors = _cluster("dask").of(executor)
+        return there if workers is None else Executors(there.executor, workers)
     return Executors(executor) if workers is None else Executors(executor, workers)
 
 

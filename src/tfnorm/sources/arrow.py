@@ -55,7 +55,7 @@ def describe_column(name: str, type_: Any, head: Any = None) -> Column:
 
     Where lengths differ, the column is ragged: each row has as many steps as it has.
     """
-    tensor = tuple(type_.shape) if getattr(type_, "extension_name", "") == "arrow.fixed_shape_tensor" else None
+    tensor = _tensor_shape(type_)
     storage = _storage(type_)
     shape, leaf = _shape(storage, None if head is None else head.slice(0, _HEAD_ROWS))
     layout: Layout = "ragged" if head is not None and shape and _lengths_differ(head) else "dense"
@@ -64,6 +64,13 @@ def describe_column(name: str, type_: Any, head: Any = None) -> Column:
     if dtype is None:
         return Column(name, _called(storage if shape else leaf), (), "other")
     return column_of(name, dtype, tensor or shape, layout)
+
+
+def _tensor_shape(type_: Any) -> tuple[int, ...] | None:
+    """That of one row, where the type tells it: Arrow's tensors and those of Ray."""
+    name = getattr(type_, "extension_name", "")
+    known = name == "arrow.fixed_shape_tensor" or name.startswith("ray.data.arrow_tensor")
+    return tuple(type_.shape) if known else None
 
 
 def as_ragged(column: Column) -> Column:
@@ -105,6 +112,8 @@ def needs_head(type_: Any) -> bool:
     """Whether only rows tell the shape: lists of any length."""
     import pyarrow.types as t
 
+    if _tensor_shape(type_) is not None:
+        return False
     type_ = _storage(type_)
     return _is_list(type_) and (not t.is_fixed_size_list(type_) or needs_head(type_.value_type))
 
@@ -129,7 +138,11 @@ def to_numpy(array: Any, column: Column, place: str, first_row: int = 0) -> np.n
     array = _one_chunk(array)
     if getattr(array.type, "extension_name", "") == "arrow.fixed_shape_tensor" and array.null_count == 0:
         return np.asarray(array.to_numpy_ndarray())  # knows of permuted axes, too
+    tensor = _tensor_shape(array.type)
     array = _storage_array(array)
+    if tensor is not None and len(tensor) > 1:  # stored as one list of numbers
+        flat = Column(column.name, column.dtype, (prod(tensor),), column.kind)
+        return to_numpy(array, flat, place, first_row).reshape(len(array), *tensor)
     _, leaf = _shape(array.type, None)
     dtype = numpy_dtype(leaf)
     kind = "other" if dtype is None else column_of("", dtype).kind

@@ -31,6 +31,8 @@ def opener(data: Any) -> Callable[..., Source] | None:
             return open_torch
         if root == "grain" and base.__name__ in ("DataLoader", "MapDataset", "IterDataset"):
             return open_grain
+        if root == "ray" and base.__name__ == "Dataset":
+            return open_ray
         if root == "tensorflow_datasets" and hasattr(data, "as_dataset"):
             return open_builder
     return None
@@ -99,6 +101,13 @@ def open_torch(data: Any, *, weight: Any = None) -> Source:
 def open_grain(data: Any, *, weight: Any = None) -> Source:
     """A loader or dataset of grain. Elements with a single value among them, or lengths that differ, are single examples."""
     return open_function(_Batches(data, f"grain.{type(data).__name__}", None), weight=weight)
+
+
+def open_ray(data: Any, *, weight: Any = None) -> Source:
+    """A data set of Ray Data: its workers measure it."""
+    from tfnorm.sources import ray
+
+    return ray.open_dataset(data, weight=weight)
 
 
 def open_builder(data: Any, *, weight: Any = None) -> Source:
