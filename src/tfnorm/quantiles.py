@@ -140,7 +140,7 @@ class Quantiles(Statistic):
         none, empty = np.zeros(self.features + 1, np.int64), np.empty((self.features, 0), np.uint8)
         tables = tables or (empty, empty.view(np.uint64), none, none[:0], 0, none, none)
         # room for as many as there are rows that hold something: each is in one cell, and no cell has none
-        rows = np.count_nonzero(tables[0]) + len(tables[3])
+        rows = int(np.count_nonzero(tables[0])) + len(tables[3])
         out = _room(self.features, len(self.keys) + rows)
         return _filled(out, cells.settle(self._arrays(), most, tables, out))
 
