@@ -139,7 +139,9 @@ class Quantiles(Statistic):
 
         none, empty = np.zeros(self.features + 1, np.int64), np.empty((self.features, 0), np.uint8)
         tables = tables or (empty, empty.view(np.uint64), none, none[:0], 0, none, none)
-        out = _room(self.features, len(self.keys) + tables[0].size)
+        # room for as many as there are rows that hold something: each is in one cell, and no cell has none
+        rows = int(np.count_nonzero(tables[0])) + len(tables[3])
+        out = _room(self.features, len(self.keys) + rows)
         return _filled(out, cells.settle(self._arrays(), most, tables, out))
 
     def scaled(self, factor: float | np.ndarray) -> Quantiles:

@@ -29,13 +29,11 @@ class RowsOfTables(NamedTuple):
 
     shift: np.ndarray  # (lanes,)
     base: np.ndarray  # (lanes,)
-    together: int
-    group_step: int
-    row_step: int
+    quad_step: int
     out: np.ndarray  # uint16
 
 
-_NO_TABLES = RowsOfTables(np.empty(0, np.uint32), np.empty(0, np.uint32), 1, 0, 0, np.empty(0, np.uint16))
+_NO_TABLES = RowsOfTables(np.empty(0, np.uint32), np.empty(0, np.uint32), 0, np.empty(0, np.uint16))
 
 
 @dataclass(frozen=True)
@@ -69,7 +67,6 @@ class Block:
         lanes = max(1, len(tables.shift))
         bits = self.flat.view(np.uint32 if self.flat.dtype == np.float32 else np.uint64)
         shift, base = tables.shift.astype(bits.dtype, copy=False), tables.base.astype(bits.dtype, copy=False)
-        layout = tables.together, tables.group_step, tables.row_step
         measure = measure and progress.rows == start
         at = start
         while at < stop:
@@ -78,7 +75,8 @@ class Block:
             blocks = progress.blocks(many if measure and not len(self.weight) else 0)
             done = 0
             if len(blocks) or len(tables.shift):
-                out = tables.out[(at - start) * features // lanes * tables.row_step :]
+                read = (at - start) * features
+                out = tables.out[read // lanes * 4 if tables.quad_step else read :]
                 done = reading.read(
                     self.flat[part],
                     bits[part],
@@ -88,7 +86,7 @@ class Block:
                     progress.counts,
                     shift,
                     base,
-                    *layout,
+                    tables.quad_step,
                     out,
                 )
             if measure and done < many:

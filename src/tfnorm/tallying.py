@@ -13,6 +13,7 @@ from tfnorm.statistics import Block, RowsOfTables
 
 SAMPLE = 512  # rows, by which tables are chosen
 CHUNK_VALUES = 1 << 19  # whose rows of the tables are found before they are counted, feature after feature
+KEPT_BYTES = 1 << 24  # what a block takes for a while comes back at once; fresh pages took a tenth of the time
 Tables = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 """(kind, shift, base, origin), each (features,): what `kernels.tables` has to know of each table."""
 
@@ -54,6 +55,7 @@ def count(
     from tfnorm.kernels import moments
     from tfnorm.kernels import tables as counting
 
+    np.empty(KEPT_BYTES, np.uint8)  # glibc keeps at hand what is smaller than the largest yet freed
     kind, shift, base, origin = tables
     features, several = block.features, len(kind)
     flat = block.flat[first * features : first * features + num_rows * several]
@@ -66,29 +68,27 @@ def count(
     shift, base = np.where(none, flat.dtype.itemsize * 8 - 1, shift), np.where(none, 0, base)
     step = moments.rows_per_block(features) * features
     chunk = max(1, CHUNK_VALUES // step) * step
-    together, lanes, stride, room, groups = _groups(features, chunk)
-    counted = len(flat) * len(groups) * together // lanes  # what two groups share counts twice
-    over = np.empty(counted // 256 + 1, np.int64)
-    found = np.empty(room * len(groups), np.uint16)
+    lanes, stride, quad_step = _layout(features, chunk)
+    own = np.arange(-(-stride // 4) * 4)  # lanes, and up to three more that are not to be counted
+    over = np.empty(len(flat) // stride * len(own) // 256 + 1, np.int64)
+    found = np.empty(quad_step * len(own) or chunk, np.uint16)
     quads = found.view(np.uint64)
     whole, lane = kind == counting.WHOLE_TABLE, np.arange(lanes) % features
     for leading in range(0, several, features):  # the first one of a block
         own_whole, of_lane = whole[leading : leading + features], lane + leading
         origins = np.where(whole, origin, np.nan)[of_lane]
-        tables_of = RowsOfTables(shift[of_lane], base[of_lane], together, room, together, found)
+        tables_of = RowsOfTables(shift[of_lane], base[of_lane], quad_step, found)
         wanted = None if own_whole.all() else tables_of
+        to = np.where(own < stride, own % features + leading, several)
         stop = (leading + features) * num_rows
         for start in range(leading * num_rows, stop, chunk):
             part = flat[start : min(start + chunk, stop)]
             done = first + start // features
             block.read(done, done + len(part) // features, wanted, measure=measure)
             if own_whole.any():
-                counting.find_whole_rows(part, origins, together, room, together, found)
-            used = len(part) * together // lanes
-            for group, (own, begin) in enumerate(groups):
-                at, to = group * room, np.where(own < features, own + leading, several)
-                rows, four_rows = found[at : at + used], quads[at // 4 : (at + used) // 4]
-                counting.tally(rows, four_rows, to, stride, counts, over, start + begin, outside, known)
+                counting.find_whole_rows(part, origins, quad_step, found)
+            rows, lots = found if quad_step else found[: len(part)], len(part) // stride
+            counting.tally(rows, quads, quad_step, lots, to, stride, counts, over, start, outside, known)
     table, row = np.divmod(over[: known[1, 0]], counting.OVER_STEP)
     apart = counts[:several, [counting.ZERO_ROW, counting.NOT_FINITE_ROW]].T.astype(np.int64)
     ran_over = [row[:0]] * several
@@ -100,21 +100,15 @@ def count(
     return counts[:several], ran_over, outside, np.vstack([known[:1, :several], apart])
 
 
-def _groups(features: int, chunk: int) -> tuple[int, int, int, int, list[tuple[np.ndarray, int]]]:
-    """How lanes lie in what `find_rows` gives for a chunk of values: how many are found together, of how many; how far on the
-    same lanes come again; the room of a group; and of each group the features of its lanes (`features` where it is not to be
-    counted) and the first one."""
+def _layout(features: int, chunk: int) -> tuple[int, int, int]:
+    """How rows of the tables lie for a chunk of values: how many lanes are found together, how far on in the block the same lanes
+    come again, and `kernels.reading.find_rows`' quad_step."""
     from tfnorm.kernels.tables import TOGETHER
 
     if features < TOGETHER:  # short rows side by side, so many that they are a multiple of four
-        stride = features * 4 // math.gcd(features, 4)
-        return features * TOGETHER, features * TOGETHER, stride, chunk, [(np.arange(stride) % features, 0)]
-    groups = []
-    for done in range(0, features, TOGETHER):
-        begin = min(done, features - TOGETHER)
-        own = np.arange(begin, begin + TOGETHER)  # what the last group shares with the one before is not counted
-        groups.append((np.where(own < done, features, own), begin))
-    return TOGETHER, features, features, chunk // features * TOGETHER, groups
+        return features * TOGETHER, math.lcm(features, 4), 0
+    # a few lines of the cache more: a power of two apart, they would share one set of it
+    return features, features, chunk // features + 24
 
 
 def keys_of(values: np.ndarray) -> np.ndarray:

@@ -17,11 +17,11 @@ SIGN = U(1 << 63)
 
 
 @kernel
-def _counts_in_front(low, words, over, width, below):
+def _counts_in_front(words, over, width, below):
     """How many values lie in front of each row of a table, by key: negative numbers from the largest magnitude down first.
 
-    `words` are `low`, eight rows at once; `over` has a row each time that its count passed 255 and began again. Returns from
-    which row up to which there are any; only there is `below` filled in.
+    `words` are its counts, eight rows at once; `over` has a row each time that its count passed 255 and began again.
+    Returns from which row up to which there are any; only there is `below` filled in.
     """
     start, stop = width // 8, width // 8  # of the words with a count, by key
     for word in range(width // 8):
@@ -33,14 +33,15 @@ def _counts_in_front(low, words, over, width, below):
         start, stop = min(start, _place_of_row(row, width) // 8), max(stop, _place_of_row(row, width) // 8 + 1)
     below[8 * start : 8 * stop + 1] = 0
     for row in over:
-        below[_place_of_row(row, width) + 1] += 256
-    total = np.int64(0)
-    for at in range(8 * start, min(8 * stop, width)):
-        total += np.int64(low[2 * width - 1 - at]) + below[at + 1]
-        below[at + 1] = total
-    for at in range(max(8 * start, width), 8 * stop):
-        total += np.int64(low[at - width]) + below[at + 1]
-        below[at + 1] = total
+        below[_place_of_row(row, width) + 1] += np.int32(256)
+    total, half = np.int32(0), width // 8
+    for word in range(start, stop):  # eight at once: a row by itself takes longer to be found than to be added
+        eight = words[half + half - 1 - word] if word < half else words[word - half]
+        first = U(56) if word < half else U(0)
+        part = below[8 * word + 1 : 8 * word + 9]
+        for one in range(8):
+            total += part[one] + np.int32((eight >> (first ^ U(8 * one))) & U(0xFF))
+            part[one] = total
     return 8 * start, 8 * stop
 
 
@@ -137,9 +138,9 @@ def settle(cells, most, tables, out):
     has the rows of table j whose count ran over, once for each time. No row holds more than `most`. `out` are a sketch's arrays.
     """
     ends, keys, levels, counts = cells
-    counted, words, over_at, over, width, shift, base = tables
+    _, words, over_at, over, width, shift, base = tables
     new_ends, new_keys, new_levels, new_counts = out
-    below, sums = np.zeros(2 * width + 1, np.int64), np.zeros(len(keys) + 1)
+    below, sums = np.zeros(2 * width + 1, np.int32), np.zeros(len(keys) + 1)
     # of the cells still to be looked at, a stack: their first key, their level,
     begin, level = np.empty(70, np.uint64), np.empty(70, np.int64)
     low, high = np.empty(70, np.int64), np.empty(70, np.int64)  # from which row of the table up to which,
@@ -151,7 +152,7 @@ def settle(cells, most, tables, out):
             _copy(cells, start, stop, out, used)
             used += stop - start
         else:
-            a, b = _counts_in_front(counted[j], words[j], over[over_at[j] : over_at[j + 1]], width, below)
+            a, b = _counts_in_front(words[j], over[over_at[j] : over_at[j + 1]], width, below)
             for i in range(start, stop):
                 sums[i + 1] = sums[i] + counts[i]
             top = 0

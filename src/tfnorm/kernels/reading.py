@@ -52,45 +52,33 @@ def _row_apart(bits, row, word):
 
 
 @kernel
-def find_rows(bits, shift, base, together, group_step, row_step, out):
+def find_rows(bits, shift, base, any_apart, quad_step, out, side):
     """The row of its table for each value: `bits` are float32's as uint32 or float64's as uint64.
 
-    `shift` and `base`, one a lane, are of the same type. The rows of `together` lanes lie side by side in `out`, each time
-    `row_step` further on, and those of the lanes after them begin `group_step` further on. The last group may share lanes
-    with the one before.
+    `shift` and `base`, one a lane, are of the same type. In `out` the rows lie as the values do; or, where `quad_step` is not 0,
+    those of four neighbouring lanes side by side, value after value, and those of the next four `quad_step` times four further
+    on. `side` has room for a number a lane, and for three more. `any_apart` says that there may be zeros or what is not finite.
     """
     lanes, word = len(shift), bits.dtype.type
-    rows = len(bits) // lanes
-    for group in range((lanes + together - 1) // together):
-        lane = min(group * together, lanes - together)
-        s, b = shift[lane : lane + together], base[lane : lane + together]
-        for r in range(rows):
-            start, at = r * lanes + lane, group * group_step + r * row_step
-            row, found = bits[start : start + together], out[at : at + together]
-            for i in range(together):
-                found[i] = _row_of(row[i], s[i], b[i], word)
-    for i in range(rows * lanes, len(bits)):  # the rest of rows that lie side by side
-        out[i] = _row_of(bits[i], shift[i % lanes], base[i % lanes], word)
-
-
-@kernel
-def find_apart(bits, lanes, together, group_step, row_step, out):
-    """The rows behind the tables for zeros and what is not finite, where `find_rows` found that they lie outside."""
-    word = bits.dtype.type
-    rows = len(bits) // lanes
-    for group in range((lanes + together - 1) // together):
-        lane = min(group * together, lanes - together)
-        for r in range(rows):
-            start, at = r * lanes + lane, group * group_step + r * row_step
-            row, found = bits[start : start + together], out[at : at + together]
-            for i in range(together):
+    rows, near = len(bits) // lanes, side if quad_step > 0 else out
+    quads, fours = out.view(np.uint64), side.view(np.uint64)
+    for r in range(rows):
+        at = 0 if quad_step > 0 else r * lanes
+        row, found = bits[r * lanes : (r + 1) * lanes], near[at : at + lanes]
+        for i in range(lanes):
+            found[i] = _row_of(row[i], shift[i], base[i], word)
+        if any_apart:
+            for i in range(lanes):
                 found[i] = _row_apart(row[i], found[i], word)
-    for i in range(rows * lanes, len(bits)):
-        out[i] = _row_apart(bits[i], out[i], word)
+        if quad_step > 0:
+            for quad in range(len(fours)):
+                quads[quad * quad_step + r] = fours[quad]
+    for i in range(rows * lanes, len(bits)):  # the rest of rows that lie side by side
+        out[i] = _row_apart(bits[i], _row_of(bits[i], shift[i % lanes], base[i % lanes], word), word)
 
 
 @entry
-def read(x, bits, block_values, whole, blocks, counts, shift, base, together, group_step, row_step, out):
+def read(x, bits, block_values, whole, blocks, counts, shift, base, quad_step, out):
     """Block after block of `x` (float32 or float64; `bits` are the same as integers): sums of powers and extremes into `blocks`
     (n, 10, features), unless there are none, and `find_rows`, unless `shift` and `base` are empty.
 
@@ -102,6 +90,7 @@ def read(x, bits, block_values, whole, blocks, counts, shift, base, together, gr
     ends, parts, sums = np.empty((3, lanes), x.dtype), np.empty((4, lanes)), np.empty((6, lanes))
     held, kinds = np.empty(features), np.empty((4, features), np.int64)
     number, filled = 0, np.empty(0, x.dtype)
+    side = np.zeros((table_lanes + 3) // 4 * 4, np.uint16)
     for first in range(0, len(x), block_values):
         values = x[first : first + block_values]
         found, quads, any_apart = GOOD, len(values) // lanes // 4, True
@@ -144,10 +133,8 @@ def read(x, bits, block_values, whole, blocks, counts, shift, base, together, gr
                     for kind in range(4):
                         counts[KINDS[kind], j] += kinds[kind, j]
         if len(shift) > 0:
-            same, rows_out = bits[first : first + block_values], out[first // table_lanes * row_step :]
-            find_rows(same, shift, base, together, group_step, row_step, rows_out)
-            if any_apart:
-                find_apart(same, table_lanes, together, group_step, row_step, rows_out)
+            on = first // table_lanes * 4 if quad_step > 0 else first
+            find_rows(bits[first : first + block_values], shift, base, any_apart, quad_step, out[on:], side)
         if found != GOOD:
             return number
         number += 1

@@ -12,7 +12,7 @@ import numpy as np
 from tfnorm.kernels.cells import SIGN, U
 from tfnorm.kernels.moments import entry, inlined, kernel
 
-TOGETHER = 32  # lanes whose rows are found together; where there are more, their tables share the cache with no others
+TOGETHER = 32  # lanes whose rows are found together at least; where there are fewer, several rows are taken as one
 WIDTH = 16384  # rows of a table for magnitudes: as many for positive numbers, then as many for negative ones
 WIDTH_BITS = WIDTH.bit_length() - 1
 TABLE = 2 * WIDTH
@@ -94,18 +94,23 @@ def choose_tables(sample, features, target, single, kind, shift, base):
 
 
 @entry
-def find_whole_rows(x, origin, together, group_step, row_step, out):
+def find_whole_rows(x, origin, quad_step, out):
     """As `find_rows`, for the features whose table has a row a whole number; `origin` is NaN where it has not."""
     lanes = len(origin)
-    rows = len(x) // lanes
-    for group in range((lanes + together - 1) // together):
-        lane = min(group * together, lanes - together)
-        zero = origin[lane : lane + together]
-        for r in range(rows):
-            start, at = r * lanes + lane, group * group_step + r * row_step
-            row, found = x[start : start + together], out[at : at + together]
-            for i in range(together):
-                found[i] = _whole_row(row[i], zero[i], found[i])
+    rows, side = len(x) // lanes, np.zeros((lanes + 3) // 4 * 4, np.uint16)
+    near, quads, fours = side if quad_step > 0 else out, out.view(np.uint64), side.view(np.uint64)
+    for r in range(rows):
+        at = 0 if quad_step > 0 else r * lanes
+        row, found = x[r * lanes : (r + 1) * lanes], near[at : at + lanes]
+        if quad_step > 0:
+            for quad in range(len(fours)):
+                fours[quad] = quads[quad * quad_step + r]
+            side[lanes:] = 0
+        for i in range(lanes):
+            found[i] = _whole_row(row[i], origin[i], found[i])
+        if quad_step > 0:
+            for quad in range(len(fours)):
+                quads[quad * quad_step + r] = fours[quad]
     for i in range(rows * lanes, len(x)):  # the rest of rows that lie side by side
         out[i] = _whole_row(x[i], origin[i % lanes], out[i])
 
@@ -129,16 +134,16 @@ def _run_over(j, row, over, known):
 
 
 @kernel
-def _tally_four(quads, first, step, low, lanes, over, known, aside):
-    """Count every step-th of `quads` from `first` on, the rows in the tables of four neighbouring lanes, read as one number.
+def _tally_four(quads, at, step, lots, low, lanes, over, known, aside):
+    """Count `lots` of `quads`, every step-th from `at` on, the rows in the tables of four neighbouring lanes, read as one number.
 
     Where a value of the four lies outside, nothing is counted and which of the quads it was is written to `aside`. Returns how
     many there are.
     """
-    j0, j1, j2, j3 = lanes[4 * first], lanes[4 * first + 1], lanes[4 * first + 2], lanes[4 * first + 3]
+    j0, j1, j2, j3 = lanes[0], lanes[1], lanes[2], lanes[3]
     t0, t1, t2, t3 = low[j0], low[j1], low[j2], low[j3]
-    one, at, found = np.uint8(1), U(first), U(0)
-    for i in range(len(quads) // step):
+    one, at, found = np.uint8(1), U(at), U(0)
+    for i in range(lots):
         four = quads[at]
         if four & (four << U(1)) & _HIGHEST_BITS:
             aside[found] = i
@@ -174,26 +179,27 @@ def _tally_one(row, j, place, low, over, outside, known):
 
 
 @entry
-def tally(rows, quads, lanes, stride, low, over, first, outside, known):
-    """Count some lanes by their `rows` of the tables: uint16, and the same as `quads`, uint64.
+def tally(rows, quads, quad_step, lots, lanes, stride, low, over, first, outside, known):
+    """Count some lanes by their `rows` of the tables: uint16, and the same as `quads`, uint64, as `find_rows` lays them.
 
     A table counts to 255 and begins again: so small it stays in cache. Then table * OVER_STEP + row is written to `over`.
-    `lanes` says which table each is of, the last one if it is not to be counted. They are a multiple of four, and each time
-    `stride` further in the block, at whose place `first` the first of them is. `outside` (features, SPILL) gets the places of
-    what lies outside the tables. `known` (2, features + 1) counts those (even if more than fit) and, as the first of its second
-    row, how many are in `over`.
+    `lanes` says which table each is of, the last one if it is not to be counted. They are a multiple of four, and come `lots` of
+    times, each time `stride` further in the block, at whose place `first` the first of them is. `outside` (features, SPILL) gets
+    the places of what lies outside the tables. `known` (2, features + 1) counts those (even if more than fit) and, as the first
+    of its second row, how many are in `over`.
     """
-    width = len(lanes)
-    lots = len(rows) // width
-    aside = np.empty(lots, np.int64)
+    width, aside = len(lanes), np.empty(lots, np.int64)
     for lane in range(0, width, 4):
-        found = _tally_four(quads[: lots * width // 4], lane // 4, width // 4, low, lanes, over, known, aside)
+        at, step = (lane // 4 * quad_step, 1) if quad_step > 0 else (lane // 4, width // 4)
+        own = lanes[lane : lane + 4]
+        found = _tally_four(quads, at, step, lots, low, own, over, known, aside)
         for i in range(found):
             for one in range(4):
-                row, place = rows[aside[i] * width + lane + one], first + aside[i] * stride + lane + one
-                _tally_one(row, lanes[lane + one], place, low, over, outside, known)
-    for at in range(lots * width, len(rows)):  # what is left of rows that lie side by side
-        _tally_one(rows[at], lanes[at - lots * width], first + at, low, over, outside, known)
+                row, place = rows[4 * (at + aside[i] * step) + one], first + aside[i] * stride + lane + one
+                _tally_one(row, own[one], place, low, over, outside, known)
+    if quad_step == 0:
+        for at in range(lots * width, len(rows)):  # what is left of rows that lie side by side
+            _tally_one(rows[at], lanes[at - lots * width], first + at, low, over, outside, known)
 
 
 @entry
