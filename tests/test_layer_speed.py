@@ -13,6 +13,7 @@ import tfnorm
 from tfnorm import maps
 from tfnorm.layer import Normalize
 from tfnorm.layer.blocks import can_turn
+from tfnorm.layer.groups import moves_little
 
 ROWS = 40
 RANDOM = np.random.default_rng(2)
@@ -81,7 +82,7 @@ def test_centers_that_hold_the_offsets_cost_no_more_than_promised():
     scale = 2.0 ** random.uniform(-40, 40, size)
     step = affine(random.choice([-1, 1], size) * 2.0 ** random.uniform(-6, 10, size) / scale, scale)
     step = maps.Affine(step.center, step.scale, random.choice([0.0, 0.0, -1.0, 0.3, 5.0], size))
-    each = [affine(*one).center_will_do("float32") for one in zip(step.center, step.scale, step.offset, strict=True)]
+    each = [moves_little(affine(*one)) for one in zip(step.center, step.scale, step.offset, strict=True)]
     assert 0.4 < np.mean(each) < 0.95
     for chosen in (np.array(each), ~np.array(each)):
         one = affine(step.center[chosen], step.scale[chosen], step.offset[chosen])

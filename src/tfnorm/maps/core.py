@@ -26,10 +26,6 @@ Namespace = Any  # numpy or keras.ops
 Shape = tuple[int | None, ...]
 
 
-CENTER_MOVES = 0.8e-6
-"""How far the rounding of a center may move results, in their units, before an operation is spent on taking that back."""
-
-
 class Runnable(Protocol):
     """What `run` runs: a map, or one bound to the keys of some rows."""
 
@@ -266,19 +262,11 @@ class Affine(Map):
     def in_center(self, xp: Namespace) -> Affine:
         """The same way forward with one pass less over the data: (x - (center - offset / scale)) * scale.
 
-        Whatever the numbers are it is this map, but for the rounding of the new center, which `center_will_do` judges.
+        Whatever the numbers are it is this map, but for the rounding of the new center, which the layer judges before it does so.
         """
         none = self.offset == 0  # also where the scale is 0
         share = xp.where(none, xp.zeros_like(self.offset), self.offset / self.scale)
         return dataclasses.replace(self, center=self.center - share, offset=None)
-
-    def center_will_do(self, dtype: str) -> bool:
-        """Whether `at(dtype).in_center` is near enough to this map: results move by 1e-6 of 1 + their size at most, to which the
-        three roundings of x - center, of the scale and of their product add up to .18e-6 of the size."""
-        with np.errstate(all="ignore"):
-            exact = self.center - self.offset / self.scale
-            moved = (self.at(dtype).in_center(np).center.astype("float64") - exact) * self.scale
-        return not self.has_constant and bool((np.abs(moved) <= CENTER_MOVES).all())
 
 
 @dataclass(frozen=True)
