@@ -74,7 +74,7 @@ fitted object | `convert(fitted, to="sklearn")` |
 | Spark ML StandardScaler, MinMaxScaler, MaxAbsScaler, RobustScaler, Normalizer | the folder of `model.save`; Spark is \
 not needed | no |
 | bridgescaler DStandardScaler, DMinMaxScaler, and scikit-learn's by its JSON | the file of `save_scaler` | no |
-| tensorflow-transform | not: its numbers are nameless constants of a graph. Fit anew | the SavedModel of `fitted.export` |
+| tensorflow-transform | `tfnorm.convert(folder)`, of dense features without keys | the SavedModel of `fitted.export` |
 
 No pickle is opened. Such a fit has maps and no statistics: `fitted["age"].profile.mean` says that it was not gathered, and it
 adds to no other; the number of rows is 0 where the model does not tell it.

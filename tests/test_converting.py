@@ -173,9 +173,9 @@ def test_what_cannot_be_converted_is_said(tmp_path: Path) -> None:
         tfnorm.convert(p.QuantileTransformer(n_quantiles=9, output_distribution="normal").fit(ROWS))
     with pytest.raises(ChoiceError, match="expected a fitted scikit-learn scaler"):
         tfnorm.convert({"mean": 1})
-    (tmp_path / "tft" / "transform_fn").mkdir(parents=True)
-    with pytest.raises(DataError, match="tensorflow-transform"):
-        tfnorm.convert(tmp_path / "tft")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="nor of tensorflow-transform"):
+        tfnorm.convert(tmp_path / "empty")
 
 
 @pytest.mark.parametrize("damage", ["metadata", "data", "json"])

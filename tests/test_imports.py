@@ -252,13 +252,14 @@ LIBRARIES = {
                     "running",
                 ),
                 *("serving", "stored", "tensors", "traced"),
-                *("__init__", "blocks", "doubles", "heads", "replicas"),
+                *("__init__", "blocks", "doubles", "groups", "heads", "live", "replicas"),
             )
         ),
         *("demo_model", "drift_callback", "comparing/training"),
     },
     "tensorflow": {
         *("datasets", "layer/replicas"),
+        *("converting/graph", "converting/tft"),
         *("sources/tensorflow", "sources/decoding", "layer/lookups", "drift/tap", "comparing/training"),
         *(f"exits/{name}" for name in ("litert", "onnx", "saved_model")),
     },

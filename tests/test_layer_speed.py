@@ -13,6 +13,7 @@ import tfnorm
 from tfnorm import maps
 from tfnorm.layer import Normalize
 from tfnorm.layer.blocks import can_turn
+from tfnorm.layer.groups import moves_little
 
 ROWS = 40
 RANDOM = np.random.default_rng(2)
@@ -64,11 +65,101 @@ def test_what_cannot_lie_in_rows_does_not():
     assert not can_turn(maps.RowNorm(2.0), [column])
 
 
+def affine(center: Any, scale: Any, offset: Any = 0.0) -> maps.Affine:
+    return maps.Affine(
+        *np.broadcast_arrays(*(np.atleast_1d(np.asarray(one, float)) for one in (center, scale, offset)))
+    )
+
+
+def short(layer: Normalize) -> bool:
+    return all(group.short for group in layer._fit.groups)
+
+
+def test_centers_that_hold_the_offsets_cost_no_more_than_promised():
+    """Numbers by thousands, up to where the long way is taken: 1e-6 of 1 + |z| is kept on both sides of that."""
+    random = np.random.default_rng(5)
+    size = 2000
+    scale = 2.0 ** random.uniform(-40, 40, size)
+    step = affine(random.choice([-1, 1], size) * 2.0 ** random.uniform(-6, 10, size) / scale, scale)
+    step = maps.Affine(step.center, step.scale, random.choice([0.0, 0.0, -1.0, 0.3, 5.0], size))
+    each = [moves_little(affine(*one)) for one in zip(step.center, step.scale, step.offset, strict=True)]
+    assert 0.4 < np.mean(each) < 0.95
+    for chosen in (np.array(each), ~np.array(each)):
+        one = affine(step.center[chosen], step.scale[chosen], step.offset[chosen])
+        layer = Normalize({"x": one}, bare=True)
+        assert short(layer) == chosen[np.argmax(each)]
+        z = random.normal(0, 1, (50, len(one.scale))) * random.choice([1e-3, 1, 30], (50, 1))
+        x = (one.center + z / one.scale).astype("float32")
+        exact = one.forward(x.astype("float64"), np)
+        for way in WAYS.values():
+            off = np.abs(np.asarray(way(layer)(tf.constant(x)), "float64") - exact) / (1 + np.abs(exact))
+            assert off.max() < 1e-6
+
+
+@pytest.mark.parametrize("technique", ["standard", "minmax(-1, 1)", "robust", "log1p, standard"])
+def test_what_a_fit_gives_is_one_operation_shorter_only_where_it_may_be(technique):
+    near, far = RANDOM.lognormal(0, 1, (100, 4)), RANDOM.lognormal(0, 1, (100, 4)) + 3e4
+    assert short(tfnorm.fit(near, technique).layer())
+    assert not short(tfnorm.fit(near, technique).layer(inverse=True))
+    assert not short(tfnorm.fit(far, technique).layer())
+    still = near * [1, 1, 0, 1]
+    assert not short(tfnorm.fit(still, technique).layer())
+    graph = tf.function(tfnorm.fit(near, technique).layer()).get_concrete_function(tf.TensorSpec((None, 4)))
+    passes = [one.type for one in graph.graph.get_operations() if one.outputs and one.outputs[0].shape.rank == 2]
+    assert "AddV2" not in passes
+    assert passes.count("Sub") == passes.count("Mul") == 1
+
+
+@pytest.mark.parametrize("come", ["set_weights", "load_weights", "of the model"])
+def test_numbers_of_another_fit_are_right_where_the_short_way_was_compiled(come, tmp_path):
+    x, other = (RANDOM.normal(mean, 1, (64, 3)).astype("float32") for mean in (1, 3e4))
+    other[:, 1] = 7
+
+    def model_of(rows: np.ndarray) -> Any:
+        return keras.Sequential([keras.Input((3,)), tfnorm.fit(rows, "standard").layer(), keras.layers.Identity()])
+
+    model, wanted = model_of(x), model_of(other)
+    assert short(model.layers[0])
+    model.predict(x, verbose=0)
+    if come == "load_weights":
+        wanted.save_weights(tmp_path / "m.weights.h5")
+        model.load_weights(tmp_path / "m.weights.h5")
+    else:
+        (model if come == "of the model" else model.layers[0]).set_weights(wanted.get_weights())
+    exact = tfnorm.fit(other, "standard").transform(other.astype("float64"))
+    # nobody tells the layer where a model's weights are set: the compiled way goes on, with the new center in float32
+    limit = 3e4 * 2.0**-23 if come == "of the model" else 2e-6
+    np.testing.assert_allclose(model.predict(other, verbose=0), exact, atol=limit)
+    assert short(model.layers[0]) == (come == "of the model")
+
+
+def test_a_layer_that_learned_what_is_near_learns_what_is_far():
+    layer = tfnorm.Normalization()
+    model = keras.Sequential([keras.Input((3,)), layer])
+    for mean in (1, 3e4, 2):
+        x = RANDOM.normal(mean, 1, (64, 3)).astype("float32")
+        layer.adapt(x)
+        exact = tfnorm.fit(x, "standard").transform(x.astype("float64"))
+        np.testing.assert_allclose(model.predict(x, verbose=0), exact, rtol=2e-6, atol=2e-6)
+        assert short(layer._numbers) == (mean < 3e4)
+
+
 @pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("technique", ["l1", "l2"])
+@pytest.mark.parametrize("width", [1, 8, 16, 24, 50, 96])
+def test_sums_by_lanes_are_sums(way, technique, width):
+    x = (RANDOM.normal(0, 1, (5, 3, width)) * 10.0 ** RANDOM.integers(-3, 3, (5, 3, width))).astype("float32")
+    layer = tfnorm.fit(x.reshape(-1, width), technique).layer()
+    wanted = x / np.linalg.norm(x.astype("float64"), {"l1": 1, "l2": 2}[technique], axis=-1, keepdims=True)
+    np.testing.assert_allclose(WAYS[way](layer)(tf.constant(x)), wanted, rtol=1e-6)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("width", [6, 32])
 @pytest.mark.parametrize("technique", ["l1", "l2", "linf"])
-def test_plain_rows_of_unit_norm_are_what_they_are_beside_rows_that_are_not(way, technique):
-    plain = RANDOM.normal(0, 3, (20, 6)).astype("float32")
-    odd = np.zeros((5, 6), "float32")
+def test_plain_rows_of_unit_norm_are_what_they_are_beside_rows_that_are_not(way, technique, width):
+    plain = RANDOM.normal(0, 3, (20, width)).astype("float32")
+    odd = np.zeros((5, width), "float32")
     odd[1], odd[2, 0], odd[3], odd[4, 0] = 1e-30, np.nan, 1e30, np.inf
     odd[2, 1:] = 2.0
     layer = tfnorm.fit(plain, technique).layer()
@@ -79,9 +170,9 @@ def test_plain_rows_of_unit_norm_are_what_they_are_beside_rows_that_are_not(way,
     both = np.asarray(run(tf.constant(np.concatenate([plain, odd]))))
     np.testing.assert_allclose(both[:20], wanted, rtol=1e-6, atol=1e-7)
     assert (both[20] == 0).all()
-    length = {"l1": 6, "l2": 6**0.5, "linf": 1}[technique]
+    length = {"l1": width, "l2": width**0.5, "linf": 1}[technique]
     np.testing.assert_allclose(both[[21, 23]], 1 / length, rtol=1e-6)
-    rest = {"l1": 5, "l2": 5**0.5, "linf": 1}[technique]
+    rest = {"l1": width - 1, "l2": (width - 1) ** 0.5, "linf": 1}[technique]
     assert np.isnan(both[22, 0])
     np.testing.assert_allclose(both[22, 1:], 1 / rest, rtol=1e-6)
 

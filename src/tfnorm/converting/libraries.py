@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from tfnorm.converting import bridge, scikit, spark
-from tfnorm.converting.made import Numbers, fitted_of, side_by_side
+from tfnorm.converting import bridge, scikit, spark, tft
+from tfnorm.converting.made import Numbers, fitted_of, fitted_of_columns, side_by_side
 from tfnorm.converting.scalers import affine
 from tfnorm.errors import ChoiceError, DataError
 from tfnorm.fitted import Fitted
@@ -19,7 +19,8 @@ from tfnorm.sources.columns import quoted
 
 EPSILON = 1e-7  # keras.layers.Normalization divides by no deviation below it
 KNOWN = (
-    "a fitted scikit-learn scaler, a Keras Normalization layer, the folder of a Spark ML scaler, or bridgescaler's JSON"
+    "a fitted scikit-learn scaler, a Keras Normalization layer, the folder of a Spark ML scaler or of tensorflow-transform's "
+    "output, or bridgescaler's JSON"
 )
 
 
@@ -30,9 +31,11 @@ def convert(
 
     model: a scikit-learn StandardScaler, MinMaxScaler, MaxAbsScaler, RobustScaler, PowerTransformer, QuantileTransformer (of
         uniform output) or Normalizer, or a Pipeline of them; a Keras Normalization layer; the path of a folder that a Spark ML
-        scaler model was saved in, or of JSON that bridgescaler wrote; or a fit, with `to`.
+        scaler model was saved in, of one that tensorflow-transform's `WriteTransformFn` wrote, or of JSON that bridgescaler
+        wrote; or a fit, with `to`.
     to: "sklearn" gives a fitted scaler, "keras" a Normalization layer, of a fit.
     columns: names for the features, each then a column of its own; else those that the model has, or one array of them all.
+        Of tensorflow-transform's output, which of its features are taken; the columns are called as what they are made of.
 
     The fit has maps and no statistics: it transforms, goes back, is saved, exported and becomes a layer; asked for a mean it
     has not gathered, it says so, and it adds to no other. Its number of rows is 0 where the model does not tell it.
@@ -56,6 +59,8 @@ def convert(
         return model
     if to != "tfnorm":
         raise ChoiceError(f'to={to!r} is for a fit, got {type(model).__name__}. Convert it first, without "to".')
+    if isinstance(model, str | Path) and tft.is_output(Path(model)):
+        return fitted_of_columns(tft.numbers_of(Path(model), columns))
     return fitted_of(_numbers(model), columns)
 
 
@@ -79,13 +84,11 @@ def _of_path(path: Path) -> Numbers:
         raise DataError(f"{path}: is not there. Expected {KNOWN}.")
     if path.is_dir() and spark.is_model(path):
         return spark.numbers_of(path)
-    if path.is_dir() and (path / "transform_fn").is_dir():
-        raise DataError(
-            f"{path}: tensorflow-transform keeps its numbers as constants of a graph, which does not name them. Fit anew: "
-            "scale_to_z_score is standard, scale_to_0_1 is minmax."
-        )
     if path.is_dir():
-        raise DataError(f"{path}: is no folder that a Spark ML scaler model was saved in: it has no metadata.")
+        raise DataError(
+            f"{path}: is no folder of a Spark ML scaler model (it has no metadata), nor of tensorflow-transform (it has no "
+            "transform_fn)."
+        )
     return bridge.numbers_of(path)
 
 

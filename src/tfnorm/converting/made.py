@@ -16,6 +16,7 @@ from tfnorm.fitted import Fitted
 from tfnorm.maps import Affine, Map
 from tfnorm.profile import Column, Profile, Provenance
 from tfnorm.sources import BARE
+from tfnorm.sources.columns import quoted
 from tfnorm.techniques import parse
 
 
@@ -56,6 +57,17 @@ def fitted_of(numbers: Numbers, columns: Sequence[str] | None) -> Fitted:
     table = tuple(Column(name, "float64", (), 1) for name in names)
     maps = {name: _feature(step, place) for place, name in enumerate(names)}
     return Fitted(Profile(table, False, numbers.num_rows, (), seen), dict.fromkeys(names, stages), maps)
+
+
+def fitted_of_columns(found: Mapping[Column, Numbers]) -> Fitted:
+    """A fit of columns that each have a map of their own."""
+    table, (first, *_) = tuple(found), found.values()
+    for column, numbers in found.items():
+        if flaw := numbers.step.flaw(column.features):
+            raise ChoiceError(f"{numbers.source}: column {quoted([column.name])}: {flaw}.")
+    profile = Profile(table, False, first.num_rows, (), (Provenance(first.source, first.num_rows, 0, ""),))
+    stages = {column.name: parse(numbers.choice) for column, numbers in found.items()}
+    return Fitted(profile, stages, {column.name: numbers.step for column, numbers in found.items()})
 
 
 def _feature(step: Map, place: int) -> Map:

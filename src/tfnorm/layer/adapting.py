@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import weakref
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
@@ -23,6 +22,7 @@ from tfnorm.errors import ArtefactError, ChoiceError, DataError
 from tfnorm.fitted import Fitted
 from tfnorm.layer.adapt_data import given
 from tfnorm.layer.axes import Axes, standardized
+from tfnorm.layer.live import Live
 from tfnorm.layer.normalize import Normalize
 from tfnorm.layer.stored import is_stored, spread
 from tfnorm.maps import Map
@@ -51,7 +51,7 @@ class Adapting(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
         self.axis = standardized(axis)
         self.invert, self.infinite = bool(invert), infinite
         self._technique, self._settings = self.kind(**settings), settings
-        self._live = _Live()
+        self._live = Live()
         self._running = self._nothing_seen() if seen is None else self._restored(seen.encode())
         self._axes: Axes | None = None
         self._input_shape: Any = None
@@ -167,7 +167,9 @@ class Adapting(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
             self._layers.remove(old)
         self._numbers = new
         self._tracker.lock()
-        self._live.stale(old)
+        self._live.stale()
+        if old is not None:
+            _nothing_in(old)  # so that compiled functions that nobody knows of give NaN from now on
 
     def _of_fit(self, fitted: Fitted) -> Normalize:
         missing = fitted._missing(fitted.maps)
@@ -194,7 +196,7 @@ class Adapting(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
     def call(self, inputs: Tensor, mask: Any = None) -> Tensor:
         numbers, axes = self._numbers, self._axes
         assert numbers is not None
-        self._live.called_by(self._get_call_context().entry_layer)
+        self._live.called(self)
         if not self.adapted and self._is_blank(numbers):
             raise DataError(f"{self.name} has learned nothing yet. Call adapt(data) first.")
         if axes is None or axes.in_place:
@@ -256,27 +258,6 @@ class Adapting(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
         return running
 
 
-class _Live:
-    """The models that called a layer. One object, since Keras walks into every collection that a layer holds."""
-
-    def __init__(self) -> None:
-        self.models: weakref.WeakSet[Any] = weakref.WeakSet()
-
-    def called_by(self, entry: Any) -> None:
-        if isinstance(entry, keras.Model):
-            self.models.add(entry)
-
-    def stale(self, old: Normalize | None) -> None:
-        """Compiled functions that hold the old numbers go; those that nobody knows of give NaN from now on."""
-        for model in list(self.models):
-            model.train_function = model.test_function = model.predict_function = None
-        if old is not None:
-            _nothing_in(old)
-
-    def __deepcopy__(self, memo: Any) -> _Live:
-        return _Live()
-
-
 def _nothing_in(numbers: Normalize) -> None:
     """NaN in place of all numbers."""
     for weight in numbers.weights:
@@ -304,7 +285,9 @@ def _renumbered(old: Normalize, new: Normalize) -> bool:
 
 def _form(layer: Normalize) -> Any:
     """All that is compiled with the layer."""
-    groups = [(type(one.step), one.step.settings(), one.spans, one.fits_float32) for one in layer._fit.groups]
+    groups = [
+        (type(one.step), one.step.settings(), one.spans, one.fits_float32, one.short) for one in layer._fit.groups
+    ]
     return (
         groups,
         [(weight.shape, weight.dtype) for weight in layer.weights],

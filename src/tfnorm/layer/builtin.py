@@ -55,7 +55,8 @@ class _Stock(Normalize):
         single = precision == "float32"  # Keras' layer rounds its numbers to that, whatever its policy
         if self.inverse or not single or not isinstance(step, maps.Affine) or not _is_normalization(step):
             return super()._mapped(group, names, x, *rest)
-        center, scale, offset = (np.asarray(one, np.float64) for one in (step.center, step.scale, step.offset))
+        offset = 0.0 * step.scale if step.offset is None else step.offset  # None where the center holds it
+        center, scale, offset = (np.asarray(one, np.float64) for one in (step.center, step.scale, offset))
         wide = len(scale) > 1
         mean, variance = (one.tolist() if wide else float(one[0]) for one in (center, scale**-2.0))
         axis = -1 if wide else None

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import keras
@@ -23,6 +22,8 @@ from tfnorm.errors import ChoiceError, DataError, NotInvertibleError
 from tfnorm.keys import Keys
 from tfnorm.layer.blocks import Block, beside, can_turn
 from tfnorm.layer.doubles import HOW, has_doubles, unheard
+from tfnorm.layer.groups import Group, center_will_do
+from tfnorm.layer.live import Live
 from tfnorm.layer.lookups import Lookup, keys_of
 from tfnorm.layer.maps import (
     NUMBERS,
@@ -44,40 +45,11 @@ Tensor = Any
 
 
 @dataclass(frozen=True)
-class _Group:
-    """Columns whose maps differ in their numbers only. These lie side by side, one weight a field and precision."""
-
-    step: maps.Map  # the map of all of them at once, float64
-    spans: dict[str, tuple[int, int]]  # column -> where its features begin and end, in fitted order
-    fits_float32: bool  # whether float32 holds the numbers
-    weights: dict[str, dict[str, Tensor]]  # precision -> field -> weight (features of all columns, ...)
-
-    @property
-    def needs_like(self) -> bool:
-        """Whether the way back takes what is lost from raw samples."""
-        return self.step.restores_like
-
-    def features(self, name: str) -> int:
-        return self.spans[name][1] - self.spans[name][0]
-
-    def step_of(self, names: Sequence[str], precision: str) -> maps.Map:
-        """The map of some columns, with weights in place of numbers."""
-        weights = self.weights[precision]
-        if len(names) == len(self.spans):
-            return self.step.with_arrays(weights)
-        if all(self.spans[one][1] == self.spans[other][0] for one, other in pairwise(names)):
-            start, end = self.spans[names[0]][0], self.spans[names[-1]][1]
-            return self.step.with_arrays({field: weight[start:end] for field, weight in weights.items()})
-        places = np.array([place for name in names for place in range(*self.spans[name])], np.int32)
-        return self.step.with_arrays({field: ops.take(weight, places, axis=0) for field, weight in weights.items()})
-
-
-@dataclass(frozen=True)
 class _Fit:
     """One object, since Keras walks into every collection that a layer holds."""
 
     steps: dict[str, maps.Map]  # column -> its map, in fitted order
-    groups: list[_Group]
+    groups: list[Group]
     lookups: list[Lookup]  # one for each set of keys
 
 
@@ -156,7 +128,7 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
         self.missing = tuple(missing)
         groups = [self._group(i, members) for i, members in enumerate(alike(steps))]
         lookups = [self._lookup(i, keys) for i, keys in enumerate(keys_of(steps.values()))]
-        self._fit = _Fit(steps, groups, lookups)
+        self._fit, self._live = _Fit(steps, groups, lookups), Live()
         if any(lookup.has_text for lookup in lookups):
             self.supports_jit = False  # XLA has no text
         self._float32_will_do = all(one.fits_float32 and (inverse or rounding_is_harmless(one.step)) for one in groups)
@@ -187,8 +159,21 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
     def load_own_variables(self, store: Any) -> None:
         if store.keys():  # else a layer around this one has set the numbers
             super().load_own_variables(store)
+            self._weights_came()
+
+    def set_weights(self, weights: Any) -> None:
+        super().set_weights(weights)
+        self._weights_came()
+
+    def _weights_came(self) -> None:
+        """Numbers of another fit may not do with what these did with: what was compiled so is compiled anew."""
+        groups = [one.judged_anew() for one in self._fit.groups]
+        if any(one is not other for one, other in zip(groups, self._fit.groups, strict=True)):
+            self._fit = _Fit(self._fit.steps, groups, self._fit.lookups)
+            self._live.stale()
 
     def call(self, inputs: Tensor, like: Tensor | None = None, mask: Any = None) -> Tensor:
+        self._live.called(self)
         if self.like != (like is not None):
             expected = "call with the raw samples, layer(y, like=x)" if self.like else "make the layer with like=True"
             raise DataError(f"like {'is missing' if self.like else 'came'}: {expected}")
@@ -273,7 +258,7 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
             return str(super().compute_dtype)
         return "float64" if self.variable_dtype == "float64" else "float32"
 
-    def _group(self, index: int, members: dict[str, maps.Map]) -> _Group:
+    def _group(self, index: int, members: dict[str, maps.Map]) -> Group:
         step = side_by_side(members.values())
         widths = [one.features() for one in members.values()]
         spans = {
@@ -288,7 +273,7 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
             }
             for precision in ("float64", "float32")[: 1 + fits]
         }
-        return _Group(step, spans, fits, weights)
+        return Group(step, spans, fits, weights, fits and not self.inverse and center_will_do(step))
 
     def _fits_float32(self, step: maps.Map) -> bool:
         return step.fits("float32")
@@ -332,7 +317,7 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
             self._check_stored(name, group, came[name])
         return {name: came[name] for name in self._fit.steps if name in came}
 
-    def _check_stored(self, name: str, group: _Group, x: Tensor) -> None:
+    def _check_stored(self, name: str, group: Group, x: Tensor) -> None:
         """Sparse rows stay sparse only where the map leaves places alone that store nothing."""
         if is_stored(x) and self._fit.steps[name].keyed():
             raise DataError(f"column {quoted(name)}: sparse and ragged rows have no numbers by key. Make them dense")
@@ -353,7 +338,7 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
                 f"column {quoted(name)}: {why}. Pass tf.sparse.to_dense(x), or choose what keeps zeros: maxabs"
             )
 
-    def _members(self, came: Mapping[str, Any]) -> Iterator[tuple[_Group, str]]:
+    def _members(self, came: Mapping[str, Any]) -> Iterator[tuple[Group, str]]:
         return ((group, name) for group in self._fit.groups for name in group.spans if name in came)
 
     def _named(self, inputs: Any) -> Mapping[str, Any]:
@@ -383,7 +368,7 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
             )
         return inputs
 
-    def _check(self, name: str, group: _Group, shape: Shape) -> None:
+    def _check(self, name: str, group: Group, shape: Shape) -> None:
         features = group.features(name)
         expected = self._fit.steps[name].width(features) if self.inverse and features != 1 else features
         allowed = (expected, features, None) if group.step.marks and self.inverse else (expected, None)
@@ -439,7 +424,7 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
                     x = beside(columns, layout, **flags)
                     yield Block(names, self._mapped(group, names, x, groups, **flags), layout, marks, **flags)
 
-    def _precision(self, group: _Group, x: Tensor) -> str:
+    def _precision(self, group: Group, x: Tensor) -> str:
         """In which a group of columns is computed, for values of this type."""
         if not group.fits_float32 or super().compute_dtype == "float64":
             return "float64"
@@ -447,7 +432,7 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
 
     def _mapped(
         self,
-        group: _Group,
+        group: Group,
         names: Sequence[str],
         x: Tensor,
         groups: Mapping[tuple[str, ...], Tensor],
