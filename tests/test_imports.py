@@ -218,7 +218,8 @@ LATE = {
 
 # library -> the files that import it; those in OPTIONAL are imported inside functions, when there is need
 LIBRARIES = {
-    "numba": {"kernels/moments"},
+    "numba": {"kernels/moments", "kernels/powers"},
+    "llvmlite": {"kernels/powers"},
     "keras": {
         *(
             f"layer/{name}"
