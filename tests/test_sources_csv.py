@@ -18,7 +18,7 @@ ROWS = 1 << 10  # of a part, here
 
 @pytest.fixture(autouse=True)
 def _small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(csv, "PART_BYTES", 0)
+    monkeypatch.setattr(csv, "FILE_BYTES", 0)
     monkeypatch.setattr(csv_parts, "SCAN_BYTES", 1 << 12)
     monkeypatch.setattr(csv, "BLOCK_BYTES", 1 << 14)
     monkeypatch.setattr(csv, "rows_per_shard", lambda _: ROWS)
@@ -34,7 +34,7 @@ def read(path: Path, name: str) -> np.ndarray:
 
 def whole(path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> np.ndarray:
     with monkeypatch.context() as patch:
-        patch.setattr(csv, "PART_BYTES", 1 << 40)
+        patch.setattr(csv, "FILE_BYTES", 1 << 40)
         assert len(shards(path)) == 1
         return read(path, name)
 
@@ -101,11 +101,9 @@ def test_errors_are_those_of_the_whole_file(tmp_path: Path, monkeypatch: pytest.
         path.write_text("\n".join(["a,b", *rows]) + "\n", encoding="latin-1")
         said = []
         for size in (0, 1 << 40):
-            monkeypatch.setattr(csv, "PART_BYTES", size)
+            monkeypatch.setattr(csv, "FILE_BYTES", size)
             with pytest.raises(DataError) as raised:
-                for shard in shards(path):
-                    for _ in shard():
-                        pass
+                read(path, "a")
             said.append(str(raised.value))
         assert said[0] == said[1]
         assert f"row {at + 2}" in said[0] or bad in ("\xff,1", '"1,2')
@@ -119,10 +117,10 @@ def test_rows_are_named_beyond_the_first_part(tmp_path: Path) -> None:
         tfnorm.fit(tmp_path / "a.csv", "standard")
 
 
-def test_the_same_bits_as_of_an_array(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """For any number of workers: parts are as many rows as are measured at once."""
+def test_the_same_bits_for_any_number_of_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And those of an array, where parts are of as many rows as are measured at once."""
     monkeypatch.undo()
-    monkeypatch.setattr(csv, "PART_BYTES", 0)
+    monkeypatch.setattr(csv, "FILE_BYTES", 0)
     x = RNG.normal(size=(1 << 18, 1))
     assert columns.rows_per_shard([columns.Column("a", "float64")]) > 1 << 18
     monkeypatch.setattr("tfnorm.sources.NARROW_ROWS", 1 << 14)
@@ -155,3 +153,13 @@ def test_where_lines_end() -> None:
                 assert count_lines(other, 48)[1] == doubtful
             assert count_lines(text, 13)[1] == (length > 0 and text[0] != 10)
             assert count_lines(text, 10)[1] == (length > 0 and text[0] in (10, 13))
+
+
+def test_parts_are_about_as_large_as_they_may_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("\n".join(["a,b", *lines_of(5000)]))
+    monkeypatch.setattr(csv_parts, "PART_BYTES", 1 << 14)
+    parts = shards(path)
+    assert all(1 << 13 < part.num_bytes <= 1 << 14 for part in parts[:-1])
+    assert [part.num_rows for part in parts[:-1]] == [512] * 9
+    np.testing.assert_array_equal(read(path, "a"), np.arange(5000))

@@ -1,4 +1,4 @@
-"""CSV files, plain or gzipped: a shard a file, or of a large plain one as many rows as are measured at once; read in blocks.
+"""CSV files, plain or gzipped: a shard a file, or of a large plain one some rows; read in blocks.
 
 The one law: a column has the type that its first block shows, and a number is never made less than it is: integers
 become floats where a fraction comes later, and text where a number should be is an error with file, column and row.
@@ -19,7 +19,7 @@ from tfnorm.errors import DataError
 from tfnorm.sources import Batch, Column
 from tfnorm.sources.arrow import schema_columns, to_numpy
 from tfnorm.sources.columns import NUMBERS_WITH_COMMAS, cell, quoted, refuse_duplicates, rows_per_shard
-from tfnorm.sources.csv_parts import PART_BYTES, Span, Window, spans
+from tfnorm.sources.csv_parts import FILE_BYTES, Span, Window, spans
 from tfnorm.sources.files import OpenedFile, Stamp, reading
 from tfnorm.sources.formats import ending_of
 from tfnorm.sources.remote import input_stream, is_gzip, is_url
@@ -130,7 +130,9 @@ class CsvFile:
                     yield from _reader(csv_file(self.path), self.delimiter, wanted)
                     return
                 with Window(self.path, self.span.start, self.span.stop) as window:
-                    yield from _reader(pa.PythonFile(window, "r"), self.delimiter, wanted, self.header)
+                    # a part is small enough to be read at once, and Python's lock is then free
+                    file = pa.PythonFile(window, "r") if self.span.stop is None else pa.BufferReader(window.read())
+                    yield from _reader(file, self.delimiter, wanted, self.header)
             except pa.ArrowInvalid as error:
                 before = 0 if self.span is None else 1 + self.span.first  # rows that pyarrow has not seen
                 refused = RefusedError.parse(str(error), self.header, before)
@@ -234,7 +236,9 @@ def open_csv(path: str, delimiter: str | None = None) -> OpenedFile:
             reader = _reader(csv_file(path), delimiter, None)
             header = tuple(reader.schema.names)
             schema = named(reader.schema)
-            head = next(iter(reader), None)
+            # numbers and times alone say enough by their types; and the first block is handed out only with the next one read
+            told = all(not (pa.types.is_null(type_) or pa.types.is_string(type_)) for type_ in schema.types)
+            head = None if told else next(iter(reader), None)
             empty = all(pa.types.is_null(type_) for type_ in schema.types) and not any(
                 batch.num_rows for batch in ([] if head is None else chain([head], reader))
             )
@@ -261,8 +265,8 @@ def open_csv(path: str, delimiter: str | None = None) -> OpenedFile:
 
 
 def _parts(file: CsvFile) -> Iterator[CsvFile]:
-    """A large plain file in as many rows as are measured at once, so that its statistics are those of one array."""
-    if is_url(file.path) or is_gzip(file.path) or file.stamp.num_bytes <= PART_BYTES:
+    """A large plain file in parts, never of more rows than are measured at once."""
+    if is_url(file.path) or is_gzip(file.path) or file.stamp.num_bytes <= FILE_BYTES:
         yield file
         return
     with reading(file.path, file.stamp):

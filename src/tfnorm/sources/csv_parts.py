@@ -13,7 +13,8 @@ from typing import Self
 
 import numpy as np
 
-PART_BYTES = 1 << 25  # a file that is no longer is one part
+FILE_BYTES = 1 << 25  # a file that is no longer is one part
+PART_BYTES = 1 << 24  # about: of a part, if all lines are as long as the first ones
 SCAN_BYTES = 1 << 20  # looked at together
 HEADER_BYTES = 1 << 16  # the header of a file that is cut is shorter
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -30,7 +31,7 @@ class Span:
 
 
 def spans(path: str, header: Sequence[str], delimiter: str, rows: int) -> Iterator[Span]:
-    """The parts of a file, of `rows` rows each but the last. Looking for them reads it."""
+    """The parts of a file, of as many rows each but the last: a power of two, at most `rows`. Looking for them reads it."""
     from tfnorm.kernels.lines import count_lines
 
     with open(path, "rb", buffering=0) as file:  # noqa: PTH123  # read into one buffer
@@ -46,6 +47,8 @@ def spans(path: str, header: Sequence[str], delimiter: str, rows: int) -> Iterat
             ends, doubt = count_lines(text, before)
             if doubt:
                 break
+            if first == held == 0:
+                rows = min(rows, 1 << (max(1, PART_BYTES * ends // got).bit_length() - 1))
             if held + ends >= rows:
                 places = at + 1 + np.flatnonzero(text == 10)
                 while held + len(places) >= rows:
