@@ -163,3 +163,110 @@ def test_parts_are_about_as_large_as_they_may_be(tmp_path: Path, monkeypatch: py
     assert all(1 << 13 < part.num_bytes <= 1 << 14 for part in parts[:-1])
     assert [part.num_rows for part in parts[:-1]] == [512] * 9
     np.testing.assert_array_equal(read(path, "a"), np.arange(5000))
+
+
+# Plain numbers, which are read without pyarrow
+
+
+def parsed(cells: list[str], *, whole: bool = False) -> tuple[bool, np.ndarray, np.ndarray]:
+    from tfnorm.kernels.decimals import PADDING, powers, read_table
+
+    data = "".join(f"{cell}\n" for cell in cells).encode()
+    text = np.zeros(len(data) + PADDING, np.uint8)
+    text[: len(data)] = np.frombuffer(data, np.uint8)
+    bits, null = np.zeros((1, len(cells)), np.uint64), np.zeros((1, len(cells)), bool)
+    plain = read_table(text, len(data), ord(","), np.array([0]), np.array([whole]), powers(), bits, null)
+    return plain, bits[0], null[0]
+
+
+def hard_numbers() -> Any:
+    """Of every exponent, of many digits, denormal, halfway between two float64, and beyond both ends."""
+    some = RNG.integers(0, 1 << 64, 20_000, dtype=np.uint64).view(np.float64)
+    some = some[np.isfinite(some)]
+    yield from map(repr, some.tolist())
+    yield from (f"{x:.18e}" for x in some.tolist())
+    yield from map(repr, RNG.normal(size=20_000).tolist())
+    yield from map(repr, RNG.integers(0, 1 << 52, 5000, dtype=np.uint64).view(np.float64).tolist())
+    digits, power = RNG.integers(1, 10**18, 20_000), RNG.integers(-360, 330, 20_000)
+    yield from (
+        f"{d // 10 ** int(cut)}e{p}" for d, p, cut in zip(digits, power, RNG.integers(0, 18, 20_000), strict=True)
+    )
+    for odd in RNG.integers(1 << 52, 1 << 53, 2000).tolist():
+        yield from (f"{2 * odd + 1}", f"{2 * odd + 1}0e-1", f"{(2 * odd + 1) * 5}e-1", f"{4 * odd + 2}")
+    yield from ("0", "-0", "0.0", "-0.0", "1e400", "-1e400", "1e-400", "5e-324", ".5", "5.", "1e+5", "1E5", "00012.5")
+    yield from ("9007199254740993", "9007199254740992.5", "2.2250738585072011e-308", "2.2250738585072014e-308")
+    yield from (
+        "2.4703282292062327e-324",
+        "2.4703282292062328e-324",
+        "1.7976931348623157e308",
+        "1.7976931348623159e308",
+    )
+    yield f"0.{'0' * 40}1234567890123456789"
+
+
+def test_every_number_is_the_nearest() -> None:
+    """As Python's own reading has it, which is exact."""
+    cells = list(hard_numbers())
+    plain, bits, null = parsed(cells)
+    assert plain
+    assert not null.any()
+    np.testing.assert_array_equal(bits, np.array([float(cell) for cell in cells]).view(np.uint64))
+
+
+def test_what_is_not_plain_is_left_to_pyarrow() -> None:
+    odd = (
+        "nan",
+        "inf",
+        "NA",
+        "+1",
+        ".",
+        "-",
+        "1e",
+        "1e+",
+        "1.2.3",
+        "0x10",
+        "12345678901234567890",
+        '"1"',
+        "1,2",
+        "\0",
+        "1-",
+    )
+    for cell in (*odd, "\u00e9", " 1", "1 ", "1\r2", "1e1000000"):
+        assert not parsed(["1.5", cell])[0], cell
+    for cell in ("1.0", "1e3", "1234567890123456789", "007", "-"):
+        assert not parsed(["1", cell], whole=True)[0], cell
+    plain, bits, null = parsed(["1", "", "-5", "-0", "-999999999999999999"], whole=True)
+    assert plain
+    assert bits.view(np.int64).tolist() == [1, 0, -5, 0, -999999999999999999]
+    assert null.tolist() == [False, True, False, False, False]
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_parts_of_plain_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, delimiter: str, end: str) -> None:
+    """The same arrays as pyarrow's: nulls, integers, columns of text between them, rows of odd values here and there."""
+    rows = [
+        [str(i), f"text {i}", repr(x), "" if i % 7 == 0 else str(-i), "", repr(x * 1e300)]
+        for i, x in enumerate(RNG.normal(size=8000).tolist())
+    ]
+    rows[5000][2], rows[7000][3] = "nan", "NA"
+    path = tmp_path / "a.csv"
+    path.write_bytes(end.join(map(delimiter.join, [list("abcdef"), *rows])).encode())
+    source = open_source(path, delimiter=delimiter)
+    for names in ("a", "acdef", "cf", "fca", "b", "abc"):
+        plain = list(source.shards(list(names)))
+        assert len(plain) == 8
+        used = [part._numbers(dict(zip(names, part.types, strict=True))) is not None for part in plain]
+        assert sum(used) == (
+            0 if "b" in names else 7 - ("c" in names) - ("d" in names)
+        )  # the last part may be cut anywhere
+        ours = [list(part()) for part in plain]
+        with monkeypatch.context() as patch:
+            patch.setattr(csv, "read_numbers", lambda *_: None)
+            theirs = [list(part()) for part in plain]
+        for several in zip(ours, theirs, strict=True):
+            for name in names:
+                a, b = (np.ma.concatenate([batch[name] for batch in batches]) for batches in several)  # type: ignore[no-untyped-call]
+                assert a.dtype == b.dtype
+                np.testing.assert_array_equal(np.ma.getmaskarray(a), np.ma.getmaskarray(b))
+                np.testing.assert_array_equal(np.ma.getdata(a), np.ma.getdata(b))

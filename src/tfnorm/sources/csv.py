@@ -19,6 +19,7 @@ from tfnorm.errors import DataError
 from tfnorm.sources import Batch, Column
 from tfnorm.sources.arrow import schema_columns, to_numpy
 from tfnorm.sources.columns import NUMBERS_WITH_COMMAS, cell, quoted, refuse_duplicates, rows_per_shard
+from tfnorm.sources.csv_numbers import read_numbers
 from tfnorm.sources.csv_parts import FILE_BYTES, Span, Window, spans
 from tfnorm.sources.files import OpenedFile, Stamp, reading
 from tfnorm.sources.formats import ending_of
@@ -99,6 +100,9 @@ class CsvFile:
 
     def __call__(self) -> Iterator[Batch]:
         types = {column.name: type_ for column, type_ in zip(self.columns, self.types, strict=True)}
+        if (numbers := self._numbers(types)) is not None:
+            yield numbers
+            return
         done = 0  # rows that were handed out before a column had to be widened
         widened = 0
         while True:
@@ -117,6 +121,16 @@ class CsvFile:
             except RefusedError as refused:
                 widened += 1
                 types = self._widen(refused, types, everything=widened > 4)  # a wide file is not read once a column
+
+    def _numbers(self, types: Mapping[str, Any]) -> Batch | None:
+        """All rows, where it is a part and plain."""
+        if self.span is None:
+            return None
+        texts = {of_header(text): text for text in self.header}
+        wanted = {texts[name]: type_ for name, type_ in types.items()}
+        with reading(self.path, self.stamp):
+            found = read_numbers(self.path, self.span, self.delimiter, self.header, wanted)
+        return None if found is None else dict(zip(types, found, strict=True))
 
     def _batches(self, types: Mapping[str, Any]) -> Iterator[Any]:
         """The blocks, or RefusedError where a value does not fit its column's type."""
