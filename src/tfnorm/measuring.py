@@ -27,7 +27,7 @@ from tfnorm.quantiles import Quantiles
 from tfnorm.sources import Batch, Shard
 from tfnorm.sources.arrow import TextArray
 from tfnorm.sources.columns import quoted
-from tfnorm.sources.counted import Counted
+from tfnorm.sources.counted import Counted, Summed
 from tfnorm.sources.stored import Sparse, Stored
 from tfnorm.sparse import measure
 from tfnorm.statistics import Count, Statistic, prepare
@@ -92,6 +92,10 @@ class Measure:
 
     def __call__(self, shard: Shard) -> Measured:
         digest = hashlib.sha256(shard.fingerprint.encode("utf-8", "surrogatepass")).hexdigest()
+        if hasattr(shard, "summing") and all(
+            not want.via and counted.SUMMED.issuperset(want.kinds) for want in self.wants
+        ):
+            shard = shard.summing()
         if self._one_by_one(shard):
             total = self._by_column(shard)
         else:
@@ -243,7 +247,7 @@ def _measured(
     want: Want, array: np.ndarray, stored: Stored | None, weight: np.ndarray | None
 ) -> dict[type[Statistic], Statistic]:
     """The statistics of one column: of rows, of the steps of ragged rows, or of what sparse rows store and what they do not."""
-    if isinstance(stored, Counted):
+    if isinstance(stored, Counted | Summed):
         return counted.measure(array, stored, want.kinds, want.column.features)
     if isinstance(stored, Sparse):
         absent = want.column.absent

@@ -161,17 +161,6 @@ def deliver(
             )
 
 
-@contextmanager
-def needs(extra: str, what: str) -> Iterator[None]:
-    """Around the import of an optional library: the error without it says how to install it."""
-    try:
-        yield
-    except ImportError as error:
-        raise ChoiceError(
-            f"{what}: needs {error.name or extra}, which is not there: pip install 'tfnorm[{extra}]'."
-        ) from error
-
-
 S = TypeVar("S")
 Engine = Callable[[Callable[[S], T], Iterable[S], Callable[[T, T], T]], T | None]
 """`engine(measure, shards, add)`: None where there are no shards."""

@@ -1,4 +1,4 @@
-"""CSV files, plain or gzipped: a shard a file, read in blocks.
+"""CSV files, plain or gzipped: a shard a file, or of a large plain one some rows; read in blocks.
 
 The one law: a column has the type that its first block shows, and a number is never made less than it is: integers
 become floats where a fraction comes later, and text where a number should be is an error with file, column and row.
@@ -18,7 +18,9 @@ from typing import Any
 from tfnorm.errors import DataError
 from tfnorm.sources import Batch, Column
 from tfnorm.sources.arrow import schema_columns, to_numpy
-from tfnorm.sources.columns import NUMBERS_WITH_COMMAS, cell, quoted, refuse_duplicates
+from tfnorm.sources.columns import NUMBERS_WITH_COMMAS, cell, quoted, refuse_duplicates, rows_per_shard
+from tfnorm.sources.csv_numbers import read_numbers
+from tfnorm.sources.csv_parts import FILE_BYTES, Span, Window, spans
 from tfnorm.sources.files import OpenedFile, Stamp, reading
 from tfnorm.sources.formats import ending_of
 from tfnorm.sources.remote import input_stream, is_gzip, is_url
@@ -69,30 +71,38 @@ class CsvFile:
     header: tuple[str, ...]
     types: tuple[Any, ...]  # of `columns`: Arrow types
     columns: tuple[Column, ...]
+    span: Span | None = None  # of its rows, where it is not all
 
     @property
     def name(self) -> str:
-        return self.path
+        if self.span is None:
+            return self.path
+        last = "the last" if self.span.num_rows is None else self.row_of_first + self.span.num_rows - 1
+        return f"{self.path}, rows {self.row_of_first} to {last}"
 
     @property
     def fingerprint(self) -> str:
-        return f"{self.path}, {self.stamp}, {', '.join(column.name for column in self.columns)}"
+        part = "" if self.span is None else f", bytes {self.span.start} to {self.span.stop or 'the end'}"
+        return f"{self.path}, {self.stamp}{part}, {', '.join(column.name for column in self.columns)}"
 
     @property
-    def num_rows(self) -> None:
-        return None
+    def num_rows(self) -> int | None:
+        return None if self.span is None else self.span.num_rows
 
     @property
     def row_of_first(self) -> int:
         """As errors count them: the header is row 1."""
-        return 2
+        return 2 if self.span is None else 2 + self.span.first
 
     @property
     def num_bytes(self) -> int:
-        return self.stamp.num_bytes
+        return self.stamp.num_bytes if self.span is None else (self.span.stop or self.stamp.num_bytes) - self.span.start
 
     def __call__(self) -> Iterator[Batch]:
         types = {column.name: type_ for column, type_ in zip(self.columns, self.types, strict=True)}
+        if (numbers := self._numbers(types)) is not None:
+            yield numbers
+            return
         done = 0  # rows that were handed out before a column had to be widened
         widened = 0
         while True:
@@ -112,6 +122,16 @@ class CsvFile:
                 widened += 1
                 types = self._widen(refused, types, everything=widened > 4)  # a wide file is not read once a column
 
+    def _numbers(self, types: Mapping[str, Any]) -> Batch | None:
+        """All rows, where it is a part and plain."""
+        if self.span is None:
+            return None
+        texts = {of_header(text): text for text in self.header}
+        wanted = {texts[name]: type_ for name, type_ in types.items()}
+        with reading(self.path, self.stamp):
+            found = read_numbers(self.path, self.span, self.delimiter, self.header, wanted)
+        return None if found is None else dict(zip(types, found, strict=True))
+
     def _batches(self, types: Mapping[str, Any]) -> Iterator[Any]:
         """The blocks, or RefusedError where a value does not fit its column's type."""
         import pyarrow as pa
@@ -119,11 +139,19 @@ class CsvFile:
         with reading(self.path, self.stamp):
             try:
                 texts = {of_header(text): text for text in self.header}
-                yield from _reader(self.path, self.delimiter, {texts[name]: type_ for name, type_ in types.items()})
+                wanted = {texts[name]: type_ for name, type_ in types.items()}
+                if self.span is None:
+                    yield from _reader(csv_file(self.path), self.delimiter, wanted)
+                    return
+                with Window(self.path, self.span.start, self.span.stop) as window:
+                    # a part is small enough to be read at once, and Python's lock is then free
+                    file = pa.PythonFile(window, "r") if self.span.stop is None else pa.BufferReader(window.read())
+                    yield from _reader(file, self.delimiter, wanted, self.header)
             except pa.ArrowInvalid as error:
-                refused = RefusedError.parse(str(error), self.header)
+                before = 0 if self.span is None else 1 + self.span.first  # rows that pyarrow has not seen
+                refused = RefusedError.parse(str(error), self.header, before)
                 if refused is None:
-                    raise explained(self.path, error) from error
+                    raise explained(self.path, error, before) from error
                 raise refused from None
 
     def _widen(self, refused: RefusedError, types: Mapping[str, Any], everything: bool) -> dict[str, Any]:
@@ -154,12 +182,13 @@ class RefusedError(Exception):
         self.column, self.row, self.value = column, row, value
 
     @staticmethod
-    def parse(message: str, header: Sequence[str]) -> RefusedError | None:
+    def parse(message: str, header: Sequence[str], before: int = 0) -> RefusedError | None:
+        """`before`: rows of the file, its header among them, that are not read."""
         match = _CONVERSION.match(message)
         if match is None:
             return None
         index, row, value = match.groups()
-        return RefusedError(of_header(header[int(index)]), None if row is None else int(row), value)
+        return RefusedError(of_header(header[int(index)]), None if row is None else before + int(row), value)
 
 
 def is_number(text: str) -> bool:
@@ -174,15 +203,15 @@ def csv_file(path: str) -> Any:
     return input_stream(path) if is_url(path) else path
 
 
-def _reader(path: str, delimiter: str, types: Mapping[str, Any] | None) -> Any:
-    """Blocks of a file; `types`: only these columns, of these types."""
+def _reader(file: Any, delimiter: str, types: Mapping[str, Any] | None, header: Sequence[str] | None = None) -> Any:
+    """Blocks of a file; `types`: only these columns, of these types; `header`: where it has none itself."""
     import pyarrow.csv as pc
 
     wanted = {} if types is None else dict(types)
     return pc.open_csv(
-        csv_file(path),
-        # One thread: pyarrow then tells the row of an error, and is as fast; engines read several files at once.
-        read_options=pc.ReadOptions(block_size=BLOCK_BYTES, use_threads=False),
+        file,
+        # One thread: pyarrow then tells the row of an error, and is as fast; engines read several parts at once.
+        read_options=pc.ReadOptions(block_size=BLOCK_BYTES, use_threads=False, column_names=header and list(header)),
         parse_options=pc.ParseOptions(delimiter=delimiter, newlines_in_values=True),
         convert_options=pc.ConvertOptions(
             column_types=wanted, include_columns=list(wanted), null_values=list(NULLS), strings_can_be_null=True
@@ -190,9 +219,9 @@ def _reader(path: str, delimiter: str, types: Mapping[str, Any] | None) -> Any:
     )
 
 
-def explained(path: str, error: Exception) -> DataError:
-    """What pyarrow says of a file that is no table, with what to do."""
-    text = str(error)
+def explained(path: str, error: Exception, before: int = 0) -> DataError:
+    """What pyarrow says of a file that is no table, with what to do; `before`: rows that it has not seen."""
+    text = re.sub(r"Row #(\d+)", lambda row: f"Row #{before + int(row[1])}", str(error))
     match = _RAGGED.search(text)
     if match:
         row, expected, got = match.groups()
@@ -218,10 +247,12 @@ def open_csv(path: str, delimiter: str | None = None) -> OpenedFile:
         stamp = Stamp.of(path)
         _refuse_utf16(path)
         try:
-            reader = _reader(path, delimiter, None)
+            reader = _reader(csv_file(path), delimiter, None)
             header = tuple(reader.schema.names)
             schema = named(reader.schema)
-            head = next(iter(reader), None)
+            # numbers and times alone say enough by their types; and the first block is handed out only with the next one read
+            told = all(not (pa.types.is_null(type_) or pa.types.is_string(type_)) for type_ in schema.types)
+            head = None if told else next(iter(reader), None)
             empty = all(pa.types.is_null(type_) for type_ in schema.types) and not any(
                 batch.num_rows for batch in ([] if head is None else chain([head], reader))
             )
@@ -239,12 +270,22 @@ def open_csv(path: str, delimiter: str | None = None) -> OpenedFile:
     columns = tuple(replace(c, dtype=texts.get(c.name, c.dtype)) for c in schema_columns(schema, path))
     types = {field.name: pa.float64() if pa.types.is_null(field.type) else field.type for field in schema}
 
-    def shards(wanted: Sequence[Column]) -> Sequence[CsvFile]:
+    def shards(wanted: Sequence[Column]) -> Iterator[CsvFile]:
         chosen = tuple(pa.string() if column.kind == "other" else types[column.name] for column in wanted)
-        return [CsvFile(path, stamp, delimiter, header, chosen, tuple(wanted))]
+        return _parts(CsvFile(path, stamp, delimiter, header, chosen, tuple(wanted)))
 
     about = None if empty else about_rows(path, stamp.num_bytes)
     return OpenedFile(path, stamp, columns, 0 if empty else None, shards, about_rows=about)
+
+
+def _parts(file: CsvFile) -> Iterator[CsvFile]:
+    """A large plain file in parts, never of more rows than are measured at once."""
+    if is_url(file.path) or is_gzip(file.path) or file.stamp.num_bytes <= FILE_BYTES:
+        yield file
+        return
+    with reading(file.path, file.stamp):
+        for span in spans(file.path, file.header, file.delimiter, rows_per_shard(file.columns)):
+            yield file if span.start == 0 else replace(file, span=span)
 
 
 def named(schema: Any) -> Any:

@@ -55,7 +55,7 @@ FORMATS = (
         "CSV",
         (".csv", ".csv.gz", ".tsv", ".tsv.gz"),
         "csv:open_csv",
-        "a file",
+        "a file; of a large plain one some rows",
         "plain or gzipped; a column has the type of its first 4 MiB, integers become floats where a fraction comes later",
         batches="csv_copy:open_csv",
         writer="csv_copy:Writer",

@@ -8,7 +8,6 @@ decode is looked at first: its kind, its size, its bits. An image counts whole o
 from __future__ import annotations
 
 import os
-import sys
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -20,62 +19,18 @@ import numpy as np
 from tfnorm.errors import DataError
 from tfnorm.sources import Batch, Column, OnError, Shard, Source, remote
 from tfnorm.sources.columns import pick, quoted
-from tfnorm.sources.counted import Counted
 from tfnorm.sources.decoding import Decoder, is_encoded
 from tfnorm.sources.files import Stamp, reading
 from tfnorm.sources.paths import is_image
+from tfnorm.sources.pixels import Pixels
 
 SHARD_BYTES, SHARD_FILES = 1 << 22, 32  # of encoded images that are counted together, at most
 CUT_EACH = 24  # files, about: of which one whose name says so begins a new shard, whatever comes before it
 TOGETHER = 1 << 12  # images of another source that are counted together: a power of two, as what is measured at once is
-PAIRS_FROM = 1 << 16  # values of a picture, that are counted in pairs
 IMAGE = "image"
 
 Tell = Callable[[str, str], None]
 """Told the name of an image that is left out, and why."""
-
-
-class Pixels:
-    """How often each value was there in some images, all of one number of channels and bits."""
-
-    def __init__(self, column: Column) -> None:
-        self.dtype, self.channels = np.dtype(column.dtype), int(column.shape[-1] or 0)
-        self.counts = np.zeros((1 << 8 * self.dtype.itemsize, self.channels), np.int64)
-        self.rows = 0
-        self._pairs: tuple[np.ndarray, np.ndarray] | None = None  # of large pictures in RGB, as `count_rgb` has them
-
-    def add(self, pixels: np.ndarray, where: str) -> None:
-        from tfnorm.kernels.pixels import count_bytes, count_rgb, count_words
-
-        if pixels.shape[-1] != self.channels or pixels.dtype != self.dtype:
-            raise DataError(
-                f"{where}: expected {_called(self.channels, self.dtype)} as of the first image, got "
-                f"{_called(pixels.shape[-1], pixels.dtype)}. Convert it, leave it out, or decode all to as many: "
-                f"tfnorm.images.open(..., channels={self.channels})."
-            )
-        flat = np.ascontiguousarray(pixels).reshape(-1)
-        if self.channels == 3 and self.dtype == np.uint8 and len(flat) >= PAIRS_FROM and sys.byteorder == "little":
-            if self._pairs is None:
-                self._pairs = np.zeros((3, 1 << 16), np.uint16), np.zeros((3, 1 << 16), np.uint32)
-            whole = len(flat) // 24 * 24
-            count_rgb(flat[:whole].view(np.uint16), *self._pairs)
-            flat = flat[whole:]
-        if len(flat):
-            (count_bytes if self.dtype == np.uint8 else count_words)(flat, self.channels, self.counts)
-        self.rows += 1
-
-    def batch(self, name: str) -> dict[str, Any]:
-        from tfnorm.kernels.pixels import fold_rgb
-
-        if self._pairs is not None:
-            fold_rgb(*self._pairs, self.counts)
-            self._pairs = None
-        return {name: Counted.of_integers(self.rows, self.counts, self.dtype)}
-
-
-def _called(channels: int, dtype: Any) -> str:
-    kind = {1: "grey", 2: "grey and alpha", 3: "RGB", 4: "RGBA"}.get(channels, f"{channels} channels")
-    return f"{kind} of {8 * np.dtype(dtype).itemsize} bits"
 
 
 def column_of(name: str, pixels: np.ndarray) -> Column:
@@ -109,6 +64,7 @@ class ImageFiles:
     column: Column
     decoder: Decoder
     tell: Tell | None = None  # of images that cannot be read, where they are to be left out
+    summed: bool = False  # whether sums of powers are enough, which are faster than counts
 
     @property
     def name(self) -> str:
@@ -131,8 +87,12 @@ class ImageFiles:
         """The same, which tells of images that cannot be read, and goes on."""
         return replace(self, tell=tell)
 
+    def summing(self) -> ImageFiles:
+        """The same, for whom it is enough how many values there are, their extremes and the sums of their powers."""
+        return replace(self, summed=True)
+
     def __call__(self) -> Iterator[Batch]:
-        pixels = Pixels(self.column)
+        pixels = Pixels(self.column, summed=self.summed)
         for path, stamp in zip(self.paths, self.stamps, strict=True):
             try:
                 pixels.add(self.decoder(_content(path, stamp), path), path)
@@ -318,6 +278,7 @@ class EncodedImages:
     column: Column
     decoder: Decoder
     tell: Tell | None = None  # of images that cannot be decoded, where they are to be left out
+    summed: bool = False  # whether sums of powers are enough, which are faster than counts
 
     @property
     def path(self) -> str:
@@ -327,6 +288,10 @@ class EncodedImages:
     def telling(self, tell: Tell) -> EncodedImages:
         """The same, which tells of images that cannot be decoded, and goes on."""
         return replace(self, tell=tell)
+
+    def summing(self) -> EncodedImages:
+        """The same, for whom it is enough how many values there are, their extremes and the sums of their powers."""
+        return replace(self, summed=True)
 
     @property
     def name(self) -> str:
@@ -341,7 +306,7 @@ class EncodedImages:
         return f"{self.shard.fingerprint}; {self.decoder}"
 
     def __call__(self) -> Iterable[Batch]:
-        pixels, row = Pixels(self.column), 0
+        pixels, row = Pixels(self.column, summed=self.summed), 0
         for batch in self.shard():
             for data in _bytes_of(batch[self.column.name]):
                 where = f"column {quoted([self.column.name])}, row {row} ({self.name})"
@@ -355,7 +320,7 @@ class EncodedImages:
                 row += 1
                 if pixels.rows == TOGETHER:
                     yield pixels.batch(self.column.name)
-                    pixels = Pixels(self.column)
+                    pixels = Pixels(self.column, summed=self.summed)
         if pixels.rows:
             yield pixels.batch(self.column.name)
 
