@@ -159,8 +159,3 @@ def deliver(
                 f"{getattr(first, 'name', first)}: could not be measured by {type(engine).__name__.lower()} in {ATTEMPTS} "
                 f'attempts{others}: {reason}. The workers\' logs tell more; engine="threads" reads it here.'
             )
-
-
-S = TypeVar("S")
-Engine = Callable[[Callable[[S], T], Iterable[S], Callable[[T, T], T]], T | None]
-"""`engine(measure, shards, add)`: None where there are no shards."""
