@@ -1,8 +1,9 @@
 """tensorflow-transform's AnalyzeDataset with scale_to_z_score on the first row groups of a Parquet file, in its own environment.
 
-    python benchmarks/tft_analyze.py FILE ROW_GROUPS   # run by engines_beam.py
+    python benchmarks/tft_analyze.py FILE ROW_GROUPS arrow|dicts  # run by engines_beam.py
 
-It is given what it takes fastest: Arrow batches of one-number lists. Prints seconds, and mean and std of every column.
+It is given what it takes fastest, Arrow batches of one-number lists; or dicts, as its guide begins with. Prints seconds, and mean
+and std of every column.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ BATCH_ROWS = 8192
 
 
 def main() -> None:
-    path, groups, *options = sys.argv[1], int(sys.argv[2]), *sys.argv[3:]
+    path, groups, kind, *options = sys.argv[1], int(sys.argv[2]), *sys.argv[3:]
     names = pq.read_schema(path).names
     specs = {name: tf.TensorSpec([None, 1], tf.float32) for name in names}
     converter = tensor_to_arrow.TensorsToRecordBatchConverter(specs)
@@ -44,6 +45,11 @@ def main() -> None:
             lists = [list_of.from_arrays(offsets, batch.column(name)) for name in arrow.names]
             yield pa.RecordBatch.from_arrays(lists, schema=arrow)
 
+    def dicts(group: int) -> Iterator[dict[str, float]]:
+        yield from pq.ParquetFile(path).read_row_group(group).to_pylist()
+
+    metadata = tft.DatasetMetadata.from_feature_spec({name: tf.io.FixedLenFeature([], tf.float32) for name in names})
+
     def preprocessing(inputs: dict[str, Any]) -> dict[str, Any]:
         return {name: tft.scale_to_z_score(values) for name, values in inputs.items()}
 
@@ -53,14 +59,16 @@ def main() -> None:
             beam.Pipeline("FnApiRunner", options=PipelineOptions(options)) as pipeline,
             tft_beam.Context(temp_dir=f"{folder}/temp"),
         ):
-            rows = pipeline | beam.Create(range(groups)) | beam.Reshuffle() | beam.FlatMap(batches)
-            transform = (rows, config) | tft_beam.AnalyzeDataset(preprocessing)
+            numbers = pipeline | beam.Create(range(groups)) | beam.Reshuffle()
+            rows = numbers | beam.FlatMap(batches if kind == "arrow" else dicts)
+            transform = (rows, config if kind == "arrow" else metadata) | tft_beam.AnalyzeDataset(preprocessing)
             _ = transform | tft_beam.WriteTransformFn(f"{folder}/out")
         seconds = time.perf_counter() - start
+        rank = 2 if kind == "arrow" else 1
         output = tft.TFTransformOutput(f"{folder}/out").transform_features_layer()
-        zero, one = (output({name: tf.constant([[value]]) for name in names}) for value in (0.0, 1.0))
-        std = {name: 1.0 / (float(one[name][0, 0]) - float(zero[name][0, 0])) for name in names}
-        mean = {name: -float(zero[name][0, 0]) * std[name] for name in names}
+        zero, one = (output({name: tf.fill([1] * rank, value) for name in names}) for value in (0.0, 1.0))
+        std = {name: 1.0 / float(np.ravel(one[name] - zero[name])[0]) for name in names}
+        mean = {name: -float(np.ravel(zero[name])[0]) * std[name] for name in names}
     answer = {"seconds": seconds, "mean": [mean[name] for name in names], "std": [std[name] for name in names]}
     print(json.dumps(answer))
 
