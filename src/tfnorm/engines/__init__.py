@@ -138,19 +138,23 @@ def deliver(
     while left:
         before = len(left)
         messages = engine(work, list(left.values()))
-        while True:
-            try:
-                message = next(messages, None)  # an engine that knows why some are lost says so at its end
-                if message is None:
-                    break
-                number, value = read(message)
-            except LostError as error:
-                reason = str(error)
-                _log.warning("a worker's result is of no use, and asked for again: %s", reason)
-                continue
-            task = left.pop(number, None)
-            if task is not None:  # else it came twice
-                yield task, value
+        try:
+            while True:
+                try:
+                    message = next(messages, None)  # an engine that knows why some are lost says so at its end
+                    if message is None:
+                        break
+                    number, value = read(message)
+                except LostError as error:
+                    reason = str(error)
+                    _log.warning("a worker's result is of no use, and asked for again: %s", reason)
+                    continue
+                task = left.pop(number, None)
+                if task is not None:  # else it came twice
+                    yield task, value
+        finally:
+            if hasattr(messages, "close"):  # a generator: its workers stop when this one is left, not when it is collected
+                messages.close()
         failed = failed + 1 if len(left) == before else 0
         if failed == ATTEMPTS:
             first = next(iter(left.values())).shards[0]

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from tempfile import gettempdir
 from typing import Any
 
-from tfnorm.engines import Task, needs
+from tfnorm.engines import LostError, Task, needs
 from tfnorm.errors import ChoiceError
 
 HERE = ("directrunner", "fnapirunner", "bundlebaseddirectrunner", "switchingdirectrunner", "prismrunner")
@@ -98,10 +98,9 @@ class Beam:
                 if over:
                     break
                 if reason := pipeline.hangs(time.monotonic() - last, self.patience):
-                    _log.warning("the pipeline is given up, and what it had not done is done again: %s", reason)
-                    break
+                    raise LostError(f"the pipeline is given up: {reason}")
             if pipeline.error is not None:
-                _log.warning("the pipeline failed, what it had not done is done again: %s", pipeline.error)
+                raise LostError(f"the pipeline failed: {pipeline.error}")
         finally:
             pipeline.cancel()
             FileSystems.delete([folder])
