@@ -300,3 +300,16 @@ def test_nothing_for_long_is_given_to_another_worker(files: Path) -> None:
 
 def test_processes_say_how_many(files: Path) -> None:
     assert Processes(3).parallel == 3
+
+
+def test_what_was_measured_of_no_rows_comes_back_too(files: Path) -> None:
+    from tfnorm.fitting import planned
+    from tfnorm.measuring import Measure
+    from tfnorm.sources import open_source
+    from tfnorm.states import read, written
+
+    _, _, _, wants = planned(open_source(files), CHOICE, -1, None)
+    nothing = Measure(tuple(wants), frozenset(), 1000, None).nothing()
+    again = read(written(nothing), nothing)
+    assert again.grouped == nothing.grouped
+    assert again.statistics == nothing.statistics
