@@ -356,3 +356,15 @@ def test_the_command_line_takes_an_engine(files: Path, tmp_path: Path, capsys: p
     assert len(names(tmp_path / "back")) == 5
     assert cli.main(["scan", str(files), "--engine", "proceses"]) == 1
     assert "expected one of threads, processes, beam, dask, ray, spark" in capsys.readouterr().err
+
+
+def test_what_was_measured_of_no_rows_comes_back_too(files: Path) -> None:
+    from tfnorm.fitting import planned
+    from tfnorm.measuring import Measure
+    from tfnorm.sources import open_source
+    from tfnorm.states import read, written
+
+    _, _, _, wants = planned(open_source(files), CHOICE, -1, None)
+    nothing = Measure(tuple(wants), frozenset(), 1000, None).nothing()
+    sent = written(nothing)
+    assert written(read(sent, nothing)) == sent

@@ -41,13 +41,16 @@ class State:
     def measured(self, nothing: Measured) -> Measured:
         """The other way; ArtefactError where it is not of the same kinds and columns as `nothing`, of no rows, is."""
         statistics: Mapping[type[Statistic], Statistic] = {type(one): one for one in self.statistics}
-        grouped = {one.keys.names: one for one in self.grouped}
+        # of a part without rows there are no keys, and an empty list does not tell what it would hold
+        grouped = {
+            one.keys.names: one if len(one.keys) else nothing.grouped.get(one.keys.names, one) for one in self.grouped
+        }
         same = [(kind, one.features) for kind, one in statistics.items()] == [
             (kind, one.features) for kind, one in nothing.statistics.items()
         ] and [(by, one.features, [*map(type, one.statistics)]) for by, one in grouped.items()] == [
             (by, one.features, [*map(type, one.statistics)]) for by, one in nothing.grouped.items()
         ]
-        flawed = any(one.flaw() for one in self.statistics) or any(one.flaw() for one in self.grouped)
+        flawed = any(one.flaw() for one in self.statistics) or any(one.flaw() for one in grouped.values())
         if not same or flawed or self.num_rows < 0:
             raise ArtefactError("not the statistics that are asked for")
         return Measured(self.num_rows, self.num_shards, statistics, self.digest, grouped, self.skipped)
