@@ -179,6 +179,10 @@ class Map:
                 return f"{name} is not finite"
         return ""
 
+    def flaw_by_key(self, features: int, number: int) -> str:
+        """As `flaw`, of a map with numbers for so many keys."""
+        return f"{type(self).__name__.lower()} has no numbers by key"
+
     def settings(self) -> tuple[object, ...]:
         """What is not a number of a feature. Maps of one class with equal settings can share arrays."""
         arrays = self.arrays()

@@ -75,7 +75,7 @@ class ByKey(Map):
 
     @property
     def limited(self) -> str:
-        return self.flat.limited
+        return (self.flat if self.elementwise else self.inner).limited
 
     @property
     def domain(self) -> str:
@@ -89,7 +89,7 @@ class ByKey(Map):
         return self.inner.shape(came, inverse=inverse)
 
     def features(self, width: int = 1) -> int:
-        return max(width, *map(len, self.arrays().values()))
+        return self.inner.features(width)
 
     def taken_off(self) -> Array:
         return self.inner.taken_off()
@@ -121,11 +121,13 @@ class ByKey(Map):
         arrays = self.inner.arrays()
         if self.inner.keyed() or not arrays:
             return "a map by key must have numbers for the keys, and no keys within"
-        if any(value.shape[:2] != (features, len(self.keys) + 1) for value in arrays.values()):
+        if self.elementwise and any(value.shape[:2] != (features, len(self.keys) + 1) for value in arrays.values()):
             return f"it must hold numbers of {features} features for each of {len(self.keys)} keys and one more"
         if self.unseen not in UNSEEN:
             return f"unseen must be one of {', '.join(UNSEEN)}"
-        return self.flat.flaw(features * (len(self.keys) + 1))
+        if self.elementwise:
+            return self.flat.flaw(features * (len(self.keys) + 1))
+        return self.inner.flaw_by_key(features, len(self.keys) + 1)
 
 
 @dataclass(frozen=True)
