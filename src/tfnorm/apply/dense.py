@@ -154,5 +154,4 @@ def _mapped(
         x = x if exact else x.astype(working, copy=False)
         if there is None:
             return np.asarray(step.forward(x, xp))
-        assert isinstance(step, Map)
         return np.asarray(step.forward_where(x, there, xp))

@@ -36,6 +36,8 @@ class Runnable(Protocol):
 
     def forward(self, x: Array, xp: Namespace) -> Array: ...
 
+    def forward_where(self, x: Array, there: Array, xp: Namespace) -> Array: ...
+
     def inverse(self, y: Array, xp: Namespace) -> Array: ...
 
 
@@ -481,7 +483,6 @@ def run(
         return step.inverse(x, xp)
     if there is None:
         return step.forward(x, xp)
-    assert isinstance(step, Map)
     return step.forward_where(x, there, xp)
 
 

@@ -37,6 +37,16 @@ class ByKey(Map):
         own = groups[self.keys.names]
         return self._guarded(self.inner.of_rows(own, axes, xp), own < len(self.keys), axes)
 
+    def of_values(self, places: Array, groups: Array, xp: Namespace) -> Runnable:
+        """For single values (n,), by their features and the keys of their rows, of a map of single numbers."""
+        at = {1: groups}  # one number for all features, or one each
+        own = {}
+        for name, value in self.arrays().items():
+            features, number, *rest = value.shape
+            place = at.setdefault(features, places * number + groups)
+            own[name] = xp.take(xp.reshape(value, (-1, *rest)), place, axis=0)
+        return self._guarded(self.inner.with_arrays(own), groups < len(self.keys), 1)
+
     def _rest(self, xp: Namespace) -> Runnable:
         alone = self.inner.with_arrays({name: value[:, -1] for name, value in self.inner.arrays().items()})
         return self._guarded(alone, constant(np.zeros((), bool), xp), 0)
