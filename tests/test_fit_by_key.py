@@ -119,11 +119,6 @@ def test_every_technique_by_key_is_itself_on_each_keys_rows(choice: str) -> None
     )
 
 
-def test_what_looks_at_all_features_is_refused() -> None:
-    with pytest.raises(ChoiceError, match="all features together"):
-        tfnorm.TECHNIQUES["whiten"].by("store")
-
-
 @pytest.mark.parametrize(
     "choice", [SETTINGS.get(name, name) for name, kind in tfnorm.TECHNIQUES.items() if not kind.statistics]
 )

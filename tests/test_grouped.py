@@ -12,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from test_laws import AGREE, STATISTICS, equal, laws, moments_agree
+from test_laws import AGREE, STATISTICS, covariances_agree, equal, laws, moments_agree
 from tfnorm import grouped as grouped_module
 from tfnorm.codec import decode, encode
+from tfnorm.covariance import Covariance
 from tfnorm.grouped import Grouped, Partition, of_partition, pooled
 from tfnorm.quantiles import Quantiles
 from tfnorm.statistics import Count, Extremes, Moments, Statistic
@@ -34,10 +35,14 @@ def grouped_equal(a: Grouped, b: Grouped, kind: type | None = None) -> None:
     assert a.keys == b.keys
     assert a.features == b.features
     for one, two in zip(a.statistics, b.statistics, strict=True):
+        if kind and isinstance(one, Covariance) and isinstance(two, Covariance):
+            for own, other in zip(one.blocks(), two.blocks(), strict=True):
+                covariances_agree(own, other)
+            continue
         AGREE.get(type(one), equal)(one, two) if kind else equal(one, two)
 
 
-@pytest.mark.parametrize("kind", [kind for kind in STATISTICS if not kind.joint])
+@pytest.mark.parametrize("kind", STATISTICS)
 @laws
 @given(
     a=any_rows, b=any_rows, c=any_rows, names=key_lists, weights=st.lists(st.sampled_from([0.0, 1.0, 2.5]), max_size=4)
@@ -62,7 +67,7 @@ def test_grouped_statistics_add_up(kind: Any, a: Any, b: Any, c: Any, names: lis
         assert again.flaw() == ""
 
 
-@pytest.mark.parametrize("kind", [kind for kind in STATISTICS if not kind.joint])
+@pytest.mark.parametrize("kind", STATISTICS)
 @pytest.mark.parametrize("dtype", [np.float64, np.float32, np.int64, np.uint64, np.int8, bool])
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize("weighted", [False, True])
@@ -79,8 +84,12 @@ def test_a_keys_statistic_is_that_of_its_rows_alone(kind: Any, dtype: Any, maske
         found = Grouped.of({"k": groups}, data, (kind,), weight)
         for key in range(6):
             alone = kind.of(data[groups == key], None if weight is None else weight[groups == key])
-            mine = found.statistics[0].pick(np.array([feature * 6 + key for feature in range(features)]))
-            (moments_agree if kind is Moments else equal)(mine, alone)
+            mine = found.statistics[0]
+            if isinstance(mine, Covariance):
+                mine = mine.pick_blocks(np.array([key]))
+            else:
+                mine = mine.pick(np.array([feature * 6 + key for feature in range(features)]))
+            AGREE.get(kind, equal)(mine, alone)
 
 
 def test_the_statistics_of_a_kind_without_a_kernel_are_those_of_the_rows_too() -> None:
@@ -119,6 +128,7 @@ def test_pooled_keys_are_all_rows() -> None:
     for kind in (Count, Extremes):
         equal(pooled(Grouped.of({"k": by}, rows, (kind,)).statistics[0], 2), kind.of(rows))
     moments_agree(pooled(Grouped.of({"k": by}, rows, (Moments,)).statistics[0], 2), Moments.of(rows))
+    covariances_agree(pooled(Grouped.of({"k": by}, rows, (Covariance,)).statistics[0], 2), Covariance.of(rows))
 
 
 def test_quantiles_by_key_are_within_their_bounds_and_stay_small() -> None:

@@ -235,7 +235,9 @@ def _known_by_key(
         own, whole = (_there(profile, names, replace(place, by=by), wanted) for by in (keys.names, ()))
         if Extremes not in own or Extremes not in whole:
             continue
-        by_key = push(own, _of_keys(step, whole[Extremes].features, len(keys)), wanted).statistics
+        if base < i and not step.elementwise:
+            continue  # no statistic goes through
+        by_key = _pushed_by_key(own, step, whole[Extremes].features, len(keys), wanted)
         rest = push(whole, _of_rest(step), wanted).statistics
         by_key.setdefault(Count, own.get(Count))  # as many, wherever they lie
         rest.setdefault(Count, whole.get(Count))
@@ -243,6 +245,22 @@ def _known_by_key(
         if wanted <= set(by_key) & set(rest) and not any(isinstance(one, Curves) for one in found):
             return keys, with_rest(by_key, rest, stages[i].needs, grouping.shrink)
     return None
+
+
+def _pushed_by_key(
+    own: dict[type[Statistic], Any], step: Map, features: int, number: int, wanted: Collection[type[Statistic]]
+) -> dict[type[Statistic], Any]:
+    """Statistics by key through a map that may be by the same keys."""
+    alone = {kind: one for kind, one in own.items() if kind is not Covariance}
+    pushed = push(alone, _of_keys(step, features, number), wanted).statistics
+    if (
+        Covariance in wanted and Covariance in own
+    ):  # which has all features of a key, where others have all keys of a feature
+        turned = np.arange(features * number).reshape(features, number).T.reshape(-1)
+        known = {Covariance: own[Covariance], Extremes: own[Extremes].pick(turned)}
+        found = push(known, _picked(_of_keys(step, features, number), turned), (Covariance,)).statistics
+        pushed |= {kind: one for kind, one in found.items() if kind is Covariance}
+    return pushed
 
 
 def _of_keys(step: Map, features: int, number: int) -> Map:
@@ -254,8 +272,13 @@ def _of_keys(step: Map, features: int, number: int) -> Map:
             values = {name: value[:, :-1].reshape(-1, *value.shape[2:]) for name, value in one.arrays().items()}
             parts.append(one.inner.with_arrays(values))
         else:
-            parts.append(one.with_arrays({name: value[again] for name, value in one.arrays().items()}))
+            parts.append(_picked(one, again))
     return maps.chain(*parts)
+
+
+def _picked(step: Map, places: np.ndarray) -> Map:
+    """The map of the features at these places."""
+    return step.with_arrays({name: value[places] for name, value in step.arrays().items()})
 
 
 def _of_rest(step: Map) -> Map:

@@ -28,7 +28,7 @@ _PACKED_DTYPES = ("uint64", "int64", "float64", "uint8")
 
 
 def packed(dtype: str) -> Any:
-    """A dataclass field whose array (of `dtype`, one axis or two) is stored compressed: too long to be read by people."""
+    """A dataclass field whose array (of `dtype`, one to three axes) is stored compressed: too long to be read by people."""
     return dataclasses.field(metadata={"packed": dtype})
 
 
@@ -181,7 +181,7 @@ def _unpack(data: Any, dtype: str, path: str) -> np.ndarray:
     _expect(isinstance(data, dict) and set(data) == {"items", "zlib"}, path, "items and zlib", data)
     said, text = data["items"], data["zlib"]
     shape = said if isinstance(said, list) else [said]
-    whole_numbers = 1 <= len(shape) <= 2 and all(type(one) is int and 0 <= one <= MAX_ITEMS for one in shape)
+    whole_numbers = 1 <= len(shape) <= 3 and all(type(one) is int and 0 <= one <= MAX_ITEMS for one in shape)
     items = math.prod(shape) if whole_numbers else -1
     _expect(0 <= items <= MAX_ITEMS, f"{path}.items", f"0 to {MAX_ITEMS}", said)
     _expect(isinstance(text, str), f"{path}.zlib", "text", text)

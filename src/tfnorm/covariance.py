@@ -6,7 +6,7 @@ whatever the offset: every block of rows is centered before anything is multipli
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import ClassVar
@@ -19,6 +19,8 @@ from tfnorm.maps import Affine, Chain, Clip, Fill, Identity, Limit, Map
 from tfnorm.statistics import Block, Statistic, in_two_parts
 
 MAX_FEATURES = 4096  # of a column: the matrix of as many takes 134 MB, and some such lie in memory at once
+MAX_PRODUCTS = 1 << 25  # of all keys together: 268 MB, and the matrices made of them four times as much
+_FEW_ROWS = 64  # a group: with fewer, going from group to group takes longer than what is computed of each
 _SMALLEST = -1000  # the exponent of zeros: below any other that matters
 _LANES = 16  # BLAS cuts the work for its threads at multiples of these: so padded, no bit depends on how many there are
 
@@ -52,21 +54,46 @@ class Covariance(Statistic):
     def of_block(cls, block: Block) -> Covariance:
         if too_wide := excess(block.features):
             raise DataError(too_wide)
-        rows = block.flat.reshape(-1, block.features)
-        total = cls.nothing(block.features)
-        step = max(1024, (1 << 17) // block.features)
-        for start in range(0, len(rows), step):
-            total = total + _centered(rows[start : start + step], block.weight[start : start + step])
+        total = cls._of_rows(block.flat.reshape(-1, block.features), block.weight)
         if block.features == 1:  # nulls of a single feature lie in no row of the block
             total = replace(total, left_out=total.left_out + block.null)
-        if block.base is not None:
-            base, base_low = in_two_parts(block.base)
-            mean, low = _two_sum(base, total.mean)
-            mean, low = _two_sum(mean, low + base_low + total.mean_low)
-            held = total.weight > 0
-            total = replace(total, mean=np.where(held, mean, 0.0), mean_low=np.where(held, low, 0.0))
-            return total._in_units(total.exponent)
+        return total if block.base is None else total._moved(block.base)
+
+    @classmethod
+    def of_groups(cls, block: Block, order: np.ndarray, starts: np.ndarray) -> Covariance:
+        """A block for each group of rows: group i has the rows `order[starts[i] : starts[i + 1]]`, its nulls being told apart."""
+        if too_wide := excess(block.features, len(starts) - 1):
+            raise DataError(too_wide)
+        rows = block.flat.reshape(-1, block.features)
+        parts, first, step = [], 0, _rows_at_once(block.features)
+        while first < len(starts) - 1:
+            # as many groups as fit in cache, or one that does not
+            after = max(first + 1, int(np.searchsorted(starts, starts[first] + step, side="right")) - 1)
+            own = order[starts[first] : starts[after]]
+            weight = block.weight[own] if len(block.weight) else block.weight
+            if after == first + 1:
+                parts.append(cls._of_rows(rows[own], weight))
+            else:
+                parts.append(_centered(rows[own], weight, starts[first : after + 1] - starts[first]))
+            first = after
+        total = cls.join(parts) if parts else cls.nothing(0)
+        return total if block.base is None else total._moved(np.tile(block.base, len(starts) - 1))
+
+    @classmethod
+    def _of_rows(cls, rows: np.ndarray, weight: np.ndarray) -> Covariance:
+        total, step = cls.nothing(rows.shape[1]), _rows_at_once(rows.shape[1])
+        for start in range(0, len(rows), step):
+            total = total + _centered(rows[start : start + step], weight[start : start + step])
         return total
+
+    def _moved(self, base: np.ndarray) -> Covariance:
+        """Of the same rows with integers added to them."""
+        base, base_low = in_two_parts(base)
+        mean, low = _two_sum(base, self.mean)
+        mean, low = _two_sum(mean, low + base_low + self.mean_low)
+        held = self.weight > 0
+        moved = replace(self, mean=np.where(held, mean, 0.0), mean_low=np.where(held, low, 0.0))
+        return moved._in_units(self.exponent)
 
     @classmethod
     def nothing(cls, features: int) -> Covariance:
@@ -130,6 +157,27 @@ class Covariance(Statistic):
             name: getattr(self, name)[start:stop] for name in ("weight", "left_out", "mean", "mean_low", "exponent")
         }
         return Covariance(ends=np.cumsum(lengths, dtype=np.int64), products=kept, **fields)
+
+    def pick_blocks(self, places: np.ndarray) -> Covariance:
+        """The blocks at these places, whole (any integers, a place may be there twice)."""
+        sizes = np.array(self.sizes, np.int64)[places]
+        pairs = sizes * (sizes + 1) // 2
+        features = _spans((np.cumsum(self.sizes, dtype=np.int64) - self.sizes)[places], sizes)
+        products = _spans((self.ends[np.cumsum(self.sizes, dtype=np.int64) - 1])[places] - pairs, pairs)
+        fields = {
+            name: getattr(self, name)[features] for name in ("weight", "left_out", "mean", "mean_low", "exponent")
+        }
+        ends = np.cumsum(np.diff(self.ends, prepend=0)[features], dtype=np.int64)
+        return Covariance(ends=ends, products=self.products[products], **fields)
+
+    def blocks(self) -> Iterator[Covariance]:
+        """Each block alone, in time linear in what it holds."""
+        first = done = 0
+        for size in self.sizes:
+            own, end = slice(first, first + size), int(self.ends[first + size - 1])
+            fields = {name: getattr(self, name)[own] for name in ("weight", "left_out", "mean", "mean_low", "exponent")}
+            yield Covariance(ends=self.ends[own] - done, products=self.products[done:end], **fields)
+            first, done = first + size, end
 
     @classmethod
     def join(cls, parts: Sequence[Covariance]) -> Covariance:
@@ -232,10 +280,16 @@ class Covariance(Statistic):
         return ""
 
 
-def excess(features: int) -> str:
-    """Why a covariance of so many features is not taken; empty where it is."""
+def excess(features: int, groups: int = 1) -> str:
+    """Why a covariance of so many features, one for each of so many groups, is not taken; empty where it is."""
     if features <= MAX_FEATURES:
-        return ""
+        products = groups * (features * (features + 1) // 2)
+        if groups == 1 or products <= MAX_PRODUCTS:
+            return ""
+        return (
+            f"the covariances of {features:,} features by {groups:,} keys are {products:,} numbers, and at most "
+            f"{MAX_PRODUCTS:,} are held. Take fewer features, or a key column with fewer values."
+        )
     return (
         f"the covariance of {features:,} features is a matrix of {features * features * 8 / 1e9:.1f} GB, several of which would "
         f"lie in memory at once; it is taken of up to {MAX_FEATURES:,}. Take fewer features, patches of images "
@@ -243,53 +297,91 @@ def excess(features: int) -> str:
     )
 
 
-def _centered(rows: np.ndarray, weight: np.ndarray) -> Covariance:
-    """Of rows (n, features), few enough to lie in cache; each counted `weight` times, or once where that is empty."""
+def _rows_at_once(features: int) -> int:
+    """How many lie in cache."""
+    return max(1024, (1 << 17) // features)
+
+
+def _centered(rows: np.ndarray, weight: np.ndarray, starts: np.ndarray | None = None) -> Covariance:
+    """Of rows (n, features), few enough to lie in cache; each counted `weight` times, or once where that is empty.
+
+    starts: (groups + 1,) where each group of rows begins, which becomes a block of its own; without it all rows are one.
+    """
     features = rows.shape[1]
+    groups = 1 if starts is None else len(starts) - 1
+    owner = np.zeros(len(rows), np.int64) if starts is None else np.repeat(np.arange(groups), np.diff(starts))
     values = np.array(rows.T, np.float64, order="C")  # a copy (features, n): sums along a row are pairwise, and fast
-    largest = np.maximum(np.abs(values.max(axis=1)), np.abs(values.min(axis=1)))
-    out = 0
-    if not np.isfinite(largest).all():
-        whole = np.asarray(np.isfinite(values).all(axis=0))
-        out = int(len(whole) - whole.sum())
-        values, weight = values[:, whole], weight[whole] if len(weight) else weight
-        largest = np.abs(values).max(axis=1, initial=0.0)
-    if len(weight) and not weight.all():
-        values, weight = values[:, weight > 0], weight[weight > 0]
-        largest = np.abs(values).max(axis=1, initial=0.0)
+    keep = np.asarray(np.isfinite(values).all(axis=0))
+    out = np.bincount(owner[~keep], minlength=groups)
+    if len(weight):
+        keep &= weight > 0
+    if not keep.all():
+        values, owner, weight = values[:, keep], owner[keep], weight[keep] if len(weight) else weight
     nothing = Covariance.nothing(features)
+    nothing = nothing if starts is None else nothing.pick_blocks(np.zeros(groups, np.int64))
+    nothing = replace(nothing, left_out=np.repeat(out, features))
     if not values.shape[1]:
-        return replace(nothing, left_out=nothing.left_out + out)
+        return nothing
+    held, first = np.unique(owner, return_index=True)  # the groups that have rows, and where each begins
+    number = np.diff(first, append=len(owner))
+    largest = np.maximum.reduceat(np.abs(values), first, axis=1)
     exponent = np.where(largest > 0, np.maximum(np.frexp(largest)[1], _SMALLEST), _SMALLEST).astype(np.int64)
-    values *= np.ldexp(1.0, -exponent)[:, None]  # now within 1, and what they lose is nothing beside the largest
-    total = weight.sum() if len(weight) else float(values.shape[1])
-    start = values[:, :1].copy()
-    values -= start
-    middle = _sum(values, weight) / total
-    values -= middle[:, None]
-    rest = _sum(values, weight) / total
-    values -= rest[:, None]
+    values *= _each(np.ldexp(1.0, -exponent), number)  # now within 1, and what they lose is nothing beside the largest
+    total = np.add.reduceat(weight, first) if len(weight) else number.astype(np.float64)
+    start = values[:, first]
+    values -= _each(start, number)
+    middle = _sum(values, weight, first) / total
+    values -= _each(middle, number)
+    rest = _sum(values, weight, first) / total
+    values -= _each(rest, number)
     if len(weight):
         values *= np.sqrt(weight)
+    mean, low = _two_sum(start, middle)
+    mean, low = _two_sum(mean, low + rest)
+    products = _products(values, first, number)
+    found = {
+        "weight": np.broadcast_to(total, (features, len(held))),
+        "mean": np.ldexp(mean, exponent),
+        "mean_low": np.ldexp(low, exponent),
+        "exponent": exponent,
+        "products": products,
+    }
+    for name, own in found.items():  # (..., groups that have rows)
+        every = getattr(nothing, name).reshape(groups, -1).copy()
+        every[held] = own.T
+        found[name] = every.reshape(-1)
+    return replace(nothing, **found)
+
+
+def _products(values: np.ndarray, first: np.ndarray, number: np.ndarray) -> np.ndarray:
+    """(pairs, groups) sums over the columns of each group, which begin at `first`."""
+    features = len(values)
+    one, other = _pairs(_ends(features).tobytes())
+    if len(first) > 1 and number.mean() < _FEW_ROWS:
+        return np.concatenate([np.add.reduceat(values[i] * values[i:], first, axis=1) for i in range(features)])
     padded = -features % _LANES if features > _LANES else 0
     if padded:
         values = np.concatenate([values, np.zeros((padded, values.shape[1]))])
-    products = (values @ values.T)[:features, :features]
-    mean, low = _two_sum(start[:, 0], middle)
-    mean, low = _two_sum(mean, low + rest)
-    return Covariance(
-        nothing.ends,
-        np.full(features, total),
-        nothing.left_out + out,
-        np.ldexp(mean, exponent),
-        np.ldexp(low, exponent),
-        exponent,
-        products[_pairs(nothing.ends.tobytes())],
-    )
+    found = np.empty((len(one), len(first)))
+    for group, (start, many) in enumerate(zip(first.tolist(), number.tolist(), strict=True)):
+        own = values[:, start : start + many]
+        found[:, group] = (own @ own.T)[one, other]
+    return found
 
 
-def _sum(values: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    return np.asarray((values * weight).sum(axis=1) if len(weight) else values.sum(axis=1))
+def _each(of_groups: np.ndarray, number: np.ndarray) -> np.ndarray:
+    """What each group has, for its columns."""
+    return of_groups if len(number) == 1 else np.repeat(of_groups, number, axis=1)
+
+
+def _sum(values: np.ndarray, weight: np.ndarray, first: np.ndarray) -> np.ndarray:
+    values = values * weight if len(weight) else values
+    return values.sum(axis=1, keepdims=True) if len(first) == 1 else np.add.reduceat(values, first, axis=1)
+
+
+def _spans(first: np.ndarray, length: np.ndarray) -> np.ndarray:
+    """The numbers from each first on, so many of each, one after the other."""
+    return np.repeat(first - (np.cumsum(length) - length), length) + np.arange(length.sum())
 
 
 def _two_sum(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -221,7 +221,8 @@ half of the values between 0.125 and 0.625'
 
         array = forms.read(values, None if self.profile.profile.bare else self.name)
         given = keys_argument(self.map, keys, self.name)
-        groups = groups_of({self.name: self.map}, given, len(np.atleast_1d(array))) if given else None
+        number = len(array if isinstance(array, Stored) else np.atleast_1d(array))
+        groups = groups_of({self.name: self.map}, given, number) if given else None
         return forms.like(values, self._run(array, inverse, groups, like))
 
     def _run(self, array: Any, inverse: bool, groups: Groups | None = None, like: np.ndarray | None = None) -> Any:
@@ -230,7 +231,7 @@ half of the values between 0.125 and 0.625'
         if isinstance(array, Stored):
             if like is not None:
                 raise DataError(f"column {quoted([self.name])}: {DENSE_LIKE}")
-            return self._run_stored(array, inverse)
+            return self._run_stored(array, inverse, groups)
         masked = isinstance(array, np.ma.MaskedArray)
         array = as_numbers(array, self.column)
         if array.dtype.kind not in "biuf":
@@ -266,24 +267,20 @@ half of the values between 0.125 and 0.625'
             return np.asarray(step.inverse_like(y, x, np))
         if not inverse:
             self._enforce(array)
-            for keyed in self.map.keyed():
-                if groups is not None:
-                    self._count("unseen", int((groups[keyed.keys.names] == len(keyed.keys)).sum()))
+            self._count_unseen(groups)
         result = apply(self.map, array, groups=groups, inverse=inverse)
         if inverse and self.column.scalar and self.map.marks and (array.ndim == 1 or array.shape[-1] != 1):
             result = result[..., 0]  # the numbers without the axis that their marks were on
         return result if masked or not isinstance(result, np.ma.MaskedArray) else result.filled(np.nan)
 
-    def _run_stored(self, rows: Stored, inverse: bool) -> Stored:
+    def _run_stored(self, rows: Stored, inverse: bool, groups: Groups | None = None) -> Stored:
         """Sparse or ragged rows: what is stored is mapped, what is not stays so."""
         where = f"column {quoted([self.name])}"
         values = as_numbers(rows.values, self.column)
         if values.dtype.kind not in "biuf":
             raise DataError(f"{where}: expected numbers, got {values.dtype}. Cast it.")
-        if self.map.keyed():
-            raise DataError(
-                f"{where}: {self.technique}: sparse and ragged rows have no numbers by key. Make them dense."
-            )
+        if groups is not None and any(len(codes) != len(rows) for codes in groups.values()):
+            raise DataError(f"{where}: has {len(rows)} rows, and its keys have another number.")
         if self.map.marks:
             raise DataError(
                 f"{where}: {self.technique}: sparse and ragged rows have no place for marks of what was missing. "
@@ -301,8 +298,9 @@ half of the values between 0.125 and 0.625'
             )
         if not inverse:
             self._enforce(values, rows)
+            self._count_unseen(groups)
         try:
-            return apply_stored(self.map, rows.with_values(values), inverse=inverse)
+            return apply_stored(self.map, rows.with_values(values), groups=groups, inverse=inverse)
         except DataError as error:
             raise DataError(f"{where}: {self.technique}: {error}") from None
 
@@ -326,6 +324,12 @@ half of the values between 0.125 and 0.625'
             self._count(policy, count)
             said = (quoted([self.name]), policy, count, policies.done(policy))
             logging.getLogger("tfnorm.policies").info("column %s: %s in %d values: %s", *said)
+
+    def _count_unseen(self, groups: Groups | None) -> None:
+        if groups is None:
+            return
+        for keyed in self.map.keyed():
+            self._count("unseen", int((groups[keyed.keys.names] == len(keyed.keys)).sum()))
 
     def _count(self, policy: str, count: int) -> None:
         if count:

@@ -12,6 +12,7 @@ from functools import cached_property
 
 import numpy as np
 
+from tfnorm.covariance import Covariance
 from tfnorm.grouped import Grouped
 from tfnorm.statistics import Statistic
 
@@ -106,6 +107,10 @@ class KeyedGathering:
         widths = tuple(sum(part.features for part in parts) for parts in self.parts)
         if widths != self.grouped.features:
             return "a statistic by key has another number of features than its columns"
+        for parts, one in zip(self.parts, self.grouped.statistics, strict=True):
+            wanted = tuple(part.features for part in parts for _ in range(len(self.grouped.keys)))
+            if isinstance(one, Covariance) and one.sizes != wanted:
+                return "Covariance: its blocks are not its columns by key"
         twice = any(len({(p.column, p.via, p.through) for p in parts}) < len(parts) for parts in self.parts)
         return "a statistic by key is there twice" if twice else ""
 

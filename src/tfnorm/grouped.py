@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from tfnorm.errors import ChoiceError
+from tfnorm.covariance import Covariance, excess
+from tfnorm.errors import ChoiceError, DataError
 from tfnorm.keys import Keys
 from tfnorm.lazy import lazy
 from tfnorm.quantiles import Quantiles
@@ -66,7 +67,8 @@ class Grouped:
 
     keys: Keys
     features: tuple[int, ...]  # of the rows, a number a statistic
-    statistics: tuple[Statistic, ...]  # one of each kind, features * keys wide: all keys of a feature side by side
+    statistics: tuple[Statistic, ...]
+    # one of each kind, features * keys wide: all keys of a feature side by side; of covariances, all keys of a column
 
     @classmethod
     def of(
@@ -99,12 +101,11 @@ class Grouped:
         return self.get(kind).take(start * len(self.keys), stop * len(self.keys))
 
     def __add__(self, other: Grouped) -> Grouped:
+        if not len(self.keys) or not len(other.keys):
+            return self if len(self.keys) else other
         keys, mine, theirs = self.keys.united(other.keys)
-        pairs = zip(self.features, self.statistics, other.statistics, strict=True)
-        added = (
-            _added(_spread(one, features, mine, len(keys)), _spread(two, features, theirs, len(keys)))
-            for features, one, two in pairs
-        )
+        pairs = zip(self.statistics, other.statistics, strict=True)
+        added = (_added(_spread(one, mine, len(keys)), _spread(two, theirs, len(keys))) for one, two in pairs)
         return Grouped(keys, self.features, tuple(added))
 
     def coarsened(self) -> Grouped:
@@ -127,6 +128,8 @@ class Grouped:
                 return f"{type(statistic).__name__} has another number of features than its keys and columns"
             if flaw := statistic.flaw():
                 return f"{type(statistic).__name__}: {flaw}"
+            if isinstance(statistic, Covariance) and statistic.sizes != _sizes_by_key(statistic.sizes, len(self.keys)):
+                return "Covariance: its blocks are not those of its keys"
         return ""
 
 
@@ -134,13 +137,40 @@ def _of_no_key(kind: type[Statistic]) -> Statistic:
     return kind.nothing(1).take(0, 0)
 
 
-def _spread(statistic: Statistic, features: int, places: np.ndarray, number: int) -> Statistic:
+def _sizes_by_key(sizes: Sequence[int], number: int) -> tuple[int, ...]:
+    """The blocks of covariances of columns, each as wide as the first of its keys: the same as often as there are keys."""
+    return tuple(size for size in sizes[::number] for _ in range(number)) if number else ()
+
+
+def _picked(statistic: Statistic, places: np.ndarray) -> Any:
+    """What is at these places: features, or blocks of features that are told of together."""
+    return statistic.pick_blocks(places) if isinstance(statistic, Covariance) else statistic.pick(places)
+
+
+def _columns(statistic: Statistic, number: int) -> int:
+    """How many things of so many keys each there are to be picked."""
+    return (len(statistic.sizes) if isinstance(statistic, Covariance) else statistic.features) // max(1, number)
+
+
+def _spread(statistic: Statistic, places: np.ndarray, number: int) -> Statistic:
     """The statistic of keys for `number` keys, among which they have these places; the others have no rows."""
     if len(places) == number:
         return statistic
-    at = np.full((features, number), features * len(places))  # a feature of no rows
-    at[:, places] = np.arange(features * len(places)).reshape(features, -1)
-    return type(statistic).join([statistic, type(statistic).nothing(1)]).pick(at.reshape(-1))
+    kind, columns = type(statistic), _columns(statistic, len(places))
+    nothing = [kind.nothing(1)]
+    at = np.full((columns, number), columns * len(places))  # of no rows
+    if isinstance(statistic, Covariance):
+        sizes = statistic.sizes[:: len(places)]
+        _refuse_many(sizes, number)
+        nothing = [kind.nothing(size) for size in sizes]
+        at += np.arange(columns)[:, None]
+    at[:, places] = np.arange(columns * len(places)).reshape(columns, -1)
+    return _picked(kind.join([statistic, *nothing]), at.reshape(-1))
+
+
+def _refuse_many(sizes: Sequence[int], number: int) -> None:
+    if too_many := next((flaw for size in sizes if (flaw := excess(size, number))), ""):
+        raise DataError(too_many)
 
 
 def _added(one: Statistic, two: Statistic) -> Statistic:
@@ -152,19 +182,21 @@ def pooled(statistic: Statistic, features: int) -> Statistic:
     number = statistic.features // max(1, features)
     if number == 0:
         return type(statistic).nothing(features)
+    columns = _columns(statistic, number)
     while number > 1:
-        at = np.arange(features * number).reshape(features, number)
+        at = np.arange(columns * number).reshape(columns, number)
         half = number // 2
-        summed = statistic.pick(at[:, :half].reshape(-1)) + statistic.pick(at[:, half : 2 * half].reshape(-1))
-        rest = statistic.pick(at[:, 2 * half :].reshape(-1))
+        summed = _picked(statistic, at[:, :half].reshape(-1)) + _picked(statistic, at[:, half : 2 * half].reshape(-1))
+        rest = at[:, 2 * half :]
         together = np.concatenate(
             [
-                np.arange(features * half).reshape(features, half),
-                features * half + np.arange(rest.features).reshape(features, -1),
+                np.arange(columns * half).reshape(columns, half),
+                columns * half + np.arange(rest.size).reshape(columns, -1),
             ],
             axis=1,
         )
-        statistic = type(statistic).join([summed, rest]).pick(together.reshape(-1))
+        statistic = type(statistic).join([summed, _picked(statistic, rest.reshape(-1))])
+        statistic = _picked(statistic, together.reshape(-1))
         number = half + number % 2
     return statistic
 
@@ -194,7 +226,8 @@ class _Groups:
     null: np.ndarray  # (features * keys,) int64 how many were null
 
     def statistic(self, kind: type[Statistic]) -> Statistic:
-        fast = {Count: self._count, Extremes: self._extremes, Moments: self._moments, Quantiles: self._quantiles}
+        fast: dict[type[Statistic], Any] = {Count: self._count, Extremes: self._extremes, Moments: self._moments}
+        fast |= {Quantiles: self._quantiles, Covariance: self._covariance}
         return fast[kind]() if kind in fast else self._one_by_one(kind)
 
     @lazy
@@ -259,6 +292,13 @@ class _Groups:
         used = groups.values_of_groups(flat, block.features, block.weight, order, starts, ends, values, totals)
         return Quantiles.of_values(ends, values[:used].copy(), totals[:used].copy())
 
+    def _covariance(self) -> Covariance:
+        starts, order = self.partition.by_group
+        found = Covariance.of_groups(self.block, order, starts)
+        if self.block.features == 1:  # nulls of a single feature lie in no row of the block
+            found = dataclasses.replace(found, left_out=found.left_out + self.null)
+        return found
+
     def _one_by_one(self, kind: type[Statistic]) -> Statistic:
         """For statistics without a kernel that knows of keys."""
         number, features = len(self.partition.keys), self.block.features
@@ -290,13 +330,13 @@ def with_rest(
         own, whole = grouped[kind], rest[kind]
         if shrink:
             own = _shrunk(own, whole, grouped, shrink, mixed=Quantiles in kinds)
-        features = whole.features
-        number = own.features // features
+        number = own.features // whole.features
+        columns = _columns(whole, 1)
         at = np.concatenate(
-            [np.arange(features * number).reshape(features, number), features * number + np.arange(features)[:, None]],
+            [np.arange(columns * number).reshape(columns, number), columns * number + np.arange(columns)[:, None]],
             axis=1,
         )
-        found[kind] = kind.join([own, whole]).pick(at.reshape(-1))
+        found[kind] = _picked(kind.join([own, whole]), at.reshape(-1))
     return found
 
 
@@ -312,6 +352,8 @@ def _shrunk(
     again = np.repeat(np.arange(whole.features), number)
     if isinstance(own, Count):
         return own
+    if isinstance(own, Covariance) and isinstance(whole, Covariance):  # of one column, or of several that share
+        return own + _to_rows(whole, shrink).pick_blocks(np.zeros(number, np.int64))
     if isinstance(own, Moments) and isinstance(whole, Moments):
         return own + Moments.join([_to_rows(whole.take(j, j + 1), shrink) for j in range(whole.features)]).pick(again)
     if isinstance(own, Quantiles) and isinstance(whole, Quantiles):
@@ -328,8 +370,8 @@ def _shrunk(
 
 
 def _to_rows(statistic: Any, number: float) -> Any:
-    """One feature's statistic as that of so many rows."""
-    total = float(statistic.weight[0] if isinstance(statistic, Moments) else statistic.counts.sum())
+    """The statistic of one feature, or of one block of them, as that of so many rows."""
+    total = float(statistic.counts.sum() if isinstance(statistic, Quantiles) else statistic.weight[0])
     return statistic.scaled(number / total) if total > 0 else statistic
 
 

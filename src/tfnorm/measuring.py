@@ -171,20 +171,11 @@ class Measure:
                 raise DataError(
                     f"column {quoted([want.column.name])}: expected {want.column.features} features, got {shape[-1]} ({place})."
                 )
-            if stored is not None and want.by:
-                raise DataError(
-                    f"column {quoted([want.column.name])}: sparse and ragged rows have no statistics by key ({place}). "
-                    "Make them dense, or leave by() out."
-                )
             if want.via:
                 array = self._through(want, batch, array, stored, place, first_row)
             weight: Any = None if self.weight is None else np.ma.asarray(batch[self.weight])
             if want.by:
-                rows = array.reshape(-1, want.features)
-                times = len(rows) // max(1, num_rows)  # several values of a feature in one row
-                weight = weight if weight is None or times == 1 else np.repeat(weight, times)
-                found = of_partition(want.kinds, partitions[want.by].repeated(times), rows, weight)
-                for kind, statistic in zip(want.kinds, found, strict=True):
+                for kind, statistic in _by_key(want, array, stored, partitions[want.by], weight).items():
                     parts[want.by][kind].append(statistic)
                 continue
             measured = _measured(want, array, stored, weight)
@@ -208,7 +199,7 @@ class Measure:
         self, want: Want, batch: Batch, array: np.ndarray, stored: Stored | None, place: str, first_row: int
     ) -> np.ndarray:
         keyed = {want.column.name: want.step} if want.step.keyed() else {}
-        groups = groups_of(keyed, batch, len(array), place, first_row) if keyed else None
+        groups = groups_of(keyed, batch, _length(batch), place, first_row) if keyed else None
         # in float64: the statistics are of what exact arithmetic would give
         array = array.astype(np.float64)
         if isinstance(stored, Counted) and not want.step.elementwise:
@@ -219,7 +210,7 @@ class Measure:
         if stored is None or isinstance(stored, Counted):
             mapped = apply(want.step, array, groups=groups, workers=1)
         else:
-            mapped = apply_stored(want.step, stored.with_values(array)).values
+            mapped = apply_stored(want.step, stored.with_values(array), groups=groups).values
         if not want.step.domain:
             return mapped
         # numbers are compared with themselves, so before any of them changes its place
@@ -250,10 +241,7 @@ def _measured(
     if isinstance(stored, Counted | Summed):
         return counted.measure(array, stored, want.kinds, want.column.features)
     if isinstance(stored, Sparse):
-        absent = want.column.absent
-        if want.via:
-            absent = float(after(want.step, absent)[0])
-        return measure(stored.with_values(array), want.kinds, want.column.features, absent, weight)
+        return measure(stored.with_values(array), want.kinds, want.column.features, _absent(want), weight)
     rows = array.reshape(-1, want.features)
     if weight is not None and stored is not None:
         weight = np.repeat(weight, stored.lengths)
@@ -262,6 +250,34 @@ def _measured(
     block = prepare(rows, weight)
     kinds = sorted(want.kinds, key=lambda kind: kind is not Quantiles)  # it measures the rest as it reads
     return {kind: kind.of_block(block) for kind in kinds}
+
+
+def _absent(want: Want) -> float:
+    """What a place of sparse rows stands for where nothing is stored, after the maps."""
+    return float(after(want.step, want.column.absent)[0]) if want.via else want.column.absent
+
+
+def _by_key(
+    want: Want, array: np.ndarray, stored: Stored | None, partition: Partition, weight: np.ndarray | None
+) -> dict[type[Statistic], Statistic]:
+    """As `_measured`, for every key; each step of a ragged row, and each place of a sparse one, has the row's."""
+    if isinstance(stored, Counted):
+        raise DataError(
+            f"column {quoted([want.column.name])}: images that are counted as they are read have no statistics by key. "
+            "Read them as arrays, and pass these."
+        )
+    if isinstance(stored, Sparse):
+        keys = len(partition.keys)
+        by = (partition.groups, keys)
+        return measure(stored.with_values(array), want.kinds, want.column.features, _absent(want), weight, by)
+    if stored is not None:
+        partition = Partition(partition.keys, np.repeat(partition.groups, stored.lengths))
+        weight = None if weight is None else np.repeat(weight, stored.lengths)
+    rows = array.reshape(-1, want.features)
+    times = len(rows) // max(1, len(partition.groups))  # several values of a feature in one row
+    weight = weight if weight is None or times == 1 else np.repeat(weight, times)
+    found = of_partition(want.kinds, partition.repeated(times), rows, weight)
+    return dict(zip(want.kinds, found, strict=True))
 
 
 def _first_row(found: np.ndarray, stored: Stored | None = None) -> int:

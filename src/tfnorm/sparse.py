@@ -27,12 +27,20 @@ Kinds = Sequence[type[Statistic]]
 Statistics = dict[type[Statistic], Any]
 
 
-def measure(rows: Sparse, kinds: Kinds, features: int, absent: float, weight: np.ndarray | None = None) -> Statistics:
+def measure(
+    rows: Sparse,
+    kinds: Kinds,
+    features: int,
+    absent: float,
+    weight: np.ndarray | None = None,
+    by: tuple[np.ndarray, int] | None = None,
+) -> Statistics:
     """The statistics of sparse rows.
 
     features: their width, or 1 for one number over all.
     absent: what a place stands for where nothing is stored; NaN where it is missing, and counts as null.
     weight: (rows,) how often each row counts.
+    by: (rows,) which key each row has, and how many there are: statistics of features * keys, all keys of a feature side by side.
 
     >>> from tfnorm.statistics import Moments
     >>> rows = Sparse.of_coo(np.array([0, 2]), np.array([1, 1]), np.array([4.0, 2.0]), (3, 2))
@@ -45,21 +53,40 @@ def measure(rows: Sparse, kinds: Kinds, features: int, absent: float, weight: np
     if len(rows.values) > PIECE_VALUES and len(rows) > 1:
         half = len(rows) // 2
         parts = (slice(0, half), slice(half, len(rows)))
-        one, two = (measure(rows[s], kinds, features, absent, None if weight is None else weight[s]) for s in parts)
+        one, two = (
+            measure(
+                rows[s],
+                kinds,
+                features,
+                absent,
+                None if weight is None else weight[s],
+                None if by is None else (by[0][s], by[1]),
+            )
+            for s in parts
+        )
         return {kind: one[kind] + two[kind] for kind in kinds}
     from tfnorm.kernels.columns import by_column
 
     columns = rows.places if features > 1 else np.zeros(len(rows.places), np.int64)
     width = 1 if features > 1 else rows.width
+    groups, keys = by or (np.zeros(len(rows), np.int64), 1)
+    if by is not None:
+        if not keys:
+            return {kind: kind.nothing(1).take(0, 0) for kind in kinds}
+        columns = columns * keys + groups[rows.rows]
+    rows_of = np.tile(np.bincount(groups, minlength=keys), features)  # of each column
+    features *= keys
     number = np.bincount(columns, minlength=features)
     order = np.empty(len(columns), np.int64)
     by_column(columns, np.cumsum(number) - number, order)
     stored = _Columns(rows.values[order], number, None)
-    places, rest_weight = len(rows) * width, None
+    places, rest_weight = rows_of * width, None
     if weight is not None:
         weights = check_weight(weight, len(rows))
         stored = _Columns(rows.values[order], number, weights[rows.rows[order]])
-        rest_weight = _weight_of_rest(weights, rows, columns, width, features)
+        of_key = (np.bincount(groups, one, minlength=keys) for one in (weights > 0, weights))
+        number_of, weight_of = (np.tile(one, features // keys) * width for one in of_key)
+        rest_weight = _weight_of_rest(weights[rows.rows], number_of, weight_of, columns)
     found, made = stored.blocks([kind for kind in kinds if kind is not Quantiles], places, absent)
     if Quantiles in kinds:
         found[Quantiles] = Quantiles.of_groups(stored.values, number, stored.weight)
@@ -71,12 +98,12 @@ def measure(rows: Sparse, kinds: Kinds, features: int, absent: float, weight: np
     return found
 
 
-def _weight_of_rest(weights: np.ndarray, rows: Sparse, columns: np.ndarray, width: int, features: int) -> np.ndarray:
-    """What the places of each column weigh together where nothing is stored."""
-    of_values = weights[rows.rows]
+def _weight_of_rest(of_values: np.ndarray, number: np.ndarray, weight: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """What the places of each column weigh together where nothing is stored: of so many that weigh something, and so much."""
+    features = len(number)
     # told by numbers: rounding leaves a little of a sum that is taken off another
-    left = np.count_nonzero(weights) * width - np.bincount(columns[of_values > 0], minlength=features)
-    return np.where(left > 0, weights.sum() * width - np.bincount(columns, of_values, minlength=features), 0.0)
+    left = number - np.bincount(columns[of_values > 0], minlength=features)
+    return np.where(left > 0, weight - np.bincount(columns, of_values, minlength=features), 0.0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,7 +114,7 @@ class _Columns:
     number: np.ndarray  # (features,) how many of each column
     weight: np.ndarray | None  # (stored,)
 
-    def blocks(self, kinds: Kinds, places: int, absent: float) -> tuple[Statistics, np.ndarray]:
+    def blocks(self, kinds: Kinds, places: np.ndarray, absent: float) -> tuple[Statistics, np.ndarray]:
         """The statistics of what is stored and what fills it up to dense blocks; and of how many places a column they are."""
         made, order = np.zeros(len(self.number), np.int64), []
         parts: dict[type[Statistic], list[Any]] = {kind: [] for kind in kinds}
@@ -102,14 +129,16 @@ class _Columns:
             place[np.concatenate(order)] = np.arange(len(place))
         return {kind: _taken(kind.join(several), place) for kind, several in parts.items()}, made
 
-    def _alike(self, places: int) -> Iterator[tuple[np.ndarray, int]]:
+    def _alike(self, places: np.ndarray) -> Iterator[tuple[np.ndarray, int]]:
         """Columns and a length that does for all of them; with weights each alone, since those differ."""
         if self.weight is not None:
             yield from ((np.array([column]), int(number)) for column, number in enumerate(self.number))
             return
-        size = np.where(self.number > 0, np.frexp(np.maximum(self.number - 1, 0))[1], -1)
-        for k in np.unique(size):
-            columns, length = np.flatnonzero(size == k), min(1 << int(k), places) if k >= 0 else 0
+        size = np.left_shift(1, np.frexp(np.maximum(self.number - 1, 0))[1].astype(np.int64))
+        lengths = np.where(self.number > 0, np.minimum(size, places), 0)
+        order = np.argsort(lengths, kind="stable")
+        each, first = np.unique(lengths[order], return_index=True)
+        for length, columns in zip(each.tolist(), np.split(order, first[1:]), strict=True):
             at_once = max(1, PIECE_VALUES // max(1, length))
             yield from ((columns[i : i + at_once], length) for i in range(0, len(columns), at_once))
 

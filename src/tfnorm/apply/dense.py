@@ -110,7 +110,7 @@ def _tiles(
     """By NumPy. Maps of single numbers run on flat tiles, their constants repeated: NumPy is slow on narrow rows."""
     width, features = x.size // len(x), x.shape[-1]
     values = (TILE_BYTES if x.size >= ALONE_BELOW else TILE_BYTES // 8) // np.dtype(working).itemsize
-    if any(value.ndim == 2 for value in step.arrays().values()) and not step.elementwise:
+    if any(value.ndim > 1 for value in step.arrays().values()) and not step.elementwise:
         values = max(values, MATRIX_ROWS * width)  # so many that reading the matrix is not what takes the time
     rows = min(max(1, values // width), len(x))
     flat = (
@@ -154,5 +154,4 @@ def _mapped(
         x = x if exact else x.astype(working, copy=False)
         if there is None:
             return np.asarray(step.forward(x, xp))
-        assert isinstance(step, Map)
         return np.asarray(step.forward_where(x, there, xp))

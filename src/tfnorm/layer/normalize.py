@@ -319,8 +319,6 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
 
     def _check_stored(self, name: str, group: Group, x: Tensor) -> None:
         """Sparse rows stay sparse only where the map leaves places alone that store nothing."""
-        if is_stored(x) and self._fit.steps[name].keyed():
-            raise DataError(f"column {quoted(name)}: sparse and ragged rows have no numbers by key. Make them dense")
         if is_stored(x) and self._fit.steps[name].marks:
             came = "sparse and ragged rows have no place for marks of what was missing"
             raise DataError(f"column {quoted(name)}: {came}. Make them dense, or leave indicator out")
@@ -450,7 +448,7 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
         if turned:
             step = step.with_arrays({field: ops.expand_dims(one, -1) for field, one in step.arrays().items()})
         if is_stored(x):
-            return map_stored(step, x, precision, self._result_dtype, inverse=self.inverse)
+            return map_stored(step, x, groups, precision, self._result_dtype, inverse=self.inverse)
         if not group.weights[precision]:
             x = self._xp.cast(x, precision)
         features = sum(group.features(name) for name in names)

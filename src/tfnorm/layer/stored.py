@@ -7,6 +7,7 @@ TensorFlow's own methods on its tensors are used, so nothing of it is imported.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -48,24 +49,29 @@ def spread(mask: Tensor, x: Tensor) -> Tensor:
     return mask
 
 
-def map_stored(step: maps.Map, x: Tensor, precision: str, result: str, *, inverse: bool) -> Tensor:
-    """A map whose arrays are of the precision, on what a sparse or ragged tensor stores."""
+def map_stored(
+    step: maps.Map, x: Tensor, groups: Mapping[tuple[str, ...], Tensor], precision: str, result: str, *, inverse: bool
+) -> Tensor:
+    """A map whose arrays are of the precision, on what a sparse or ragged tensor stores; `groups` has the keys of its rows."""
     if is_ragged(x):
-        return _map_ragged(step, x, precision, result, inverse)
+        return _map_ragged(step, x, groups, precision, result, inverse)
     values = x.values if step.subtracts_first and step.arrays() and not inverse else ops.cast(x.values, precision)
     steps = step.maps if isinstance(step, maps.Chain) else (step,)
     for one in reversed(steps) if inverse else steps:
         if one.elementwise:
-            values = maps.run(_at_places(one, x.indices[:, -1]), values, ops, inverse=inverse)
+            values = maps.run(_at_places(one, x.indices, groups), values, ops, inverse=inverse)
         else:  # a norm, to which zeros add nothing: the stored values of each row side by side
             compact, at = _side_by_side(x, values)
             values = ops.take(ops.reshape(maps.run(one, compact, ops), (-1,)), at)
     return x.with_values(ops.cast(values, result))
 
 
-def _at_places(step: maps.Map, places: Tensor) -> maps.Map:
-    """The map of each stored value: the numbers of its feature."""
-    arrays = step.arrays()
+def _at_places(step: maps.Map, indices: Tensor, groups: Mapping[tuple[str, ...], Tensor]) -> maps.Runnable:
+    """The map of each stored value: the numbers of its feature, and of the key of its row."""
+    arrays, places = step.arrays(), indices[:, -1]
+    if isinstance(step, maps.ByKey):
+        own = ops.take(groups[step.keys.names], indices[:, 0], axis=0)
+        return step.of_values(ops.cast(places, own.dtype), own, ops)
     if all(array.shape[0] == 1 for array in arrays.values()):
         return step
     return step.with_arrays({name: ops.take(array, places, axis=0) for name, array in arrays.items()})
@@ -83,12 +89,20 @@ def _side_by_side(x: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
     return ops.reshape(flat, (-1, longest)), at
 
 
-def _map_ragged(step: maps.Map, x: Tensor, precision: str, result: str, inverse: bool) -> Tensor:
+def _map_ragged(
+    step: maps.Map,
+    x: Tensor,
+    groups: Mapping[tuple[str, ...], Tensor],
+    precision: str,
+    result: str,
+    inverse: bool,
+) -> Tensor:
     if step.elementwise:
         values = x.flat_values
+        bound = step.bound(_of_steps(groups, x), len(values.shape), ops) if step.keyed() else step
         if not (step.subtracts_first and step.arrays()) or inverse:
             values = ops.cast(values, precision)
-        return x.with_flat_values(ops.cast(maps.run(step, values, ops, inverse=inverse), result))
+        return x.with_flat_values(ops.cast(maps.run(bound, values, ops, inverse=inverse), result))
     if x.ragged_rank > 1:
         raise DataError(
             f"{type(step).__name__.lower()} takes a sample as a whole, and these are ragged along more than one axis. "
@@ -100,5 +114,15 @@ def _map_ragged(step: maps.Map, x: Tensor, precision: str, result: str, inverse:
     )  # else there may be no step at all
     lengths = x.row_lengths()
     there = ops.arange(ops.shape(padded)[1], dtype=lengths.dtype)[None, :] < lengths[:, None]
-    mapped = maps.run(step, padded, ops, inverse=inverse, there=spread(there, padded))
+    bound = step.bound(groups, len(padded.shape), ops) if step.keyed() else step
+    mapped = maps.run(bound, padded, ops, inverse=inverse, there=spread(there, padded))
     return type(x).from_tensor(ops.cast(mapped, result), lengths=lengths)
+
+
+def _of_steps(groups: Mapping[tuple[str, ...], Tensor], x: Tensor) -> dict[tuple[str, ...], Tensor]:
+    """The key of each row, for each value that lies flat in it."""
+    rows = x.value_rowids()
+    inside = x.values
+    while is_ragged(inside):
+        rows, inside = ops.take(rows, inside.value_rowids(), axis=0), inside.values
+    return {names: ops.take(own, rows, axis=0) for names, own in groups.items()}

@@ -36,6 +36,8 @@ class Runnable(Protocol):
 
     def forward(self, x: Array, xp: Namespace) -> Array: ...
 
+    def forward_where(self, x: Array, there: Array, xp: Namespace) -> Array: ...
+
     def inverse(self, y: Array, xp: Namespace) -> Array: ...
 
 
@@ -178,6 +180,10 @@ class Map:
             if not np.isfinite(value).all():
                 return f"{name} is not finite"
         return ""
+
+    def flaw_by_key(self, features: int, number: int) -> str:
+        """As `flaw`, of a map with numbers for so many keys."""
+        return f"{type(self).__name__.lower()} has no numbers by key"
 
     def settings(self) -> tuple[object, ...]:
         """What is not a number of a feature. Maps of one class with equal settings can share arrays."""
@@ -487,7 +493,6 @@ def run(
         return step.inverse(x, xp)
     if there is None:
         return step.forward(x, xp)
-    assert isinstance(step, Map)
     return step.forward_where(x, there, xp)
 
 

@@ -336,6 +336,9 @@ class _Lines:
     def forward(self, x: Array, xp: Namespace) -> Array:
         return _along(x, self.knots, self.values, self.first, xp)
 
+    def forward_where(self, x: Array, there: Array, xp: Namespace) -> Array:  # as `Map` has it
+        return self.forward(x, xp)
+
     def inverse(self, y: Array, xp: Namespace) -> Array:
         return _along(y, self.values, self.knots, self.first, xp)
 

@@ -37,6 +37,16 @@ class ByKey(Map):
         own = groups[self.keys.names]
         return self._guarded(self.inner.of_rows(own, axes, xp), own < len(self.keys), axes)
 
+    def of_values(self, places: Array, groups: Array, xp: Namespace) -> Runnable:
+        """For single values (n,), by their features and the keys of their rows, of a map of single numbers."""
+        at = {1: groups}  # one number for all features, or one each
+        own = {}
+        for name, value in self.arrays().items():
+            features, number, *rest = value.shape
+            place = at.setdefault(features, places * number + groups)
+            own[name] = xp.take(xp.reshape(value, (-1, *rest)), place, axis=0)
+        return self._guarded(self.inner.with_arrays(own), groups < len(self.keys), 1)
+
     def _rest(self, xp: Namespace) -> Runnable:
         alone = self.inner.with_arrays({name: value[:, -1] for name, value in self.inner.arrays().items()})
         return self._guarded(alone, constant(np.zeros((), bool), xp), 0)
@@ -75,7 +85,7 @@ class ByKey(Map):
 
     @property
     def limited(self) -> str:
-        return self.flat.limited
+        return (self.flat if self.elementwise else self.inner).limited
 
     @property
     def domain(self) -> str:
@@ -89,7 +99,7 @@ class ByKey(Map):
         return self.inner.shape(came, inverse=inverse)
 
     def features(self, width: int = 1) -> int:
-        return max(width, *map(len, self.arrays().values()))
+        return self.inner.features(width)
 
     def taken_off(self) -> Array:
         return self.inner.taken_off()
@@ -121,11 +131,13 @@ class ByKey(Map):
         arrays = self.inner.arrays()
         if self.inner.keyed() or not arrays:
             return "a map by key must have numbers for the keys, and no keys within"
-        if any(value.shape[:2] != (features, len(self.keys) + 1) for value in arrays.values()):
+        if self.elementwise and any(value.shape[:2] != (features, len(self.keys) + 1) for value in arrays.values()):
             return f"it must hold numbers of {features} features for each of {len(self.keys)} keys and one more"
         if self.unseen not in UNSEEN:
             return f"unseen must be one of {', '.join(UNSEEN)}"
-        return self.flat.flaw(features * (len(self.keys) + 1))
+        if self.elementwise:
+            return self.flat.flaw(features * (len(self.keys) + 1))
+        return self.inner.flaw_by_key(features, len(self.keys) + 1)
 
 
 @dataclass(frozen=True)

@@ -16,13 +16,14 @@ import math
 import numbers
 import types
 import typing
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from tfnorm.covariance import Covariance
 from tfnorm.errors import ChoiceError
 from tfnorm.keys import Keys
-from tfnorm.maps import UNSEEN, ByKey, Map
+from tfnorm.maps import UNSEEN, ByKey, Map, Matrix
 from tfnorm.statistics import Moments, Statistic
 
 Unseen = Literal["global", "error", "missing"]
@@ -81,8 +82,6 @@ class Technique:
             raise ChoiceError(f"{self}: by() is there twice. Name all key columns in one.")
         if not self.needs:
             raise ChoiceError(f"{self} gathers nothing, so it is the same for every key. Leave by() out.")
-        if any(kind.joint for kind in self.needs):
-            raise ChoiceError(f"{self} looks at all features together, and is not solved by key. Leave by() out.")
         if self.solve({kind: kind.nothing(1) for kind in self.needs}).marks:
             raise ChoiceError(
                 f"{self} gives marks of what is missing, and is not solved by key. Leave the indicator to a later stage: "
@@ -118,7 +117,15 @@ class Technique:
     def solve_by_key(self, keys: Keys, statistics: Mapping[type[Statistic], Statistic]) -> Map:
         """The map for statistics that have a feature for every key and one more for all rows (`tfnorm.grouped.with_rest`)."""
         assert self.grouping is not None
-        return ByKey.of_flat(keys, self.solve(statistics), self.grouping.unseen)
+        if not any(kind.joint for kind in self.needs):
+            return ByKey.of_flat(keys, self.solve(statistics), self.grouping.unseen)
+        return ByKey(keys, Matrix.by_key([*self._each(statistics[Covariance], len(keys))]), self.grouping.unseen)
+
+    def _each(self, covariance: Any, number: int) -> Iterator[Any]:
+        """The map of every key, and that of all rows, of what looks at the features together."""
+        for i, own in enumerate(covariance.blocks()):
+            # a key whose rows all have gaps is one of which nothing is known; that there are other rows is asked of all of them
+            yield self.solve({Covariance: replace(own, left_out=0 * own.left_out) if i < number else own})
 
     def __str__(self) -> str:
         """As it is written in files and on the command line."""

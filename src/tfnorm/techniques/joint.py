@@ -44,6 +44,11 @@ def whiten(
     Variances are the population's (divided by n). Samples with a missing value in any position are left out of the fit, and are
     missing in the result. A column must hold vectors, all of whose positions have statistics of their own: no axis=None.
 
+    By key (`whiten.by("store")`) the directions are each key's own, and so is what a number of the result stands for; a key of
+    n rows has at most n - 1 of them, and the rest become 0, as everything does of a key of one row, unless `shrink` adds rows
+    that lie as all do. A share of the variance is held of every key: there are as many components as the key that needs most,
+    and those that another does not need are 0.
+
     >>> import tfnorm
     >>> fitted = tfnorm.fit([[3.0, 3.0], [-3.0, -3.0], [1.0, -1.0], [-1.0, 1.0]], "whiten")
     >>> y = fitted.transform([[3.0, 3.0], [3.0, 1.0]])
