@@ -138,7 +138,11 @@ def to_numpy(array: Any, column: Column, place: str, first_row: int = 0) -> np.n
     array = _one_chunk(array)
     if getattr(array.type, "extension_name", "") == "arrow.fixed_shape_tensor" and array.null_count == 0:
         return np.asarray(array.to_numpy_ndarray())  # knows of permuted axes, too
+    tensor = _tensor_shape(array.type)
     array = _storage_array(array)
+    if tensor is not None and len(tensor) > 1:  # stored as one list of numbers
+        flat = Column(column.name, column.dtype, (prod(tensor),), column.kind)
+        return to_numpy(array, flat, place, first_row).reshape(len(array), *tensor)
     _, leaf = _shape(array.type, None)
     dtype = numpy_dtype(leaf)
     kind = "other" if dtype is None else column_of("", dtype).kind
