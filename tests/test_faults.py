@@ -466,6 +466,16 @@ TESTS = {
         *("a_bomb_is_not_unpacked", "a_full_disk_leaves_the_old_file", "a_kill_leaves_a_whole_file"),
         *("many_writers_and_readers", "any_name_of_a_column", "what_is_no_artefact"),
     ),
+    "test_engines": (
+        *("a_foreign_state_costs_time_and_no_more", "delivered_twice_and_in_any_order_it_counts_once"),
+        *("what_is_lost_is_asked_for_again", "a_worker_that_dies_or_hangs_is_replaced"),
+        *("what_never_comes_is_an_error_that_names_the_part", "an_executor_without_workers_says_so"),
+    ),
+    "engines/test_dask": ("a_worker_is_killed_in_the_middle", "a_worker_that_hangs_costs_time"),
+    "engines/test_ray": (
+        *("a_worker_is_killed_in_the_middle", "a_worker_is_killed_in_the_middle_of_a_data_set"),
+        *("a_node_dies_in_the_middle",),
+    ),
     "test_fit": ("one_error_lists_all_columns_that_hold_no_numbers", "infinities", "times_ask_for_a_unit"),
     "test_fit_same": ("the_same_bits_for_any_workers",),
     "test_layer": ("a_lone_tensor_of_a_hundred_thousand_columns", "five_thousand_columns_are_a_handful_of_nodes"),

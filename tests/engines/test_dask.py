@@ -31,6 +31,11 @@ def long(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
+def expected(long: Path) -> Any:
+    return fitted_here(long, LONG)
+
+
+@pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     folder = str(tmp_path_factory.mktemp("dask"))
     here = {"n_workers": 2, "threads_per_worker": 1, "processes": True, "dashboard_address": None}
@@ -60,23 +65,23 @@ def test_scan_and_check(files: Path, client: Any) -> None:
     assert tfnorm.check(fitted, files, engine=client).columns == tfnorm.check(fitted, files).columns
 
 
-def test_a_worker_is_killed_in_the_middle(long: Path, client: Any, tmp_path: Path) -> None:
+def test_a_worker_is_killed_in_the_middle(long: Path, expected: Any, client: Any, tmp_path: Path) -> None:
     there = Once(lambda: kill(pids(client)))
     fitted = tfnorm.fit(long, LONG, engine=client, callback=there, checkpoint=tmp_path / "kept")
     assert there.in_the_middle
     assert there.done[-1] == 2_000_000
-    assert same(fitted, fitted_here(long, LONG))
+    assert same(fitted, expected)
     again = tfnorm.fit(long, LONG, checkpoint=tmp_path / "kept")  # by threads, from what Dask's workers measured
     assert same(again, fitted)
 
 
-def test_a_worker_that_hangs_costs_time(long: Path, client: Any) -> None:
+def test_a_worker_that_hangs_costs_time(long: Path, expected: Any, client: Any) -> None:
     client.wait_for_workers(2, timeout=30)
     stopped: list[int] = []
     there = Once(lambda: stopped.append(kill(pids(client), signal.SIGSTOP)))
     engine = Executors(client.get_executor(pure=False), 2, patience=3.0)
     try:
-        assert same(tfnorm.fit(long, LONG, engine=engine, callback=there), fitted_here(long, LONG))
+        assert same(tfnorm.fit(long, LONG, engine=engine, callback=there), expected)
         assert there.in_the_middle
     finally:
         os.kill(stopped[0], signal.SIGCONT)
@@ -102,7 +107,7 @@ def test_without_a_scheduler_the_error_says_what_to_do(
         tfnorm.fit(files, "standard", engine="dask")
 
 
-def test_loky(files: Path, long: Path, tmp_path: Path) -> None:
+def test_loky(files: Path, long: Path, expected: Any, tmp_path: Path) -> None:
     loky = pytest.importorskip("loky")
     pool = loky.get_reusable_executor(max_workers=2)
     assert same(tfnorm.fit(files, CHOICE, engine=pool), fitted_here(files, CHOICE))
@@ -111,7 +116,5 @@ def test_loky(files: Path, long: Path, tmp_path: Path) -> None:
         tfnorm.fit(long, LONG, engine=pool, workers=2, callback=there, checkpoint=tmp_path / "kept")
     new = loky.get_reusable_executor(max_workers=2)
     told = Once(lambda: None)
-    assert same(
-        tfnorm.fit(long, LONG, engine=new, callback=told, checkpoint=tmp_path / "kept"), fitted_here(long, LONG)
-    )
+    assert same(tfnorm.fit(long, LONG, engine=new, callback=told, checkpoint=tmp_path / "kept"), expected)
     new.shutdown(wait=True, kill_workers=True)
