@@ -71,7 +71,7 @@ def ray() -> Iterator[dict[str, Any]]:
     ray.shutdown()
 
 
-ENGINES: list[Callable[[], Any]] = [threads, processes, loky, dask, ray]
+ENGINES: dict[str, Callable[[], Any]] = {one.__name__: one for one in (threads, processes, loky, dask, ray)}
 
 
 def main() -> None:
@@ -80,23 +80,24 @@ def main() -> None:
     parser.add_argument("--rows", default=4_000_000, type=int)
     parser.add_argument("--columns", default=50, type=int)
     parser.add_argument("--rounds", default=3, type=int)
+    parser.add_argument("--engines", nargs="+", default=list(ENGINES), choices=list(ENGINES))
     given = parser.parse_args()
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     if not any(given.folder.glob("*.parquet")):
         write(given.folder, given.rows, given.columns)
     expected = tfnorm.scan(given.folder)  # and compiles the kernels
-    started: dict[str, list[float]] = {engine.__name__: [] for engine in ENGINES}
-    running: dict[str, list[float]] = {engine.__name__: [] for engine in ENGINES}
+    started: dict[str, list[float]] = {name: [] for name in given.engines}
+    running: dict[str, list[float]] = {name: [] for name in given.engines}
     for _ in range(given.rounds):
-        for engine in ENGINES:
+        for name in given.engines:
             start = time.perf_counter()
-            with engine() as options:
+            with ENGINES[name]() as options:
                 assert tfnorm.scan(given.folder, **options) == expected
-                started[engine.__name__].append(time.perf_counter() - start)
+                started[name].append(time.perf_counter() - start)
                 start = time.perf_counter()
                 tfnorm.scan(given.folder, **options)
-                running[engine.__name__].append(time.perf_counter() - start)
-    base = statistics.median(running["threads"])
+                running[name].append(time.perf_counter() - start)
+    base = statistics.median(running.get("threads", [float("nan")]))
     print(f"scan of {expected.num_rows:,} rows x {len(expected)} columns, two workers, medians of {given.rounds}")
     print(f"{'engine':<10} {'with its start':>15} {'running':>9} {'of threads':>11}")
     for name, times in running.items():

@@ -110,10 +110,11 @@ def test_without_a_scheduler_the_error_says_what_to_do(
 def test_loky(files: Path, long: Path, expected: Any, tmp_path: Path) -> None:
     loky = pytest.importorskip("loky")
     pool = loky.get_reusable_executor(max_workers=2)
-    assert same(tfnorm.fit(files, CHOICE, engine=pool), fitted_here(files, CHOICE))
+    assert same(tfnorm.fit(files, CHOICE, engine=Executors(pool, 2, patience=60.0)), fitted_here(files, CHOICE))
+    # with little patience: should loky not notice, the test ends all the same
     there = Once(lambda: kill(pool._processes))
     with pytest.raises(ChoiceError, match="Make a new one and run again"):
-        tfnorm.fit(long, LONG, engine=pool, workers=2, callback=there, checkpoint=tmp_path / "kept")
+        tfnorm.fit(long, LONG, engine=Executors(pool, 2, patience=60.0), callback=there, checkpoint=tmp_path / "kept")
     new = loky.get_reusable_executor(max_workers=2)
     told = Once(lambda: None)
     assert same(tfnorm.fit(long, LONG, engine=new, callback=told, checkpoint=tmp_path / "kept"), expected)

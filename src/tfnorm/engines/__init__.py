@@ -153,7 +153,9 @@ def deliver(
                 if task is not None:  # else it came twice
                     yield task, value
         finally:
-            if hasattr(messages, "close"):  # a generator: its workers stop when this one is left, not when it is collected
+            if hasattr(
+                messages, "close"
+            ):  # a generator: its workers stop when this one is left, not when it is collected
                 messages.close()
         failed = failed + 1 if len(left) == before else 0
         if failed == ATTEMPTS:
