@@ -27,6 +27,7 @@ FILES, FRAME, THREADS = (
 )
 STANDARD, ROBUST = "MLlib StandardScaler.fit", "MLlib RobustScaler.fit"
 SQL = "Spark SQL avg, stddev, min, max"
+WORDS = {"files": FILES, "frame": FRAME, "threads": THREADS, "standard": STANDARD, "sql": SQL}
 
 
 def written(folder: Path, rows: int, columns: int, row_group: int) -> tuple[Path, Reference]:
@@ -113,16 +114,20 @@ def contestants(spark: Any, folder: Path, reference: Reference) -> dict[str, Con
     return {one.name: one for one in found}
 
 
-def race(report: Report, spark: Any, folder: Path, reference: Reference, rounds: int, robust_rounds: int) -> None:
+def race(
+    report: Report, spark: Any, folder: Path, reference: Reference, rounds: int, robust_rounds: int, only: list[str]
+) -> None:
     """All but RobustScaler take turns; it takes so long that it may run fewer rounds, beside our scan again."""
     known = contestants(spark, folder, reference)
     size = sum(path.stat().st_size for path in folder.iterdir())
     data = f"{folder.name}, {NUM_FILES} Parquet files, {size / 1e6:,.0f} MB"
-    section = report.race("scan", data, [known[n] for n in (FILES, FRAME, THREADS, STANDARD, SQL)], rounds=rounds)
-    report.faster(section, FILES, STANDARD, 4)
-    report.faster(section, FILES, SQL, 1)
-    report.faster(section, FRAME, SQL, 1)
-    report.within(section, FILES, THREADS, ANY)
+    names = [name for word, name in WORDS.items() if word in only]
+    section = report.race("scan", data, [known[name] for name in names], rounds=rounds)
+    for ours, peer, wanted in ((FILES, STANDARD, 4), (FILES, SQL, 1), (FRAME, SQL, 1)):
+        if ours in names and peer in names:
+            report.faster(section, ours, peer, wanted)
+    if THREADS in names:
+        report.within(section, FILES, THREADS, ANY)
     if robust_rounds:
         section = report.race("quantiles", data, [known[FILES], known[ROBUST]], rounds=robust_rounds, warm_up=False)
         report.faster(section, FILES, ROBUST, 10)
@@ -136,12 +141,15 @@ def main() -> None:
     parser.add_argument("--row-group", type=int, default=100_000)
     parser.add_argument("--memory", default="4g", help="of Spark")
     parser.add_argument("--robust-rounds", type=int, default=3)
+    parser.add_argument(
+        "--only", nargs="*", default=list(WORDS), choices=WORDS, help="who takes part beside RobustScaler"
+    )
     arguments: argparse.Namespace = parser.parse_args()
     common.settle(arguments.threads)
     folder, reference = written(arguments.folder, arguments.rows, arguments.columns, arguments.row_group)
     spark = session(arguments.threads, arguments.memory)
     report = Report("engines_spark", arguments)
-    race(report, spark, folder, reference, arguments.rounds, arguments.robust_rounds)
+    race(report, spark, folder, reference, arguments.rounds, arguments.robust_rounds, arguments.only)
     report.finish()
     spark.stop()
 

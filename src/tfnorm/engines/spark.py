@@ -1,7 +1,7 @@
-"""Apache Spark: a DataFrame of task descriptions goes out, and its workers read the files themselves.
+"""Apache Spark: descriptions of tasks go out, a partition of a DataFrame each, and its workers read the files themselves.
 
 The one law: nothing but the DataFrame API is used, so a cluster, one machine and Spark Connect are the same to us. Rows never
-pass through the JVM: only descriptions and states do.
+pass through the JVM: only states do.
 
 Tasks go out as several jobs, some of which wait in line, so that the driver holds the states of these alone.
 """
@@ -22,7 +22,7 @@ from typing import Any
 from tfnorm.engines import LostError, Task, needs
 from tfnorm.errors import ChoiceError, last_line
 
-JOB_TASKS = 256  # whose states the driver takes at once
+JOB_TASKS = 256  # whose descriptions go out, and whose states come back, at once
 _log = logging.getLogger("tfnorm")
 
 
@@ -76,7 +76,7 @@ class Spark:
         return int(part.agg({"part": "max"}).collect()[0][0]) + 1
 
     def __call__(self, work: Callable[[Task], bytes], tasks: Sequence[Task]) -> Iterator[bytes]:
-        size = min(self.parallel, JOB_TASKS)
+        size = min(max(8, 2 * self.parallel), JOB_TASKS)
         at_once = 2 * self.parallel // size + 1  # that no core is idle when one job ends
         todo, tag, said = iter(tasks), f"tfnorm-{secrets.token_hex(8)}", ""
         waiting: set[Future[list[bytes]]] = set()
@@ -106,18 +106,18 @@ class Spark:
     def _job(self, work: Callable[[Task], bytes], tasks: Sequence[Task], tag: str) -> list[bytes]:
         from pyspark.cloudpickle import dumps
 
+        described = [dumps(task) for task in tasks]
+
         def measured(batches: Iterator[Any]) -> Iterator[Any]:
             import pyarrow as pa
             from pyspark.cloudpickle import loads
 
             for batch in batches:
-                for task in batch.column("task"):
-                    state = pa.array([work(loads(task.as_py()))], pa.binary())
+                for number in batch.column("id").to_pylist():
+                    state = pa.array([work(loads(described[number]))], pa.binary())
                     yield pa.RecordBatch.from_arrays([state], ["state"])
 
         if hasattr(self.session, "addTag"):
             self.session.addTag(tag)  # of this thread
-        rows = [(number, dumps(task)) for number, task in enumerate(tasks)]
-        frame = self.session.createDataFrame(rows, "number long, task binary")
-        each = frame.repartitionByRange(len(rows), "number")  # a partition a task
+        each = self.session.range(0, len(tasks), 1, len(tasks))  # a partition a task
         return [bytes(row[0]) for row in each.mapInArrow(measured, "state binary").collect()]
