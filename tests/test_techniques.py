@@ -319,3 +319,18 @@ def test_a_sample_is_normalized_by_what_it_has() -> None:
             np.testing.assert_allclose(
                 y[i][~gaps[i]], tfnorm.fit(there[None], choice).transform(there[None])[0], rtol=1e-12
             )
+
+
+@pytest.mark.parametrize("exponent", [53, 57, 60, 62])
+@pytest.mark.parametrize("rows", [2001, 2000])
+def test_robust_of_integers_beyond_53_bits_is_within_a_step_of_float64(exponent: int, rows: int) -> None:
+    x = np.random.default_rng(exponent).integers(0, 30_000, rows) + (1 << exponent)
+    step = float(np.spacing(float(1 << exponent)))
+    fitted = tfnorm.fit({"x": x}, "robust")
+    affine, quartiles = fitted.maps["x"], (x - (1 << exponent)).astype(float)  # which NumPy ranks exactly
+    low, middle, high = np.percentile(quartiles, [25, 50, 75])
+    assert abs(affine.center[0] - float(1 << exponent) - middle) <= step
+    assert abs(1 / affine.scale[0] - (high - low)) <= 2 * step
+    exact = (quartiles - middle) / (high - low)
+    bound = (step + 2 * step * np.abs(exact)) / (high - low - 2 * step)
+    assert (np.abs(fitted.transform({"x": x})["x"] - exact) <= bound + 1e-12).all()

@@ -156,7 +156,8 @@ def fit(
     constant: of a column with one value: "zero" (0, or `low`, whatever comes), "keep" (as it is) or "error".
     missing: "keep" (NaN), "error", or a number that takes its place on the normalized scale (0 is the mean for `standard`).
     infinite: "error" refuses infinite values at the fit, "missing" treats them as missing, in `transform` too.
-    out_of_range: of values beyond the fit's smallest and largest: "keep", "clip" to these, or "missing".
+    out_of_range: of values beyond the fit's smallest and largest: "keep", "clip" to these, or "missing". Where a technique is
+    by key, too, these are the whole column's.
     `fitted.fired` counts how often they did something.
 
     The other arguments are those of `scan`.

@@ -6,7 +6,7 @@ model; with the default rules no map is added.
     constant      "zero": what the technique gives (0, or `low`), "keep": x stays as it is, "error": refused by the fit
     missing       "keep", "error": refused by fit and transform, or a number that takes its place on the normalized scale
     infinite      "error": refused by the fit, "missing": treated as missing, at the fit and ever after
-    out_of_range  "keep", "clip": to the nearest end of what the fit saw, "missing"
+    out_of_range  "keep", "clip": to the nearest end of what the fit saw (in all rows, whatever their keys), "missing"
 """
 
 from __future__ import annotations

@@ -155,6 +155,10 @@ def robust(quantiles: Quantiles, extremes: Extremes, low: float = 25.0, high: fl
     move nothing else. Choose it for heavy tails and faulty readings. Where the percentiles coincide although the
     column varies (more than half the values equal, say), it is only centered; a constant column becomes 0.
 
+    64-bit integers beyond 2**53 are ranked as float64 rounds them, and subtracted with all their bits: median and percentiles
+    are within one float64 step at the column's offset (256 at 2**60). Where the range is no more than some of these, choose
+    `minmax` or `standard`, whose numbers are exact there.
+
     >>> import tfnorm
     >>> tfnorm.fit([[1.0], [2.0], [3.0], [4.0], [1000.0]], "robust").transform([[5.0]])
     array([[1.]])
