@@ -52,7 +52,7 @@ def read_numbers(
 
 
 def _pieces(path: str, start: int, stop: int) -> Iterator[tuple[np.ndarray, int]]:
-    """The text from `start` to `stop`, whole rows at a time, and how many bytes they are: all in one buffer, which the cache holds.
+    """The text from `start` to `stop`, whole rows at a time, and how many bytes they are: in one buffer that the cache holds.
 
     A file that ends before gives no more, and a last row without its end none.
     """
