@@ -10,7 +10,7 @@ import pytest
 
 import tfnorm
 from tfnorm.errors import DataError
-from tfnorm.sources import columns, csv, csv_parts, open_source
+from tfnorm.sources import columns, csv, csv_numbers, csv_parts, open_source
 
 RNG = np.random.default_rng(0)
 ROWS = 1 << 10  # of a part, here
@@ -175,8 +175,8 @@ def parsed(cells: list[str], *, whole: bool = False) -> tuple[bool, np.ndarray, 
     text = np.zeros(len(data) + PADDING, np.uint8)
     text[: len(data)] = np.frombuffer(data, np.uint8)
     bits, null = np.zeros((1, len(cells)), np.uint64), np.zeros((1, len(cells)), bool)
-    plain = read_table(text, len(data), ord(","), np.array([0]), np.array([whole]), powers(), bits, null)
-    return plain, bits[0], null[0]
+    row = read_table(text, len(data), ord(","), np.array([0]), np.array([whole]), powers(), bits, null, 0)
+    return row == len(cells), bits[0], null[0]
 
 
 def hard_numbers() -> Any:
@@ -239,6 +239,59 @@ def test_what_is_not_plain_is_left_to_pyarrow() -> None:
     assert plain
     assert bits.view(np.int64).tolist() == [1, 0, -5, 0, -999999999999999999]
     assert null.tolist() == [False, True, False, False, False]
+
+
+@pytest.mark.parametrize("cell", ["0.5", "-1e3", "-0.0", "7.", "12345678901234567890", "007", "x"])
+def test_fractions_that_come_late_among_whole_numbers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cell: str
+) -> None:
+    """As pyarrow is asked: that column becomes one of floats, and no other; what is no plain fraction is left to it."""
+    rows = [[str(i), str(2**53 + 1 + i), "-0"] for i in range(4 * ROWS + 1)]
+    rows[2 * ROWS + 5][2] = rows[3 * ROWS][0] = cell
+    path = tmp_path / "a.csv"
+    path.write_text("\n".join(map(",".join, [list("abc"), *rows])) + "\n")
+    monkeypatch.setattr(csv, "HEAD_BYTES", 1 << 10)
+    parts = shards(path)
+    used = [part._numbers(dict(zip("abc", part.types, strict=True))) is not None for part in parts]
+    assert used == [True, True, *([cell in ("0.5", "-1e3", "-0.0", "7.")] * 2), True]
+    if cell == "x":
+        with pytest.raises(DataError, match=rf'column "c": expected numbers, got "x" .*row {2 * ROWS + 7}'):
+            list(parts[2]())
+        return
+    ours = [list(part()) for part in parts]
+    monkeypatch.setattr(csv, "read_numbers", lambda *_: None)
+    for several in zip(ours, [list(part()) for part in parts], strict=True):
+        for name in "abc":
+            a, b = (np.concatenate([batch[name] for batch in batches]) for batches in several)
+            assert a.dtype == b.dtype
+            assert a.tobytes() == b.tobytes()
+
+
+def test_rows_longer_than_a_piece(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    x = RNG.normal(size=(3 * ROWS, 3))
+    path = tmp_path / "a.csv"
+    path.write_text("\n".join([",".join("abc"), *(",".join(map(repr, row)) for row in x.tolist())]) + "\n")
+    for size in (1, 60, 64, 1 << 12):
+        monkeypatch.setattr(csv_numbers, "PIECE_BYTES", size)
+        assert all(part._numbers(dict(zip("abc", part.types, strict=True))) is not None for part in shards(path))
+        np.testing.assert_array_equal(read(path, "b"), x[:, 1])
+
+
+def test_a_large_file_is_told_by_its_first_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where they are numbers, and no longer than the head; else by as much as is parsed at once."""
+    monkeypatch.setattr(csv, "HEAD_BYTES", 1 << 9)
+    for first, late, expected in (
+        ("1,2", "3,x", [("a", "number"), ("b", "number")]),
+        ("1,", "3,4", [("a", "number"), ("b", "number")]),
+        ("1,x", "3,4", [("a", "number"), ("b", "other")]),
+        (f"1,{'2' * 600}", "3,4.5", [("a", "number"), ("b", "number")]),
+    ):
+        path = tmp_path / "a.csv"
+        path.write_text("\n".join(["a,b", *[first] * 200, late]))
+        assert [(column.name, column.kind) for column in open_source(path).columns] == expected, first
+    monkeypatch.setattr(csv, "HEAD_BYTES", 1 << 14)
+    path.write_text("\n".join(["a,b", *["1,2"] * 200, "3,x"]))
+    assert [column.kind for column in open_source(path).columns] == ["number", "other"]
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])

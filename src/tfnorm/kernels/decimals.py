@@ -14,6 +14,7 @@ from tfnorm.kernels.moments import entry, kernel
 
 LEAST, MOST = -342, 308  # powers of ten: beyond them everything is 0 or infinite
 PADDING = 16  # bytes that may be read behind the text
+ODD, FRACTION = -1, -2  # why a table is not read
 
 U, S = np.uint64, np.int64
 _TENS = np.array([10.0**power for power in range(23)])  # exactly
@@ -153,16 +154,20 @@ def _nearest(digits, power, fives):
 
 
 @entry
-def read_table(text, length, delimiter, places, whole, fives, bits, null):  # noqa: PLR0915  # calls would cost more
+def read_table(text, length, delimiter, places, whole, fives, bits, null, row):  # noqa: PLR0915  # calls would cost more
     """Read rows of as many cells as `places` are long: cell c goes to column places[c], or nowhere if that is below 0.
 
-    `text` has `length` bytes and PADDING zeros. `bits` (columns, rows) uint64 become those of a float64, or of an int64 where
-    `whole` (columns,) says so; `null` (columns, rows) are set where a cell is empty. Returns whether all of it was plain.
+    `text` has `length` bytes, the last of which ends a row, and PADDING more. From `row` on `bits` (columns, rows) uint64 become
+    those of a float64, or of an int64 where `whole` (columns,) says so; `null` (columns, rows) are set where a cell is empty.
+    Returns the row behind the last one; or ODD where something is not plain; or FRACTION - column where a plain number would fit
+    a float64 and no int64.
     """
     tens = _TENS
     address, at = U(text.ctypes.data), S(0)
     newline, carriage = np.uint8(10), np.uint8(13)
-    for row in range(bits.shape[1]):
+    while at < length:
+        if row == bits.shape[1]:
+            return ODD
         for cell in range(len(places)):
             column = places[cell]
             if column < 0:
@@ -187,7 +192,7 @@ def read_table(text, length, delimiter, places, whole, fives, bits, null):  # no
                     number += behind
                 if number == 0:
                     if negative or real:
-                        return False
+                        return ODD
                     null[column, row] = True
                     bits[column, row] = U(0)
                 else:
@@ -197,7 +202,7 @@ def read_table(text, length, delimiter, places, whole, fives, bits, null):  # no
                             number -= S(text[first] == 48)
                             first += 1
                         if number > 19 or (number == 19 and whole[column]):
-                            return False
+                            return ODD
                     if text[at] == 101 or text[at] == 69:
                         real = True
                         at += 1
@@ -208,11 +213,13 @@ def read_table(text, length, delimiter, places, whole, fives, bits, null):  # no
                             exponent = exponent * 10 + S(np.uint8(text[at] - 48))
                             at += 1
                         if at == first:
-                            return False
+                            return ODD
                         power += -exponent if below else exponent
                     if whole[column]:
-                        if real or (text[start] == 48 and number > 1):
-                            return False
+                        if real:
+                            return FRACTION - column
+                        if text[start] == 48 and number > 1:
+                            return ODD
                         bits[column, row] = U(-S(digits)) if negative else digits
                     else:
                         if digits == U(0):
@@ -224,14 +231,15 @@ def read_table(text, length, delimiter, places, whole, fives, bits, null):  # no
                         else:
                             found, certain = _nearest(digits, power, fives)
                             if not certain:
-                                return False
+                                return ODD
                         bits[column, row] = found | (U(negative) << U(63))
             if cell < len(places) - 1:
                 if text[at] != delimiter:
-                    return False
+                    return ODD
                 at += 1
         at += S(text[at] == carriage)
         if text[at] != newline:
-            return False
+            return ODD
         at += 1
-    return at == length
+        row += 1
+    return row

@@ -26,6 +26,7 @@ from tfnorm.sources.formats import ending_of
 from tfnorm.sources.remote import input_stream, is_gzip, is_url
 
 BLOCK_BYTES = 1 << 22  # the longest row that can be read, and what is parsed at once
+HEAD_BYTES = 1 << 18  # of a large file: its columns' types are taken from it where they are numbers
 
 NULLS = ("", "NA", "N/A", "n/a", "#N/A", "#NA", "NULL", "null", "None")
 """What is null. `nan` is not among them: it is a number's value, and counted apart."""
@@ -203,15 +204,21 @@ def csv_file(path: str) -> Any:
     return input_stream(path) if is_url(path) else path
 
 
-def _reader(file: Any, delimiter: str, types: Mapping[str, Any] | None, header: Sequence[str] | None = None) -> Any:
+def _reader(
+    file: Any,
+    delimiter: str,
+    types: Mapping[str, Any] | None,
+    header: Sequence[str] | None = None,
+    block: int | None = None,
+) -> Any:
     """Blocks of a file; `types`: only these columns, of these types; `header`: where it has none itself."""
     import pyarrow.csv as pc
 
-    wanted = {} if types is None else dict(types)
+    wanted, block = {} if types is None else dict(types), block or BLOCK_BYTES
     return pc.open_csv(
         file,
         # One thread: pyarrow then tells the row of an error, and is as fast; engines read several parts at once.
-        read_options=pc.ReadOptions(block_size=BLOCK_BYTES, use_threads=False, column_names=header and list(header)),
+        read_options=pc.ReadOptions(block_size=block, use_threads=False, column_names=header and list(header)),
         parse_options=pc.ParseOptions(delimiter=delimiter, newlines_in_values=True),
         convert_options=pc.ConvertOptions(
             column_types=wanted, include_columns=list(wanted), null_values=list(NULLS), strings_can_be_null=True
@@ -247,12 +254,11 @@ def open_csv(path: str, delimiter: str | None = None) -> OpenedFile:
         stamp = Stamp.of(path)
         _refuse_utf16(path)
         try:
-            reader = _reader(csv_file(path), delimiter, None)
+            reader = (_cut(path, stamp) and _told(path, delimiter)) or _reader(csv_file(path), delimiter, None)
             header = tuple(reader.schema.names)
             schema = named(reader.schema)
-            # numbers and times alone say enough by their types; and the first block is handed out only with the next one read
-            told = all(not (pa.types.is_null(type_) or pa.types.is_string(type_)) for type_ in schema.types)
-            head = None if told else next(iter(reader), None)
+            # the first block is handed out only with the next one read
+            head = None if _tells(schema) else next(iter(reader), None)
             empty = all(pa.types.is_null(type_) for type_ in schema.types) and not any(
                 batch.num_rows for batch in ([] if head is None else chain([head], reader))
             )
@@ -278,9 +284,34 @@ def open_csv(path: str, delimiter: str | None = None) -> OpenedFile:
     return OpenedFile(path, stamp, columns, 0 if empty else None, shards, about_rows=about)
 
 
+def _told(path: str, delimiter: str) -> Any:
+    """A reader of a large file the types of which its first rows tell, else None: parsing more of them would take a while, and
+    nothing else is done then. Whatever comes later is held against them by whoever reads it.
+    """
+    import pyarrow as pa
+
+    try:
+        reader = _reader(path, delimiter, None, block=min(HEAD_BYTES, BLOCK_BYTES))
+    except pa.ArrowInvalid:  # a row may be longer
+        return None
+    return reader if _tells(reader.schema) else None
+
+
+def _tells(schema: Any) -> bool:
+    """Whether all is said by the types, as of numbers and times: of text the values are looked at."""
+    import pyarrow as pa
+
+    return not any(pa.types.is_null(type_) or pa.types.is_string(type_) for type_ in schema.types)
+
+
+def _cut(path: str, stamp: Stamp) -> bool:
+    """Whether a file is read in parts."""
+    return stamp.num_bytes > FILE_BYTES and not is_url(path) and not is_gzip(path)
+
+
 def _parts(file: CsvFile) -> Iterator[CsvFile]:
     """A large plain file in parts, never of more rows than are measured at once."""
-    if is_url(file.path) or is_gzip(file.path) or file.stamp.num_bytes <= FILE_BYTES:
+    if not _cut(file.path, file.stamp):
         yield file
         return
     with reading(file.path, file.stamp):

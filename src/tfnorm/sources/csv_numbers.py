@@ -7,13 +7,16 @@ nothing is, and pyarrow is asked.
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any
 
 import numpy as np
 
 from tfnorm.sources.csv_parts import Span
+
+PIECE_BYTES = 1 << 18  # read at once
+MOST_FRACTIONS = 4  # columns that may turn out to hold them; of more pyarrow is asked
 
 
 def read_numbers(
@@ -26,26 +29,52 @@ def read_numbers(
     known = all(whole[i] or pa.types.is_float64(type_) for i, type_ in enumerate(types.values()))
     if span.stop is None or span.num_rows is None or not known or not delimiter.isascii() or sys.byteorder != "little":
         return None
-    from tfnorm.kernels.decimals import PADDING, read_table
+    from tfnorm.kernels.decimals import FRACTION, read_table
 
-    length = span.stop - span.start
-    text = np.empty(length + PADDING, np.uint8)
-    text[length:] = 0
-    with open(path, "rb", buffering=0) as file:  # noqa: PTH123  # read into one buffer
-        file.seek(span.start)
-        at = 0
-        while got := file.readinto(memoryview(text)[at:length]):  # type: ignore[arg-type]
-            at += got
-    if at < length:  # `reading` says that the file has changed
-        return None
     order = {name: i for i, name in enumerate(types)}
     places = np.array([order.get(name, -1) for name in header])
     bits = np.empty((len(types), span.num_rows), np.uint64)
-    null = np.zeros(bits.shape, bool)
-    if not read_table(text, length, ord(delimiter), places, whole, _powers(), bits, null):
+    null = np.empty(bits.shape, bool)
+    for _ in range(MOST_FRACTIONS):
+        row = 0
+        null[:] = False
+        for text, length in _pieces(path, span.start, span.stop):
+            row = read_table(text, length, ord(delimiter), places, whole, _powers(), bits, null, row)
+            if row < 0:
+                break
+        if row > FRACTION:
+            break
+        whole[FRACTION - row] = False  # a fraction where whole numbers seemed to be: once more, as pyarrow is asked
+    if row != span.num_rows:
         return None
     columns = [row.view(np.int64 if exact else np.float64) for row, exact in zip(bits, whole, strict=True)]
     return [np.ma.MaskedArray(row, gone) if gone.any() else row for row, gone in zip(columns, null, strict=True)]
+
+
+def _pieces(path: str, start: int, stop: int) -> Iterator[tuple[np.ndarray, int]]:
+    """The text from `start` to `stop`, whole rows at a time, and how many bytes they are: in one buffer that the cache holds.
+
+    A file that ends before gives no more, and a last row without its end none.
+    """
+    from tfnorm.kernels.decimals import PADDING
+
+    data, held, left = bytearray(PIECE_BYTES + PADDING), 0, stop - start
+    with open(path, "rb", buffering=0) as file:  # noqa: PTH123  # read into one buffer
+        file.seek(start)
+        while left:
+            space = len(data) - PADDING - held
+            got = file.readinto(memoryview(data)[held : held + min(space, left)])
+            if not got:  # `reading` says that the file has changed
+                return
+            left -= got
+            rows = data.rfind(b"\n", held, held + got) + 1
+            held += got
+            if rows:
+                yield np.frombuffer(data, np.uint8), rows
+                data[: held - rows] = data[rows:held]
+                held -= rows
+            elif held == len(data) - PADDING:  # a row is longer
+                data = data + bytes(len(data))
 
 
 @cache

@@ -61,6 +61,9 @@ def spans(path: str, header: Sequence[str], delimiter: str, rows: int) -> Iterat
         else:
             if start == at:  # the last row was the last of a part
                 return
+            if before == 10:
+                yield Span(start, at, first, held)
+                return
         yield Span(start, None, first, None)
 
 
