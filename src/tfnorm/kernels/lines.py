@@ -26,10 +26,10 @@ def count_lines(text, before):
     """
     ends, doubt = np.int64(0), False
     found, odd = np.zeros(LANES, np.uint8), np.zeros(LANES, np.uint8)
-    whole = (len(text) - 1) // (LANES * LINES) * (LANES * LINES)
+    whole = (len(text) - 1) // LANES * LANES
     for start in range(1, 1 + whole, LANES * LINES):
         found[:] = 0
-        for at in range(start, start + LANES * LINES, LANES):
+        for at in range(start, min(start + LANES * LINES, 1 + whole), LANES):
             here, front = text[at : at + LANES], text[at - 1 : at - 1 + LANES]
             for i in range(LANES):
                 found[i] += here[i] == NEWLINE

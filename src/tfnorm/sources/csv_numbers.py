@@ -16,6 +16,7 @@ import numpy as np
 from tfnorm.sources.csv_parts import Span
 
 PIECE_BYTES = 1 << 18  # read at once
+APART = 72  # numbers between columns: a power of two apart, all would want the same few places of the cache
 MOST_FRACTIONS = 4  # columns that may turn out to hold them; of more pyarrow is asked
 
 
@@ -33,7 +34,7 @@ def read_numbers(
 
     order = {name: i for i, name in enumerate(types)}
     places = np.array([order.get(name, -1) for name in header])
-    bits = np.empty((len(types), span.num_rows), np.uint64)
+    bits = np.empty((len(types), span.num_rows + APART), np.uint64)
     null = np.empty(bits.shape, bool)
     for _ in range(MOST_FRACTIONS):
         row = 0
@@ -47,8 +48,9 @@ def read_numbers(
         whole[FRACTION - row] = False  # a fraction where whole numbers seemed to be: once more, as pyarrow is asked
     if row != span.num_rows:
         return None
-    columns = [row.view(np.int64 if exact else np.float64) for row, exact in zip(bits, whole, strict=True)]
-    return [np.ma.MaskedArray(row, gone) if gone.any() else row for row, gone in zip(columns, null, strict=True)]
+    bits, null = bits[:, :row], null[:, :row]
+    columns = [one.view(np.int64 if exact else np.float64) for one, exact in zip(bits, whole, strict=True)]
+    return [np.ma.MaskedArray(one, gone) if gone.any() else one for one, gone in zip(columns, null, strict=True)]
 
 
 def _pieces(path: str, start: int, stop: int) -> Iterator[tuple[np.ndarray, int]]:

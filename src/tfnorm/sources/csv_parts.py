@@ -15,7 +15,7 @@ import numpy as np
 
 FILE_BYTES = 1 << 25  # a file that is no longer is one part
 PART_BYTES = 1 << 23  # about: of a part, if all lines are as long as the first ones
-SCAN_BYTES = 1 << 20  # looked at together
+SCAN_BYTES = 1 << 18  # looked at together: the cache holds them
 HEADER_BYTES = 1 << 16  # the header of a file that is cut is shorter
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
