@@ -17,7 +17,7 @@ from typing import Any
 
 from tfnorm import errors
 from tfnorm.checkpoint import Recorded
-from tfnorm.engines import Fold, LostError, Remote, Task, cut, deliver
+from tfnorm.engines import TASKS, Fold, LostError, Remote, Task, cut, deliver
 from tfnorm.errors import ArtefactError, DataError, TfnormError
 from tfnorm.measuring import Measure, Measured
 from tfnorm.progress import Meter
@@ -187,7 +187,7 @@ def measured_elsewhere(
             meter.add(measured.num_rows, sum(getattr(shard, "num_bytes", 0) for shard in parts))
 
     if records is None:
-        tasks = cut(list(shards), engine.parallel)
+        tasks = cut(list(shards), engine.parallel, getattr(engine, "tasks_each", TASKS))
     else:  # part by part, as each is kept
         tasks = []
         for index, shard in enumerate(shards):

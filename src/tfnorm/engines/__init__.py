@@ -81,7 +81,8 @@ class Task:
 
 
 class Remote(Protocol):
-    """Workers that share no memory with us."""
+    """Workers that share no memory with us. `tasks_each`, where an engine has it, says how many tasks a worker is to get: fewer
+    than TASKS, where each costs much to start."""
 
     @property
     def parallel(self) -> int:
@@ -107,13 +108,13 @@ class LostError(Exception):
     """What came back is of no use, for that reason; it is asked for again."""
 
 
-def cut(shards: Sequence[Any], parallel: int) -> list[Task]:
-    """Shards as tasks: runs as long as leave every worker TASKS, each a whole branch of the tree.
+def cut(shards: Sequence[Any], parallel: int, each: int = TASKS) -> list[Task]:
+    """Shards as tasks: runs as long as leave every worker so many, each a whole branch of the tree.
 
     >>> [len(task.shards) for task in cut(range(5), 2)], [len(task.shards) for task in cut(range(67), 1)][-3:]
     ([1, 1, 1, 1, 1], [4, 2, 1])
     """
-    height = max(0, (len(shards) // (TASKS * max(1, parallel))).bit_length() - 1)
+    height = max(0, (len(shards) // (each * max(1, parallel))).bit_length() - 1)
     tasks: list[Task] = []
     start = 0
     while start < len(shards):

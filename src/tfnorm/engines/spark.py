@@ -17,7 +17,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
-from typing import Any
+from typing import Any, ClassVar
 
 from tfnorm.engines import LostError, Task, needs
 from tfnorm.errors import ChoiceError, last_line
@@ -29,6 +29,8 @@ _log = logging.getLogger("tfnorm")
 @dataclass(frozen=True)
 class Spark:
     """The workers behind a session, classic or of Spark Connect; tfnorm is installed where their Python is."""
+
+    tasks_each: ClassVar[int] = 4  # starting one takes a Python worker as long as it measures some hundred thousand numbers
 
     session: Any
 
