@@ -30,7 +30,9 @@ _log = logging.getLogger("tfnorm")
 class Spark:
     """The workers behind a session, classic or of Spark Connect; tfnorm is installed where their Python is."""
 
-    tasks_each: ClassVar[int] = 4  # starting one takes a Python worker as long as it measures some hundred thousand numbers
+    tasks_each: ClassVar[int] = (
+        4  # starting one takes a Python worker as long as it measures some hundred thousand numbers
+    )
 
     session: Any
 

@@ -6,7 +6,6 @@ The one law: a map comes back, `m.inverse(m.forward(x)) == x` on the domain that
 from tfnorm.maps.core import Affine as Affine
 from tfnorm.maps.core import Array as Array
 from tfnorm.maps.core import Chain as Chain
-from tfnorm.maps.core import Clip as Clip
 from tfnorm.maps.core import Identity as Identity
 from tfnorm.maps.core import Map as Map
 from tfnorm.maps.core import Namespace as Namespace
@@ -29,6 +28,7 @@ from tfnorm.maps.curves import TukeyTails as TukeyTails
 from tfnorm.maps.curves import YeoJohnson as YeoJohnson
 from tfnorm.maps.keyed import UNSEEN as UNSEEN
 from tfnorm.maps.keyed import ByKey as ByKey
+from tfnorm.maps.limits import Clip as Clip
 from tfnorm.maps.limits import Limit as Limit
 from tfnorm.maps.limits import Unless as Unless
 from tfnorm.maps.limits import Within as Within

@@ -276,32 +276,6 @@ class Affine(Map):
 
 
 @dataclass(frozen=True)
-class Clip(Map):
-    """`y = min(max(x, low), high)`: values outside are set to the nearest end, and come back as that end."""
-
-    elementwise: ClassVar[bool] = True
-    rises: ClassVar[bool] = True
-
-    low: Array  # (features,)
-    high: Array  # (features,)
-
-    def forward(self, x: Array, xp: Namespace) -> Array:
-        return xp.where(xp.isnan(x), x, xp.minimum(xp.maximum(x, self.low), self.high))
-
-    def inverse(self, y: Array, xp: Namespace) -> Array:
-        return y
-
-    @property
-    def limited(self) -> str:
-        return f"what lies outside {span(self.low, self.high)} comes back as the nearest end"
-
-
-def span(low: Array, high: Array) -> str:
-    one = low.size == 1 or (np.all(low == low[0]) and np.all(high == high[0]))
-    return f"{float(low[0]):g} to {float(high[0]):g}" if one else "the limits of its feature"
-
-
-@dataclass(frozen=True)
 class Identity(Map):
     """`y = x`."""
 

@@ -1,4 +1,4 @@
-"""Maps that policies add: which values of a column its own map is for.
+"""Maps with ends: what lies beyond them, by a technique or a policy.
 
 The one law: where a policy does not fire, the column's own map alone decides.
 """
@@ -10,7 +10,33 @@ from typing import ClassVar
 
 import numpy as np
 
-from tfnorm.maps.core import Array, Map, Namespace, high_and_low, span
+from tfnorm.maps.core import Array, Map, Namespace, high_and_low
+
+
+@dataclass(frozen=True)
+class Clip(Map):
+    """`y = min(max(x, low), high)`: values outside are set to the nearest end, and come back as that end."""
+
+    elementwise: ClassVar[bool] = True
+    rises: ClassVar[bool] = True
+
+    low: Array  # (features,)
+    high: Array  # (features,)
+
+    def forward(self, x: Array, xp: Namespace) -> Array:
+        return xp.where(xp.isnan(x), x, xp.minimum(xp.maximum(x, self.low), self.high))
+
+    def inverse(self, y: Array, xp: Namespace) -> Array:
+        return y
+
+    @property
+    def limited(self) -> str:
+        return f"what lies outside {span(self.low, self.high)} comes back as the nearest end"
+
+
+def span(low: Array, high: Array) -> str:
+    one = low.size == 1 or (np.all(low == low[0]) and np.all(high == high[0]))
+    return f"{float(low[0]):g} to {float(high[0]):g}" if one else "the limits of its feature"
 
 
 @dataclass(frozen=True)
