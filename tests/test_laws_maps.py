@@ -233,8 +233,9 @@ def test_techniques(choice: str, data: Any) -> None:
         varies = (x != x[0]).any(axis=0) | (not tfnorm.TECHNIQUES[choice.split("(", maxsplit=1)[0]].statistics)
         back = fitted.inverse(y)
         spread = np.ptp(x / 2, axis=0)
+        own = 1.0 if choice.startswith("rescale") else 0.0  # its limits are there whatever the data are
         for j in np.flatnonzero(varies & ((spread > 1e-300) | (spread == 0))):
-            np.testing.assert_allclose(back[:, j], x[:, j], rtol=1e-12, atol=1e-12 * np.abs(x[:, j]).max())
+            np.testing.assert_allclose(back[:, j], x[:, j], rtol=1e-12, atol=1e-12 * max(own, np.abs(x[:, j]).max()))
     unseen = data.draw(hnp.arrays(np.float64, x.shape, elements=elements))
     assert not np.isnan(fitted.transform(unseen)).any()
     x[0, 1] = np.nan
