@@ -188,7 +188,7 @@ def _file(
         writer: Any = None
         try:
             for read in opened.batches():
-                batch = _mapped(fitted, names, read, path, rows, inverse)
+                batch = mapped_batch(fitted, names, read, path, rows, inverse)
                 if writer is None:
                     schema = _schema(opened.schema, batch, names)
                     make = formats.attribute(sink.writer)
@@ -226,7 +226,7 @@ def _columns(fitted: Fitted, path: str, names: Sequence[str], inverse: bool, onl
     return found
 
 
-def _mapped(fitted: Fitted, names: Sequence[str], batch: Any, path: str, first_row: int, inverse: bool) -> Any:
+def mapped_batch(fitted: Fitted, names: Sequence[str], batch: Any, path: str, first_row: int, inverse: bool) -> Any:
     import pyarrow as pa
 
     arrays, fields = dict(zip(batch.schema.names, batch.columns, strict=True)), {one.name: one for one in batch.schema}

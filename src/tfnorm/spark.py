@@ -19,7 +19,7 @@ import numpy as np
 
 from tfnorm import artefact, fitting
 from tfnorm.errors import DataError, NotInvertibleError
-from tfnorm.files_out import _mapped
+from tfnorm.files_out import mapped_batch
 from tfnorm.fitted import Fitted
 from tfnorm.maps import mark_name
 from tfnorm.profile import Profile
@@ -103,7 +103,7 @@ def _mapping(text: bytes, names: Sequence[str], types: Mapping[str, Any], *, inv
         for batch in batches:
             if not batch.num_rows:
                 continue
-            done = _mapped(fitted, names, _shaped(batch, fitted, names), place, row, inverse)
+            done = mapped_batch(fitted, names, _shaped(batch, fitted, names), place, row, inverse)
             cast = [
                 one.cast(types[name]) if name in types else one
                 for name, one in zip(done.schema.names, done.columns, strict=True)

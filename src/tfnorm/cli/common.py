@@ -56,9 +56,7 @@ Delimiter = Annotated[str | None, typer.Option("--delimiter", metavar="CHAR", he
 Workers = Annotated[int | None, typer.Option("--workers", min=1, metavar="N", help="How many; all cores by default.")]
 Engine = Annotated[
     str,
-    typer.Option(
-        "--engine", metavar="NAME", help="threads, processes; dask, ray, spark, beam[=ADDRESS].", show_default=False
-    ),
+    typer.Option("--engine", metavar="NAME", help="processes, dask, ray, spark, beam[=ADDRESS].", show_default=False),
 ]
 Force = Annotated[bool, typer.Option("--force", help="Write over what is there.")]
 Checkpoint = Annotated[
@@ -80,7 +78,7 @@ AbsentOption = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Numbers as JSON instead of a table.")]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Errors only.")]
-NoColor = Annotated[bool, typer.Option("--no-color", help="As NO_COLOR=1.")]
+NoColor = Annotated[bool, typer.Option("--no-color", help="As NO_COLOR=1.", hidden=True)]  # helps fit a screen
 
 
 def begin(quiet: bool, no_color: bool) -> Terminal:
