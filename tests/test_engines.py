@@ -24,7 +24,6 @@ from hypothesis import strategies as st
 import tfnorm
 from tfnorm.engines import Fold, Task, cut
 from tfnorm.engines.executor import Executors
-from tfnorm.engines.processes import Processes
 from tfnorm.errors import ChoiceError, DataError
 
 CHOICE = {
@@ -300,10 +299,6 @@ def test_nothing_for_long_is_given_to_another_worker(files: Path) -> None:
         fitted = tfnorm.fit(files, "standard", engine=Executors(pool, 2, patience=0.5))
         hung.set()
     assert same(fitted, tfnorm.fit(files, "standard"))
-
-
-def test_processes_say_how_many(files: Path) -> None:
-    assert Processes(3).parallel == 3
 
 
 @pytest.mark.parametrize("engine", ["processes", "here"])

@@ -16,6 +16,7 @@ import json
 import math
 import os
 import re
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +121,12 @@ def loads(data: bytes) -> Any:
     if kind == "profile":
         return profile
     return _running(profile, content) if kind == "running" else _fitted(profile, content)
+
+
+@lru_cache(maxsize=4)
+def loaded(data: bytes) -> Any:
+    """As `loads`, once for all batches that a worker is sent with it."""
+    return loads(data)
 
 
 def _running(profile: Profile, content: dict[str, Any]) -> Running:

@@ -17,14 +17,14 @@ from typing import Any
 
 from tfnorm import errors
 from tfnorm.checkpoint import Recorded
-from tfnorm.engines import TASKS, Fold, LostError, Remote, Task, cut, deliver
+from tfnorm.engines import TASKS, Fold, LostError, Remote, Task, cut, deliver, folded
 from tfnorm.errors import ArtefactError, DataError, TfnormError
 from tfnorm.measuring import Measure, Measured
 from tfnorm.progress import Meter
 from tfnorm.sources import Shard
 from tfnorm.states import asked_of, head_of, read, written
 
-MANY = 32
+MANY = 32  # states that wait for a neighbour and are held as they are
 
 
 @dataclass(frozen=True)
@@ -41,12 +41,7 @@ class Job:
         """What was measured of neighbours, as one message under that number."""
 
         def answer(head: dict[str, Any]) -> bytes:
-            fold: Fold[Measured] = Fold(operator.add)
-            for measured in parts:
-                fold.push(measured)
-            total = fold.total()
-            assert total is not None
-            return written(total, **head)
+            return written(folded(operator.add, parts), **head)
 
         return answered(number, self.asked, answer)
 
@@ -63,8 +58,8 @@ def answered(number: int, asked: str, answer: Callable[[dict[str, Any]], bytes])
     return f"{json.dumps(head)}\n".encode()
 
 
-def number_of(message: bytes, asked: str) -> int:
-    """Of which task an answer is; the worker's error where it sent one that is not its own, LostError where it is of no use."""
+def answer_of(message: bytes, asked: str) -> dict[str, Any]:
+    """The head of an answer, "task" its number; the worker's error where it sent one, LostError where it is of no use."""
     try:
         head = head_of(message)
     except ArtefactError as error:
@@ -77,7 +72,7 @@ def number_of(message: bytes, asked: str) -> int:
         raise kind(str(head.get("message")))
     if "failed" in head:
         raise LostError(str(head["failed"]))
-    return number
+    return head
 
 
 @dataclass(frozen=True)
@@ -89,7 +84,7 @@ class Reader:
     tasks: dict[int, Task] | None  # None where the workers have the parts, and tell which
 
     def __call__(self, message: bytes) -> tuple[int, tuple[Measured, bytes]]:
-        number = number_of(message, self.job.asked)
+        number = answer_of(message, self.job.asked)["task"]
         try:
             measured = read(message, self.nothing)
         except ArtefactError as error:
@@ -132,10 +127,8 @@ def _digest(task: Task) -> str:
     def both(first: str, second: str) -> str:
         return hashlib.sha256((first + second).encode()).hexdigest()
 
-    fold: Fold[str] = Fold(both)
-    for shard in task.shards:
-        fold.push(hashlib.sha256(shard.fingerprint.encode("utf-8", "surrogatepass")).hexdigest())
-    return fold.total() or ""
+    fingerprints = (shard.fingerprint.encode("utf-8", "surrogatepass") for shard in task.shards)
+    return folded(both, (hashlib.sha256(one).hexdigest() for one in fingerprints))
 
 
 class Folding:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class TfnormError(ValueError):
     """Every error that tfnorm raises on purpose. Its message is for the user: catch it, print it."""
@@ -32,3 +35,14 @@ def last_line(error: BaseException, limit: int = 200) -> str:
     lines = [line for one in str(error).splitlines() if (line := one.partition("SQLSTATE:")[0].strip())]
     said = (lines or [type(error).__name__])[-1 if any("Traceback" in line for line in lines) else 0]
     return said if len(said) <= limit else said[:limit] + "..."
+
+
+@contextmanager
+def needs(extra: str, what: str, kind: type[TfnormError] = DataError) -> Iterator[None]:
+    """Around the import of an optional library: the error without it says how to install it."""
+    try:
+        yield
+    except ImportError as error:
+        raise kind(
+            f"{what}: needs {error.name or extra}, which is not there: pip install 'tfnorm[{extra}]'."
+        ) from error

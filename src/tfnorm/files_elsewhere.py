@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from tfnorm.artefact import load
-from tfnorm.elsewhere import answered, number_of
+from tfnorm.elsewhere import answer_of, answered
 from tfnorm.engines import LostError, Remote, Task, deliver
 from tfnorm.fitted import Fitted
 
@@ -96,10 +96,10 @@ def written_elsewhere(
     asked = secrets.token_hex(16)
 
     def read(message: bytes) -> tuple[int, Done]:
-        number, head = number_of(message, asked), json.loads(message.split(b"\n")[0])
+        head = answer_of(message, asked)
         try:
             fired = Counter({(str(name), str(policy)): int(count) for name, policy, count in head["fired"]})
-            return number, Done(int(head["rows"]), fired)
+            return head["task"], Done(int(head["rows"]), fired)
         except (KeyError, TypeError, ValueError) as error:
             raise LostError(f"not what a worker says of a file: {error}") from None
 

@@ -8,10 +8,9 @@ The one law: a block on a worker becomes what `fitted.transform` makes of it her
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
-from tfnorm.artefact import dumps, loads
+from tfnorm.artefact import dumps, loaded
 from tfnorm.errors import DataError
 from tfnorm.fitted import Fitted
 from tfnorm.fitting import fit, scan
@@ -44,12 +43,5 @@ def _mapped(fitted: Fitted, data: Any, inverse: bool, options: dict[str, Any]) -
 
 
 def _apply(table: Any, text: bytes, inverse: bool) -> Any:
-    fitted = _read(text)
+    fitted: Fitted = loaded(text)
     return fitted.inverse(table) if inverse else fitted.transform(table)
-
-
-@functools.lru_cache(maxsize=4)
-def _read(text: bytes) -> Fitted:
-    """Checked, and once a worker: what travels is the artefact."""
-    fitted: Fitted = loads(text)
-    return fitted

@@ -12,20 +12,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from tfnorm import artefact, fitting
-from tfnorm.errors import DataError, NotInvertibleError
+from tfnorm.errors import DataError, NotInvertibleError, needs
 from tfnorm.files_out import mapped_batch
 from tfnorm.fitted import Fitted
 from tfnorm.maps import mark_name
 from tfnorm.profile import Profile
 from tfnorm.sources.arrow import from_numpy, numpy_dtype
 from tfnorm.sources.columns import did_you_mean, quoted, refuse_duplicates
-from tfnorm.sources.formats import needs
 from tfnorm.sources.spark import NAME, Run, map_in_arrow
 from tfnorm.sources.stored import Ragged
 from tfnorm.unseen import key_columns
@@ -99,7 +97,7 @@ def _mapping(text: bytes, names: Sequence[str], types: Mapping[str, Any], *, inv
 
         context = TaskContext.get()
         assert context is not None
-        fitted, place, row = _loaded(text), f"{NAME}, partition {context.partitionId()}", 0
+        fitted, place, row = artefact.loaded(text), f"{NAME}, partition {context.partitionId()}", 0
         for batch in batches:
             if not batch.num_rows:
                 continue
@@ -112,11 +110,6 @@ def _mapping(text: bytes, names: Sequence[str], types: Mapping[str, Any], *, inv
             row += batch.num_rows
 
     return mapped
-
-
-@lru_cache(maxsize=4)
-def _loaded(text: bytes) -> Fitted:
-    return artefact.loads(text)
 
 
 def _shaped(batch: Any, fitted: Fitted, names: Sequence[str]) -> Any:

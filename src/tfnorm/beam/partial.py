@@ -19,12 +19,12 @@ import pyarrow as pa
 from tfnorm.beam.elements import PLACE
 from tfnorm.choosing import chosen_columns
 from tfnorm.codec import decode, encode
-from tfnorm.engines import Fold
+from tfnorm.engines import folded
 from tfnorm.errors import ArtefactError, ChoiceError, DataError
 from tfnorm.fitting import EVERYTHING, is_auto, planned
 from tfnorm.gather import profile_of
 from tfnorm.maps import Identity
-from tfnorm.measuring import Measure, Measured, Want
+from tfnorm.measuring import Measure, Want
 from tfnorm.profile import Column, Profile, Provenance
 from tfnorm.sources import Source, open_source
 from tfnorm.sources.columns import quoted, rows_per_shard
@@ -223,11 +223,7 @@ def _of(asked: Asked, name: str) -> Any:
 def partial_of(opened: Source, asked: Asked) -> Partial:
     """Of a table's rows."""
     columns, measure = asked.of(opened)
-    fold: Fold[Measured] = Fold(operator.add)
-    for shard in opened.shards(needed(columns, measure.wants)):
-        fold.push(measure(shard))
-    total = fold.total()
-    assert total is not None
+    total = folded(operator.add, map(measure, opened.shards(needed(columns, measure.wants))))
     profile = profile_of(PLACE, False, columns, measure.wants, total)
     profile = dataclasses.replace(profile, provenance=(Provenance(PLACE, total.num_rows, 1, ""),))
     left = {c.name: c.dtype for c in opened.columns if c.name not in profile and c.name != opened.weight}

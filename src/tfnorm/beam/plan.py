@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tfnorm.beam.partial import Asked, needed
-from tfnorm.engines import Fold, Task, cut
+from tfnorm.engines import Task, cut, folded
 from tfnorm.errors import DataError
 from tfnorm.gather import finished, profile_of, refuse_weightless
 from tfnorm.measuring import Measure, Measured
@@ -47,14 +47,9 @@ class Plan:
         opened = with_encoded(opened, asked.names or (), on_error)
         columns, measure = asked.of(opened)
         shards = list(opened.shards(needed(columns, measure.wants)))
-        height = cut(shards, FAN)[0].height if shards else 0
-        runs = [
-            Task(number, number, height, tuple(shards[start : start + (1 << height)]))
-            for number, start in enumerate(range(0, len(shards), 1 << height))
-        ]
         skipped = tuple(Skipped(shown(path), reason) for path, reason in getattr(opened, "skipped", ()))
         run = Skipping(measure) if on_error == "skip" else measure
-        return cls(opened.name, opened.bare, tuple(columns), measure, run, tuple(runs), skipped)
+        return cls(opened.name, opened.bare, tuple(columns), measure, run, tuple(cut(shards, FAN)), skipped)
 
     def tasks(self) -> Iterator[tuple[Callable[[Shard], Measured], Task]]:
         for task in self.runs:
@@ -62,12 +57,8 @@ class Plan:
 
     def folded(self, group: int, numbered: Iterable[Numbered]) -> Numbered:
         """Neighbours of one level as one of the next."""
-        fold: Fold[Measured] = Fold(operator.add)
-        for _, state in sorted(dict(numbered).items()):
-            fold.push(read(state, self.measure.nothing()))
-        total = fold.total()
-        assert total is not None
-        return group, written(total)
+        states = (read(state, self.measure.nothing()) for _, state in sorted(dict(numbered).items()))
+        return group, written(folded(operator.add, states))
 
     def profile(self, state: bytes | None) -> Profile:
         """When all is folded; None where there was nothing to fold."""
@@ -85,9 +76,4 @@ class Plan:
 
 def measured(run: Callable[[Shard], Measured], task: Task) -> Numbered:
     """What a worker does with a run."""
-    fold: Fold[Measured] = Fold(operator.add)
-    for shard in task.shards:
-        fold.push(run(shard))
-    total = fold.total()
-    assert total is not None
-    return task.number, written(total)
+    return task.number, written(folded(operator.add, map(run, task.shards)))

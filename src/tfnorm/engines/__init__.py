@@ -10,12 +10,11 @@ shards each, and bytes come back, which are checked before they count.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
-from tfnorm.errors import ChoiceError, DataError
+from tfnorm.errors import DataError
 
 T = TypeVar("T")
 ATTEMPTS = 3
@@ -49,7 +48,7 @@ class Fold(Generic[T]):
         self._next += 1
 
     def put(self, index: int, state: T, height: int = 0) -> None:
-        """That of the `2**height` neighbours from `index * 2**height` on."""
+        """That of the `2**height` neighbours from `index * 2**height` on, or of the last ones from there."""
         while (neighbour := (height, index ^ 1)) in self._nodes:
             other = self._nodes.pop(neighbour)
             state = self._add(other, state) if index & 1 else self._add(state, other)
@@ -70,9 +69,19 @@ class Fold(Generic[T]):
         return total
 
 
+def folded(add: Callable[[T, T], T], states: Iterable[T]) -> T:
+    """All of them, one at least, in the fixed tree."""
+    fold: Fold[T] = Fold(add)
+    for state in states:
+        fold.push(state)
+    total = fold.total()
+    assert total is not None
+    return total
+
+
 @dataclass(frozen=True)
 class Task:
-    """Neighbouring shards that one worker measures and folds: `2**height` of them from `index * 2**height` on."""
+    """Neighbouring shards that one worker measures and folds: `2**height` from `index * 2**height` on, or the last ones."""
 
     number: int  # among the tasks of a pass
     index: int
@@ -93,37 +102,19 @@ class Remote(Protocol):
         are lost ends with a LostError that says so."""
 
 
-@contextmanager
-def needs(extra: str, what: str) -> Iterator[None]:
-    """Around the import of an optional library: the error without it says how to install it."""
-    try:
-        yield
-    except ImportError as error:
-        raise ChoiceError(
-            f"{what}: needs {error.name or extra}, which is not there: pip install 'tfnorm[{extra}]'."
-        ) from error
-
-
 class LostError(Exception):
     """What came back is of no use, for that reason; it is asked for again."""
 
 
 def cut(shards: Sequence[Any], parallel: int, each: int = TASKS) -> list[Task]:
-    """Shards as tasks: runs as long as leave every worker so many, each a whole branch of the tree.
+    """Shards as tasks: runs as long as leave every worker so many, each a branch of the tree, the last one what there is of it.
 
     >>> [len(task.shards) for task in cut(range(5), 2)], [len(task.shards) for task in cut(range(67), 1)][-3:]
-    ([1, 1, 1, 1, 1], [4, 2, 1])
+    ([1, 1, 1, 1, 1], [4, 4, 3])
     """
     height = max(0, (len(shards) // (each * max(1, parallel))).bit_length() - 1)
-    tasks: list[Task] = []
-    start = 0
-    while start < len(shards):
-        while start + (1 << height) > len(shards):
-            height -= 1
-        run = tuple(shards[start : start + (1 << height)])
-        tasks.append(Task(len(tasks), start >> height, height, run))
-        start += len(run)
-    return tasks
+    starts = range(0, len(shards), 1 << height)
+    return [Task(number, number, height, tuple(shards[i : i + (1 << height)])) for number, i in enumerate(starts)]
 
 
 def deliver(
@@ -154,9 +145,8 @@ def deliver(
                 if task is not None:  # else it came twice
                     yield task, value
         finally:
-            if hasattr(
-                messages, "close"
-            ):  # a generator: its workers stop when this one is left, not when it is collected
+            if hasattr(messages, "close"):
+                # of a generator workers stop when this one is left, not when it is collected
                 messages.close()
         failed = failed + 1 if len(left) == before else 0
         if failed == ATTEMPTS:

@@ -17,8 +17,9 @@ from dataclasses import dataclass
 from tempfile import gettempdir
 from typing import Any
 
-from tfnorm.engines import LostError, Task, needs
-from tfnorm.errors import ChoiceError
+from tfnorm.engines import LostError, Task
+from tfnorm.engines.executor import PATIENCE
+from tfnorm.errors import ChoiceError, needs
 
 HERE = ("directrunner", "fnapirunner", "bundlebaseddirectrunner", "switchingdirectrunner", "prismrunner")
 """Runners whose workers are processes of this machine, and find its temporary folder."""
@@ -34,12 +35,12 @@ class Beam:
     """Pipelines with these options."""
 
     options: Any  # apache_beam's PipelineOptions
-    patience: float = 1800.0  # seconds without any result after which a pipeline is given up
+    patience: float = PATIENCE  # seconds without any result after which a pipeline is given up
 
     @staticmethod
     def at(address: str | None) -> Beam:
         """By a runner's name, or options as on a command line; without either, those of this command line."""
-        with needs("beam", 'engine="beam"'):
+        with needs("beam", 'engine="beam"', ChoiceError):
             from apache_beam.options.pipeline_options import PipelineOptions
         if address is None:
             return Beam.of(PipelineOptions())

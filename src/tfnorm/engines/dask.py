@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from tfnorm.engines import needs
 from tfnorm.engines.executor import Executors
-from tfnorm.errors import ChoiceError
+from tfnorm.errors import ChoiceError, needs
 
 RETRIES = 3  # of a task that fails where it runs
 
@@ -20,7 +19,7 @@ class Dask:
     @staticmethod
     def at(address: str | None) -> Executors:
         """Those of the scheduler at that address ("tcp://host:8786"); of the client there is, or of Dask's own setting."""
-        with needs("dask", "Dask"):
+        with needs("dask", "Dask", ChoiceError):
             import dask
             from distributed import Client
         try:

@@ -10,9 +10,9 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
-from tfnorm.engines import Task, needs
+from tfnorm.engines import Task
 from tfnorm.engines.executor import PATIENCE, submitted
-from tfnorm.errors import ChoiceError
+from tfnorm.errors import ChoiceError, needs
 
 RETRIES = 3  # of a task whose worker or host died
 
@@ -27,7 +27,7 @@ class Ray:
     def at(address: str | None) -> Ray:
         """The cluster at that address ("auto", "ray://host:10001"), or Ray's own choice: RAY_ADDRESS, one that runs on this
         machine, or a new one in its cores."""
-        with needs("ray", "Ray"):
+        with needs("ray", "Ray", ChoiceError):
             import ray
         if not ray.is_initialized():
             try:

@@ -19,8 +19,8 @@ from functools import cached_property
 from itertools import islice
 from typing import Any, ClassVar
 
-from tfnorm.engines import LostError, Task, needs
-from tfnorm.errors import ChoiceError, last_line
+from tfnorm.engines import LostError, Task
+from tfnorm.errors import ChoiceError, last_line, needs
 
 JOB_TASKS = 256  # whose descriptions go out, and whose states come back, at once
 _log = logging.getLogger("tfnorm")
@@ -40,7 +40,7 @@ class Spark:
     def at(cls, address: str | None) -> Spark:
         """The session there is, or one by the settings of spark-submit and the environment; "spark://host:7077" is a master,
         "sc://host" a Spark Connect server."""
-        with needs("spark", "engine: spark"):
+        with needs("spark", "engine: spark", ChoiceError):
             from pyspark.sql import SparkSession
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)  # Spark would start "python3", whichever that is
         builder: Any = SparkSession.builder

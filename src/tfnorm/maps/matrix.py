@@ -85,9 +85,8 @@ class Matrix(Map):
         largest = np.finfo(dtype).max
         if any(np.abs(value).max(initial=0.0) > largest for value in self.arrays().values()):
             return False
-        spread = np.einsum(
-            "j...i,j...i->i...", self.back, self.back
-        )  # squared, of each feature, where every component's is 1
+        # squared, of each feature, where every component's is 1
+        spread = np.einsum("j...i,j...i->i...", self.back, self.back)
         terms = np.sqrt(np.einsum("i...,i...j->j...", spread, self.matrix**2))
         return bool((terms <= _LOSES).all())
 
@@ -155,9 +154,8 @@ class _OfRows:
 
     def _run(self, x: Array, way: Callable[[Matrix, Array], Array], xp: Namespace, *, inverse: bool = False) -> Array:
         if not isinstance(x, np.ndarray):
-            return way(
-                self._gathered(self.groups, xp), x
-            )  # rows x features x components at once, as long as a batch is
+            # rows x features x components at once, as long as a batch is
+            return way(self._gathered(self.groups, xp), x)
         order = np.argsort(self.groups, kind="stable")
         keys, first = np.unique(self.groups[order], return_index=True)
         wide = self.step.shape(x.shape, inverse=inverse)[-1] or 0

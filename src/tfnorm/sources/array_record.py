@@ -13,13 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from tfnorm.errors import DataError
+from tfnorm.errors import DataError, needs
 from tfnorm.sources import Batch, Column
 from tfnorm.sources.columns import cell, rows_per_shard
 from tfnorm.sources.example_rows import batches_of
 from tfnorm.sources.examples import HEAD_RECORDS, Feature, as_features, features_of
 from tfnorm.sources.files import OpenedFile, Stamp, reading
-from tfnorm.sources.formats import needs
 
 BLOCK_BYTES = 1 << 20  # read and parsed at once, about
 

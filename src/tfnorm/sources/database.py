@@ -9,8 +9,7 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
-from tfnorm.errors import DataError
-from tfnorm.sources.formats import needs
+from tfnorm.errors import DataError, needs
 
 SCHEMES = ("duckdb", "sqlite")
 WRITTEN = "duckdb:///file.duckdb or sqlite:///file.db"

@@ -13,9 +13,8 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from tfnorm.errors import ChoiceError, DataError
+from tfnorm.errors import ChoiceError, DataError, needs
 from tfnorm.sources.columns import cell
-from tfnorm.sources.formats import needs
 
 MAX_PIXELS = 178_956_970  # what Pillow takes for a bomb
 

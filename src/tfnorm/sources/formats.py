@@ -8,11 +8,8 @@ from __future__ import annotations
 import importlib
 import re
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-
-from tfnorm.errors import DataError
 
 if TYPE_CHECKING:
     from tfnorm.sources.files import OpenedFile
@@ -208,14 +205,3 @@ def listed(*, written: bool = False) -> str:
 def written_endings() -> Iterator[str]:
     """The endings of what can be written."""
     return (end for one in FORMATS if one.writer for end in one.endings)
-
-
-@contextmanager
-def needs(extra: str, what: str) -> Iterator[None]:
-    """Around the import of an optional library: the error without it says how to install it."""
-    try:
-        yield
-    except ImportError as error:
-        raise DataError(
-            f"{what}: needs {error.name or extra}, which is not there: pip install 'tfnorm[{extra}]'."
-        ) from error

@@ -13,7 +13,7 @@ from functools import lru_cache
 from glob import has_magic
 from typing import Any
 
-from tfnorm.errors import DataError
+from tfnorm.errors import DataError, needs
 from tfnorm.sources import formats
 from tfnorm.sources.columns import cell
 
@@ -55,7 +55,7 @@ def _by_arrow(scheme: str, rest: str, process: int) -> Any:  # noqa: ARG001  # a
 def _by_fsspec(path: str) -> tuple[Any, str]:
     """The file system of fsspec that holds a URL, and its path there; fsspec keeps the systems."""
     scheme = path.partition("://")[0]
-    with formats.needs("remote", path):
+    with needs("remote", path):
         import fsspec
     try:
         return fsspec.core.url_to_fs(path)

@@ -15,11 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from tfnorm.errors import DataError
+from tfnorm.errors import DataError, needs
 from tfnorm.sources import BARE, Batch, Column
 from tfnorm.sources.columns import cell, column_of, delivered, one_length, quoted, refuse_hollow, row_bytes, spans
 from tfnorm.sources.files import OpenedFile, Stamp, reading
-from tfnorm.sources.formats import needs
 
 CODECS = frozenset(
     (
