@@ -125,7 +125,7 @@ def test_several_heads_of_every_kind_of_model(kind, tmp_path):
     whole.export(tmp_path / "served", verbose=False)
     for other in (again, served(tmp_path / "served", whole)):
         for one, two in zip(tf.nest.flatten(now), tf.nest.flatten(other), strict=True):
-            np.testing.assert_allclose(one, two, rtol=1e-6)
+            np.testing.assert_allclose(one, two, rtol=1e-6, atol=1e-5)
 
 
 def inputs_only() -> tfnorm.Fitted:
@@ -187,7 +187,7 @@ def test_a_head_of_mean_and_spread(of, joined, tmp_path):
     mean, spread = (came[:, :1], came[:, 1:]) if joined else (came["mu"], came["spread"])
     got = (found[:, :1], found[:, 1:]) if joined else (found["mu"], found["spread"])
     np.testing.assert_allclose(got[0], mean.astype("float64") * STD + MEAN, rtol=2e-6, atol=1e-6 * STD)
-    np.testing.assert_allclose(got[1], real(of, spread), rtol=3e-6)
+    np.testing.assert_allclose(got[1], real(of, spread), rtol=3e-6, atol=1e-6)
     # as in NumPy
     np.testing.assert_allclose(fitted["price"].inverse(spread.astype("float64"), of=of), real(of, spread), rtol=1e-12)
 
@@ -210,7 +210,9 @@ def test_a_head_of_mean_and_spread(of, joined, tmp_path):
         np.testing.assert_array_equal(one, two)
     again.export(tmp_path / "served", verbose=False)
     got = served(tmp_path / "served", whole)
-    np.testing.assert_allclose(tf.nest.flatten(got)[-1], tf.nest.flatten(whole.predict(RAW, verbose=0))[-1], rtol=1e-6)
+    np.testing.assert_allclose(
+        tf.nest.flatten(got)[-1], tf.nest.flatten(whole.predict(RAW, verbose=0))[-1], rtol=1e-6, atol=1e-6
+    )
 
 
 def test_a_chain_of_affine_maps_multiplies_their_slopes():

@@ -24,6 +24,10 @@ CHOICES = [
     "robust.by('flag')",
 ]
 
+ATTACHED = (
+    1e-4  # what a sum of prices about 20 may be rounded by where it comes out near 0, otherwise on each processor
+)
+
 
 def table(rows: int = 600, dtype: str = "float32") -> dict[str, np.ndarray]:
     random = np.random.default_rng(4)
@@ -211,9 +215,9 @@ def test_attach_gives_each_row_the_units_of_its_key(tmp_path: Path) -> None:
     batch = {name: value for name, value in tensors(data).items() if name in ("size", "number", "store")}
     normalized = fitted.transform({name: data[name] for name in ("size", "number")})["size"]
     wanted = fitted["price"].inverse(model(normalized).numpy(), keys=data["store"])
-    np.testing.assert_allclose(whole(batch), wanted, rtol=1e-5)
+    np.testing.assert_allclose(whole(batch), wanted, rtol=1e-5, atol=ATTACHED)
     whole.save(tmp_path / "m.keras")
-    np.testing.assert_allclose(keras.models.load_model(tmp_path / "m.keras")(batch), wanted, rtol=1e-5)
+    np.testing.assert_allclose(keras.models.load_model(tmp_path / "m.keras")(batch), wanted, rtol=1e-5, atol=ATTACHED)
 
 
 def test_attach_to_a_model_of_named_inputs() -> None:
@@ -223,7 +227,7 @@ def test_attach_to_a_model_of_named_inputs() -> None:
     whole = fitted.attach(model, "price")  # whose inputs are raw already
     batch = {name: value for name, value in tensors(data).items() if name in ("store", "number", "price", "size")}
     wanted = fitted["price"].inverse(model(batch).numpy(), keys=data["store"])
-    np.testing.assert_allclose(whole(batch), wanted, rtol=1e-5)
+    np.testing.assert_allclose(whole(batch), wanted, rtol=1e-5, atol=ATTACHED)
     plain = {"size": keras.Input((1,), name="size"), "other": keras.Input((1,), name="other")}
     other = keras.Model(plain, keras.layers.Dense(1)(keras.layers.Concatenate()(list(plain.values()))))
     mixed = fitted.attach(other, "price")
@@ -231,7 +235,7 @@ def test_attach_to_a_model_of_named_inputs() -> None:
     raw = {"size": data["size"], "other": np.ones((600, 1), np.float32)}
     ready = {**raw, "size": fitted.transform({"size": data["size"]})["size"]}
     wanted = fitted["price"].inverse(other(ready).numpy(), keys=data["store"])
-    np.testing.assert_allclose(mixed({**tensors(raw), "store": batch["store"]}), wanted, rtol=1e-5)
+    np.testing.assert_allclose(mixed({**tensors(raw), "store": batch["store"]}), wanted, rtol=1e-5, atol=ATTACHED)
 
 
 def test_attach_around_a_sequential_feeds_its_first_layer_as_the_layer_alone() -> None:
@@ -248,7 +252,7 @@ def test_attach_around_a_sequential_feeds_its_first_layer_as_the_layer_alone() -
     predicted = model({**batch, "price": tf.zeros(6)})  # as in training, with the target among the columns
     attached = fitted.attach(model, target=tfnorm.fit({"price": [-3.0, 3.0]}, "standard"))
     assert set(attached.input) == set(rows)
-    np.testing.assert_allclose(attached(batch), 3 * predicted, rtol=1e-6)
+    np.testing.assert_allclose(attached(batch), 3 * predicted, rtol=1e-6, atol=1e-5)
     np.testing.assert_allclose(
-        attached.predict(tf.data.Dataset.from_tensors(batch), verbose=0), 3 * predicted, rtol=1e-6
+        attached.predict(tf.data.Dataset.from_tensors(batch), verbose=0), 3 * predicted, rtol=1e-6, atol=1e-5
     )
