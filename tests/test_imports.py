@@ -36,11 +36,14 @@ MAY: dict[str, set[str]] = {
     "techniques": {"errors", "maps", "statistics", "curve", "quantiles", "covariance", "keys"},
     "gatherings": {"statistics", "covariance", "grouped"},
     "profile": {"errors", "codec", "statistics", "curve", "quantiles", "covariance", "keys", "gatherings"},
-    "rules": {"errors", "sources", "maps", "statistics", "profile"},
     "sparse": {"errors", "kernels", "sources", "statistics", "quantiles"},
     "counted": {"errors", "sources", "statistics"},
     "apply": {"errors", "kernels", "engines", "sources", "maps"},
     "unseen": {"errors", "sources", "keys", "maps", "apply"},
+    "ends": {"errors", "sources", "statistics", "keys", "grouped", "maps", "techniques", "profile"},
+    "rules": {
+        *("errors", "codec", "sources", "statistics", "keys", "maps", "techniques", "profile", "apply", "ends"),
+    },
     "measuring": {
         *("errors", "engines", "sources", "statistics", "quantiles", "grouped", "maps", "profile", "apply", "unseen"),
         *("sparse", "counted"),
@@ -62,7 +65,7 @@ MAY: dict[str, set[str]] = {
     "targets": {"errors", "sources", "maps", "fitted_column"},
     "datasets": {"errors", "sources", "fitted_column", "targets", "keras_part"},
     "fitted": {
-        *("targets", "datasets", "engines", "progress"),
+        *("targets", "datasets", "engines", "progress", "ends"),
         *(
             "errors",
             "codec",

@@ -165,6 +165,11 @@ def _fitted(profile: Profile, content: dict[str, Any]) -> Fitted:
     named = {*rules.policies, *(name for group in rules.share for name in group)}
     if not named <= set(maps):
         raise ArtefactError("rules are of columns that are not there.")
+    try:
+        for name in (name for name, policies in rules.policies.items() if policies.ends_by):
+            rules.ends(profile, name, stages[name])
+    except ChoiceError as error:
+        raise ArtefactError(f"rules: {error}") from None
     return Fitted(profile, stages, maps, rules)
 
 

@@ -18,6 +18,7 @@ import numpy as np
 
 from tfnorm.codec import encode
 from tfnorm.datasets import dataset_of
+from tfnorm.ends import Ends
 from tfnorm.errors import ChoiceError, DataError
 from tfnorm.fitted_column import DENSE_LIKE, FittedColumn
 from tfnorm.keras_part import keras_part
@@ -52,6 +53,12 @@ class Fitted:
         """SHA-256 of the choice and the maps: the same numbers, the same fingerprint."""
         text = json.dumps({name: [text, encode(self.maps[name])] for name, text in self.choice.items()}, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
+
+    @cached_property
+    def _ends(self) -> dict[str, Ends]:
+        """Between which ends a column's values are left alone, where some are not."""
+        names = [name for name in self.maps if self.rules.of(name).out_of_range != "keep"]
+        return {name: self.rules.ends(self.profile, name, self.stages[name]) for name in names}
 
     @property
     def choice(self) -> dict[str, str]:

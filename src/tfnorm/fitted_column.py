@@ -266,7 +266,7 @@ half of the values between 0.125 and 0.625'
             step: Any = self.map if groups is None else self.map.bound(groups, x.ndim, np)
             return np.asarray(step.inverse_like(y, x, np))
         if not inverse:
-            self._enforce(array)
+            self._enforce(array, groups)
             self._count_unseen(groups)
         result = apply(self.map, array, groups=groups, inverse=inverse)
         if inverse and self.column.scalar and self.map.marks and (array.ndim == 1 or array.shape[-1] != 1):
@@ -297,21 +297,22 @@ half of the values between 0.125 and 0.625'
                 'standard(center=False), signed_log; or leave out what is not stored: fit(..., sparse="missing").'
             )
         if not inverse:
-            self._enforce(values, rows)
+            self._enforce(values, groups, rows)
             self._count_unseen(groups)
         try:
             return apply_stored(self.map, rows.with_values(values), groups=groups, inverse=inverse)
         except DataError as error:
             raise DataError(f"{where}: {self.technique}: {error}") from None
 
-    def _enforce(self, array: np.ndarray, rows: Stored | None = None) -> None:
+    def _enforce(self, array: np.ndarray, groups: Groups | None, rows: Stored | None = None) -> None:
         """Count what policies fire on; refuse what they refuse."""
         policies = self.fitted.rules.of(self.name)
         if policies == Policies():
             return
-        extremes = self.fitted.rules.extremes(self.fitted.profile, self.name)
-        places = rows.places if isinstance(rows, Sparse) and extremes.features > 1 else None
-        counts = policies.counts(array, extremes, places)
+        places = rows.places if isinstance(rows, Sparse) and self.column.features > 1 else None
+        if rows is not None and groups is not None:
+            groups = {names: np.repeat(own, rows.lengths) for names, own in groups.items()}
+        counts = policies.counts(array, self.fitted._ends.get(self.name), groups, places)
         if policies.missing == "error" and "missing" in counts:
             gaps = np.isnan(np.ma.filled(array.astype(np.float64), np.nan))
             row = int(np.flatnonzero(gaps.reshape(len(array), -1).any(axis=1))[0])
@@ -328,8 +329,9 @@ half of the values between 0.125 and 0.625'
     def _count_unseen(self, groups: Groups | None) -> None:
         if groups is None:
             return
-        for keyed in self.map.keyed():
-            self._count("unseen", int((groups[keyed.keys.names] == len(keyed.keys)).sum()))
+        sizes = {keyed.keys.names: len(keyed.keys) for keyed in self.map.keyed()}
+        unknown = [groups[names] == size for names, size in sizes.items()]
+        self._count("unseen", int(np.logical_or.reduce(unknown).sum()))  # a row counts once, by however many keys it is
 
     def _count(self, policy: str, count: int) -> None:
         if count:

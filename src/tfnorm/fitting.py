@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from tfnorm.already import already
-from tfnorm.chains import Place, first_places, next_places, solve, written
+from tfnorm.chains import ALWAYS, Place, first_places, next_places, solve, written
 from tfnorm.checkpoint import recorded
 from tfnorm.choosing import (
     Unit,
@@ -22,6 +22,7 @@ from tfnorm.choosing import (
     chosen_columns,
     fits_shape,
     hint_of,
+    keys_of,
     numeric_columns,
     refuse_infinite,
     stages_of,
@@ -156,8 +157,8 @@ def fit(
     constant: of a column with one value: "zero" (0, or `low`, whatever comes), "keep" (as it is) or "error".
     missing: "keep" (NaN), "error", or a number that takes its place on the normalized scale (0 is the mean for `standard`).
     infinite: "error" refuses infinite values at the fit, "missing" treats them as missing, in `transform` too.
-    out_of_range: of values beyond the fit's smallest and largest: "keep", "clip" to these, or "missing". Where a technique is
-    by key, too, these are the whole column's.
+    out_of_range: of values beyond the fit's smallest and largest: "keep", "clip" to these, or "missing". Of a technique by key
+        they are those of the row's key (of the first such technique in a chain).
     `fitted.fired` counts how often they did something.
 
     The other arguments are those of `scan`.
@@ -214,6 +215,7 @@ def fit(
     wants = [_with_everything(want) for want in wants] if full else wants
     keys = check_keys(opened, stages)
     rules = _rules(stages, {column.name: column for column in chosen}, given, share)
+    wants += _wants_of_ends(chosen, rules, wants)
     refused = frozenset(name for name in stages if rules.of(name).infinite == "error")
 
     def read(wants: list[Want]) -> Profile:
@@ -307,8 +309,24 @@ def _want(column: Column, place: Place) -> Want:
     return Want(column, place.via, place.step, place.kinds, place.through, place.by)
 
 
+def _wants_of_ends(columns: Sequence[Column], rules: Rules, wants: Sequence[Want]) -> list[Want]:
+    """What else `out_of_range` by key needs: the ends of each key, of the data themselves."""
+    there = {(want.column.name, want.by) for want in wants if not want.via}
+    found = []
+    for column in columns:
+        sets = (rules.of(name).ends_by for name in rules.sharing(column.name))  # who share, share their keys
+        by = next(filter(None, sets), ())
+        if by and (column.name, by) not in there:
+            found.append(Want(column, "", Identity(), ALWAYS, by=by))
+    return found
+
+
 def _rules(stages: Mapping[str, Stages], columns: Mapping[str, Column], given: dict[str, Any], share: Any) -> Rules:
-    rules = Rules(policies_of(list(stages), **given), share_of(share, list(stages)))
+    policies = policies_of(list(stages), **given)
+    for name, own in policies.items():
+        if own.out_of_range != "keep" and (by := keys_of(stages[name])):
+            policies[name] = replace(own, ends_by=by[0])
+    rules = Rules(policies, share_of(share, list(stages)))
     for group in rules.share:
         first = group[0]
         for other in group[1:]:
@@ -326,7 +344,7 @@ def solved(profile: Profile, stages: Mapping[str, Stages], rules: Rules = Rules(
     constant, missing = [], []
     steps: dict[str, Map] = {}
     for name, chain in stages.items():
-        policies, extremes = rules.of(name), rules.extremes(profile, name)
+        policies, extremes, ends = rules.of(name), rules.extremes(profile, name), rules.ends(profile, name, chain)
         step = fits_shape(profile[name].column, solve(profile, rules.sharing(name), chain))
         if policies.constant == "error" and (extremes.constant & (extremes.minimum <= extremes.maximum)).any():
             constant.append(name)
@@ -334,7 +352,7 @@ def solved(profile: Profile, stages: Mapping[str, Stages], rules: Rules = Rules(
             missing.append(name)
         may_be_infinite = profile[name].column.dtype.startswith(("float", "bfloat"))
         try:
-            steps[name] = policies.around(step, extremes, may_be_infinite=may_be_infinite)
+            steps[name] = policies.around(step, extremes, ends, may_be_infinite=may_be_infinite)
         except ChoiceError as error:
             raise ChoiceError(f"column {quoted([name])}: {written(chain)}: {error}") from None
     if constant:

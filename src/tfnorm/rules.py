@@ -6,7 +6,7 @@ model; with the default rules no map is added.
     constant      "zero": what the technique gives (0, or `low`), "keep": x stays as it is, "error": refused by the fit
     missing       "keep", "error": refused by fit and transform, or a number that takes its place on the normalized scale
     infinite      "error": refused by the fit, "missing": treated as missing, at the fit and ever after
-    out_of_range  "keep", "clip": to the nearest end of what the fit saw (in all rows, whatever their keys), "missing"
+    out_of_range  "keep", "clip": to the nearest end of what the fit saw, of a technique by key in the rows of that key; "missing"
 """
 
 from __future__ import annotations
@@ -24,13 +24,16 @@ from typing import Any, Literal, get_args, get_type_hints
 import numpy as np
 
 from tfnorm import maps
+from tfnorm.apply import Groups
+from tfnorm.codec import optional
+from tfnorm.ends import LARGEST, Ends, ends_of
 from tfnorm.errors import ChoiceError
-from tfnorm.maps import Affine, ByKey, Map
+from tfnorm.keys import listed
+from tfnorm.maps import Map
 from tfnorm.profile import Profile
 from tfnorm.sources.columns import did_you_mean, quoted
 from tfnorm.statistics import Extremes
-
-_LARGEST = np.finfo(np.float64).max
+from tfnorm.techniques import Stages
 
 
 @dataclass(frozen=True)
@@ -42,36 +45,37 @@ class Policies:
     infinite: Literal["error", "missing"] = "error"
     out_of_range: Literal["keep", "clip", "missing"] = "keep"
     fill: float = 0.0  # on the normalized scale, for missing="fill"
+    ends_by: tuple[str, ...] = optional(
+        ()
+    )  # by which keys out_of_range has ends of their own; none for those of all rows
 
-    def around(self, step: Map, extremes: Extremes, *, may_be_infinite: bool) -> Map:
-        """A column's own map with the policies' before and after it."""
+    def around(self, step: Map, extremes: Extremes, ends: Ends, *, may_be_infinite: bool) -> Map:
+        """A column's own map with the policies' before and after it; `extremes` are those of all rows."""
         before: list[Map] = []
         if self.infinite == "missing" and may_be_infinite:
-            all_numbers = np.full(extremes.features, _LARGEST)
+            all_numbers = np.full(extremes.features, LARGEST)
             before.append(maps.Within(-all_numbers, all_numbers))
         if self.constant == "keep" and extremes.constant.any():
             step = _unless(np.where(extremes.constant, 1.0, 0.0), step)
         if self.out_of_range != "keep":
             kind = maps.Clip if self.out_of_range == "clip" else maps.Within
-            head, *rest = step.maps if isinstance(step, maps.Chain) else (step,)
-            limits = _limits_after(head, kind, extremes, whole_numbers=not may_be_infinite)
-            if limits is None:
-                known = extremes.minimum <= extremes.maximum
-                low, high = np.where(known, extremes.minimum, -_LARGEST), np.where(known, extremes.maximum, _LARGEST)
-                before.append(kind(low, high))
-            else:
-                step = maps.chain(head, limits, *rest)
+            step = ends.limit(step, kind, whole_numbers=not may_be_infinite)
         after = [maps.Fill(np.full(step.width(extremes.features), self.fill))] if self.missing == "fill" else []
         return maps.chain(*before, step, *after)
 
     def done(self, policy: str) -> str:
-        """What a policy does where it fires, in a word."""
-        return f"{self.fill:g}" if policy == "missing" and self.missing == "fill" else str(getattr(self, policy))
+        """What a policy does where it fires, in a word or two."""
+        if policy == "missing" and self.missing == "fill":
+            return f"{self.fill:g}"
+        by = f" by {listed(self.ends_by)}" if policy == "out_of_range" and self.ends_by else ""
+        return f"{getattr(self, policy)}{by}"
 
-    def counts(self, x: np.ndarray, extremes: Extremes, places: np.ndarray | None = None) -> dict[str, int]:
+    def counts(
+        self, x: np.ndarray, ends: Ends | None, groups: Groups | None = None, places: np.ndarray | None = None
+    ) -> dict[str, int]:
         """How many of these raw values each policy fires on, of those that are not to keep them.
 
-        places: of sparse rows, whose values lie in one line, to which feature each of them belongs.
+        ends: where out_of_range does; `groups` and `places` as `Ends.outside` has them.
         """
         found: dict[str, int] = {}
         data, absent = np.ma.getdata(x), np.ma.getmaskarray(x)
@@ -79,10 +83,8 @@ class Policies:
             found["missing"] = int((absent | np.isnan(data)).sum())
         if self.infinite == "missing":
             found["infinite"] = int((np.isinf(data) & ~absent).sum())
-        if self.out_of_range != "keep":
-            low, high = (end if places is None else end[places] for end in (extremes.minimum, extremes.maximum))
-            outside = (data < low) | (data > high)
-            found["out_of_range"] = int((outside & ~absent & np.isfinite(data)).sum())
+        if ends is not None:
+            found["out_of_range"] = int((ends.outside(data, groups, places) & ~absent).sum())
         return {policy: count for policy, count in found.items() if count}
 
 
@@ -108,7 +110,7 @@ class Rules:
             name: ", ".join(
                 f"{one.name}={policies.done(one.name)}"
                 for one in dataclasses.fields(policies)
-                if one.name != "fill" and getattr(policies, one.name) != one.default
+                if one.name not in ("fill", "ends_by") and getattr(policies, one.name) != one.default
             )
             for name, policies in self.policies.items()
         }
@@ -123,6 +125,14 @@ class Rules:
     def extremes(self, profile: Profile, name: str) -> Extremes:
         """What the fit saw at least and at most, of all columns that share with this one."""
         return reduce(add, [profile[one].extremes for one in self.sharing(name)])
+
+    def ends(self, profile: Profile, name: str, stages: Stages) -> Ends:
+        """Between which ends out_of_range leaves values alone."""
+        by, names = self.of(name).ends_by, self.sharing(name)
+        groupings = [stage.grouping for stage in stages if stage.grouping and stage.grouping.columns == by]
+        if by and not groupings:
+            raise ChoiceError(f"column {quoted([name])}: out_of_range is by {listed(by)}, and no technique of it is.")
+        return ends_of(profile, names, groupings[0] if groupings else None)
 
 
 def _unless(kept: np.ndarray, step: Map) -> Map:
@@ -140,32 +150,6 @@ def _unless(kept: np.ndarray, step: Map) -> Map:
             'others. Take them out of the rows, or say constant="zero".'
         )
     return maps.chain(maps.Unless(kept, maps.chain(*own)), *rest) if own else step
-
-
-def _limits_after(
-    head: Map, kind: type[maps.Clip | maps.Within], extremes: Extremes, *, whole_numbers: bool
-) -> Map | None:
-    """What limits to the range of the data after a chain's first map, so that 64-bit integers are subtracted as they are; None
-    where it is before it that they are to be limited."""
-    affine = head.flat if isinstance(head, ByKey) else head
-    ends = np.stack([extremes.minimum, extremes.maximum])
-    known = ends[0] <= ends[1]
-    large = whole_numbers and bool((np.abs(ends[:, known]) >= 1 << 53).any())
-    if not (isinstance(affine, Affine) and affine.rises):
-        return None
-    if not large and (kind is maps.Within or head is not affine):
-        return None
-    if kind is maps.Within and not affine.scale.all():
-        return None
-    again = len(affine.scale) // extremes.features
-    known, ends = np.repeat(known, again), np.repeat(ends, again, axis=1)
-    rest = np.repeat(np.stack([extremes.minimum_low, extremes.maximum_low]), again, axis=1)
-    low, high = affine.forward(ends, np) + rest * affine.scale
-    if kind is maps.Within:  # the ends themselves are in, however they are rounded
-        least = 4 * np.spacing(np.maximum(np.abs(low), np.abs(high)))
-        low, high = low - least, high + least
-    limits = kind(np.where(known, low, -_LARGEST), np.where(known, high, _LARGEST))
-    return ByKey.of_flat(head.keys, limits, head.unseen) if isinstance(head, ByKey) else limits
 
 
 def policies_of(names: list[str], **given: Any) -> dict[str, Policies]:

@@ -235,8 +235,8 @@ def records(value: Profile | Fitted) -> Iterator[dict[str, Any]]:
             record["policies"] = dataclasses.asdict(value.rules.of(name))
             record["share"] = [list(group) for group in value.rules.share if name in group]
             if step.keyed():
-                record["by"] = [list(keyed.keys.names) for keyed in step.keyed()]
-                record["keys"] = [len(keyed.keys) for keyed in step.keyed()]
+                sizes = {keyed.keys.names: len(keyed.keys) for keyed in step.keyed()}
+                record["by"], record["keys"] = [list(names) for names in sizes], [*sizes.values()]
         yield record
 
 

@@ -14,6 +14,7 @@ from tfnorm.techniques import joint as joint
 # ruff: isort: on
 from tfnorm.techniques.core import TECHNIQUES as TECHNIQUES
 from tfnorm.techniques.core import Choosable as Choosable
+from tfnorm.techniques.core import Grouping as Grouping
 from tfnorm.techniques.core import Stages as Stages
 from tfnorm.techniques.core import Technique as Technique
 from tfnorm.techniques.core import TechniqueKind as TechniqueKind

@@ -62,6 +62,8 @@ class Technique:
             are drawn to those of all: the mean of n rows becomes (n mean + shrink mean of all) / (n + shrink). Extremes are
             drawn the same way, so the values of a small group then fill less than the whole range of `minmax`.
 
+        `out_of_range` of the fit then means the smallest and the largest value of the row's key, drawn in the same way.
+
         What it keeps: order and distances within a key. What it loses: what keys differ by, unless the model is told the key.
         Choose it where one column holds several scales (stores, sensors, countries); with `shrink` where some keys have few
         rows.
