@@ -126,7 +126,7 @@ MAY: dict[str, set[str]] = {
     "summary": {"sources", "statistics", "quantiles", "maps", "techniques", "profile", "fitted", "binning"},
     "looks": {"statistics", "curve", "quantiles", "maps", "profile", "pushing", "binning", "summary"},
     "drawing": {"errors", "sources", "writing", "binning", "summary", "looks"},
-    "tables": {"sources", "maps", "profile", "fitted", "binning", "summary", "drawing"},
+    "tables": {"sources", "keys", "maps", "profile", "fitted", "binning", "summary", "drawing"},
     "plots": {"sources", "profile", "fitted_column", "summary", "looks", "drawing"},
     "reporting": {
         *("errors", "sources", "writing", "profile", "rules", "fitted", "binning", "summary", "looks", "drawing"),

@@ -6,7 +6,7 @@ The one law: all that cannot be done is said before anything is read, in one err
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import takewhile
 from typing import Any, Literal
 
@@ -48,8 +48,20 @@ def keys_of(stages: Stages) -> list[tuple[str, ...]]:
 
 def check_keys(source: Source, stages: Mapping[str, Stages]) -> list[str]:
     """The key columns, which must be there, hold what can be a key, and stay as they are."""
-    known = {column.name: column for column in source.columns}
     names = list(dict.fromkeys(name for chain in stages.values() for by in keys_of(chain) for name in by))
+    check_key_columns(source, names)
+    for name in names:
+        if name in stages:
+            raise ChoiceError(
+                f"column {quoted([name])}: is a key of others, who look its values up, and cannot be normalized as well. "
+                "Copy it under another name."
+            )
+    return names
+
+
+def check_key_columns(source: Source, names: Iterable[str]) -> None:
+    """That these columns can be keys."""
+    known = {column.name: column for column in source.columns}
     for name in names:
         if name not in known:
             has = "one array, without names" if source.bare else quoted(known)
@@ -63,11 +75,13 @@ def check_keys(source: Source, stages: Mapping[str, Stages]) -> list[str]:
                 f"{column.dtype} {column.shape or ''}".rstrip()
                 + ". Cast it."
             )
-        if name in stages:
-            raise ChoiceError(
-                f"column {quoted([name])}: is a key of others, who look its values up, and cannot be normalized as well. "
-                "Copy it under another name."
-            )
+
+
+def key_names(by: str | Sequence[str] | None) -> tuple[str, ...]:
+    """Of one key column, or several that are a key together; none without."""
+    names = (by,) if isinstance(by, str) else tuple(by or ())
+    if any(not isinstance(name, str) for name in names) or len(set(names)) < len(names):
+        raise ChoiceError(f"by must be the name of a key column, or a list of them, each once; got {by!r}.")
     return names
 
 

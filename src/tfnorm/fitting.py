@@ -17,11 +17,13 @@ from tfnorm.checkpoint import recorded
 from tfnorm.choosing import (
     Unit,
     Unstored,
+    check_key_columns,
     check_keys,
     check_shapes,
     chosen_columns,
     fits_shape,
     hint_of,
+    key_names,
     keys_of,
     numeric_columns,
     refuse_infinite,
@@ -57,6 +59,7 @@ def scan(
     axis: Any = -1,
     unit: Unit = None,
     weight: Any = None,
+    by: str | Sequence[str] | None = None,
     sparse: Unstored = "zero",
     mask: Any = None,
     checkpoint: Any = None,
@@ -78,6 +81,9 @@ def scan(
     unit: in which unit times are counted ("s", or by column), which makes numbers of them.
     weight: a column's name, an array, or True for the third part of (x, y, weight) batches. Whole numbers are as rows that
         often; a row of weight 0 is counted and tells nothing else; a negative, missing or infinite weight is an error.
+    by: a key column, or several that are a key together ("store", ["store", "weekday"]): all that is gathered of all rows, and
+        of the rows of each key besides. `profile["price"].by("store")` is a table of it, and techniques `.by("store")` can be
+        fitted from the profile. A key column is no column to be measured.
     sparse: what it stands for that sparse matrices and tensors do not store: "zero", or "missing", which is counted as null.
     mask: which steps of padded rows are there; the others are null. A boolean array of the data's leading shape (n,) or
         (n, steps), True where there; the name of the column that holds such; or the number rows were padded with (a step is
@@ -98,17 +104,26 @@ def scan(
     array([1])
     """
     named = None if columns is None else [columns] if isinstance(columns, str) else list(columns)
+    keys, told = key_names(by), columns is None and mask is None
     opened = with_encoded(open_source(source, weight=weight, on_error=on_error, absent=absent), named or (), on_error)
     around, reader = around_of(opened, checkpoint, on_error), reader_of(opened, engine, workers)
+    check_key_columns(opened, keys)
+    if both := [name for name in keys if name in (named or ())]:
+        raise ChoiceError(
+            f"column {quoted(both)}: is a key, and no column to be measured. Leave it out of columns, or of by."
+        )
+    if named is None and (keys or mask is not None):
+        named = [name for name in numeric_columns(opened, unit) if name not in (*names_of(mask), *keys)]
+        if not named:
+            raise ChoiceError(f"there is no column of numbers in {opened.name} beside keys and masks.{hint_of(opened)}")
     if mask is not None:
-        all_columns = [name for name in numeric_columns(opened, unit) if name not in names_of(mask)]
-        named = all_columns if named is None else named
-        opened = masked(opened, mask, named)
+        opened = masked(opened, mask, named or ())
     chosen = chosen_columns(opened, named, axis, unit, sparse)
-    left_out = {column.name for column in opened.columns} - {column.name for column in chosen} - {opened.weight}
-    if left_out and named is None:
+    left_out = {column.name for column in opened.columns} - {column.name for column in chosen} - {opened.weight, *keys}
+    if left_out and told:
         _tell("left out", [column for column in opened.columns if column.name in left_out])
-    wants = [Want(column, "", Identity(), EVERYTHING) for column in chosen]
+    sets = ((), keys) if keys else ((),)
+    wants = [Want(column, "", Identity(), EVERYTHING, by=one) for one in sets for column in chosen]
     return gather(opened, chosen, wants, infinite=frozenset(), engine=reader, callback=callback, around=around)
 
 

@@ -237,6 +237,9 @@ def records(value: Profile | Fitted) -> Iterator[dict[str, Any]]:
             if step.keyed():
                 sizes = {keyed.keys.names: len(keyed.keys) for keyed in step.keyed()}
                 record["by"], record["keys"] = [list(names) for names in sizes], [*sizes.values()]
+        elif value.keyed:
+            record["by"] = [list(keyed.grouped.keys.names) for keyed in value.keyed]
+            record["keys"] = [len(keyed.grouped.keys) for keyed in value.keyed]
         yield record
 
 

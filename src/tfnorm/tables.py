@@ -17,6 +17,7 @@ import numpy as np
 from tfnorm.binning import Bins
 from tfnorm.drawing import small, svg
 from tfnorm.fitted import Fitted
+from tfnorm.keys import Keys
 from tfnorm.maps import Map, Matrix
 from tfnorm.profile import Column, ColumnProfile, Profile
 from tfnorm.sources.columns import cell
@@ -113,10 +114,17 @@ def _table(title: str, profile: Profile, names: Sequence[str], fitted: Fitted | 
     rows = tuple(tuple(line.get(key, "") for key in keys) for line, _ in lines)
     rest = "\n".join(
         ([f"... and {more:,} more {what}"] if more > 0 else [])
+        + ([] if fitted else [_keys_words(keyed.grouped.keys) for keyed in profile.keyed])
         + [cell(words, 10 * NAME_LENGTH) for words in (fitted.rules.words() if fitted else ())]
     )
     dropped = DROPPED if fitted is None else DROPPED_OF_A_FIT
     return Table(title, tuple(keys), rows, rest, dropped, tuple(bins for _, bins in lines))
+
+
+def _keys_words(keys: Keys) -> str:
+    """What else a profile holds."""
+    shown, names = ", ".join(map(shown_name, keys.names)), ", ".join(map(repr, keys.names))
+    return f"and by {shown}, {len(keys):,} keys: profile[name].by({names}), tfnorm show --keys NAME"
 
 
 def _line(

@@ -51,6 +51,7 @@ Axis = Annotated[
     str, typer.Option("--axis", metavar="last|all", help="Vectors: numbers by position, or one.", show_default=False)
 ]
 Unit = Annotated[list[str] | None, typer.Option("--unit", metavar="COL=s", help="Count times in D, h, m, s, ms ...")]
+By = Annotated[str | None, typer.Option("--by", metavar="A,B", help="Numbers by these key columns, too.")]
 Weight = Annotated[str | None, typer.Option("--weight", metavar="COLUMN", help="How often each row counts.")]
 Delimiter = Annotated[str | None, typer.Option("--delimiter", metavar="CHAR", help="Of CSV, if neither comma nor tab.")]
 Workers = Annotated[int | None, typer.Option("--workers", min=1, metavar="N", help="How many; all cores by default.")]
@@ -278,7 +279,7 @@ def show_keys(profile: Profile, name: str, as_json: bool) -> None:
     ]
     if not sets:
         raise DataError(
-            f'column "{name}": has no numbers by key. Fit it with one: --set {name}="standard.by(\'store\')".'
+            f'column "{name}": has no numbers by key. Scan with --by, or fit it so: --set {name}="standard.by(\'store\')".'
         )
     for keys in sets:
         found = column.by(*keys)

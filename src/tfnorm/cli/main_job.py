@@ -16,6 +16,7 @@ from tfnorm.cli.common import (
     AbsentOption,
     Artefact,
     Axis,
+    By,
     Checkpoint,
     Chosen,
     Delimiter,
@@ -142,6 +143,7 @@ def scan(
     axis: Axis = "last",
     unit: Unit = None,
     weight: Weight = None,
+    by: By = None,
     delimiter: Delimiter = None,
     checkpoint: Checkpoint = None,
     on_error: OnErrorOption = "raise",
@@ -158,12 +160,14 @@ def scan(
     \b
     tfnorm scan train.csv
     tfnorm scan 'train/*.parquet' -o profile.json
+    tfnorm scan train.csv --by store -o profile.json
+    tfnorm show profile.json --keys price
     """
     terminal = begin(quiet, no_color)
     options: dict[str, Any] = {"axis": axis_of(axis), "unit": units_of(unit), "engine": engine, "workers": workers}
     check_output(output, force)
     source = open_files(paths, weight, delimiter, terminal, on_error, absent, query)
-    options |= {"checkpoint": checkpoint, "on_error": on_error}
+    options |= {"checkpoint": checkpoint, "on_error": on_error, "by": by.split(",") if by else None}
     with terminal.bar("scanning") as callback:
         profile = tfnorm.scan(source, callback=callback, **options)
     finish(profile, output, as_json, terminal)
