@@ -124,8 +124,9 @@ def _lines() -> Iterator[str]:
         "`robust.by('store', 'weekday', unseen='error', shrink=20)`. Rows of keys that the fit has not seen get the numbers of "
         "all rows (`unseen='global'`), become missing (`'missing'`) or are refused (`'error'`); `shrink` adds so many rows that "
         "lie as all rows do to those of each key, so that keys with few rows are drawn to all. "
-        "`fitted['price'].profile.by('store')` gives the numbers as a table, `tfnorm.scan(data, by='store')` all that is known of "
-        "each key before anything is chosen. Of such techniques `out_of_range` means the smallest and the largest value of the row's key.",
+        "`fitted['price'].profile.by('store')` gives the numbers as a table, `tfnorm.scan(data, by='store')` all that is known "
+        "of each key before anything is chosen. Of such techniques `out_of_range` means the smallest and the largest value of "
+        "the row's key.",
         120,
     )
     yield from ("", "## Which one?")
