@@ -1,6 +1,7 @@
 """Norms of rows in one pass over memory: `maps.RowNorm`, step for step.
 
-Sums run over eight numbers side by side, and longer rows are halved until PAIRWISE is left, as NumPy does: its very bits.
+Sums run over eight numbers side by side, and longer rows are halved until PAIRWISE is left, as NumPy does: its very bits. Rows
+are looked through block by block: to hand a single one on takes as long as to sum it up.
 """
 
 # ruff: noqa: E702  eight of a kind in a line
@@ -22,74 +23,88 @@ def _larger(a, b):
 
 
 @kernel
-def _largest(row):
-    """The largest absolute value of those that are there."""
-    zero = row.dtype.type(0.0)
-    a = b = c = d = e = f = g = h = zero
-    whole = len(row) // 8 * 8
-    for i in range(0, whole, 8):
-        a = _larger(a, abs(row[i])); b = _larger(b, abs(row[i + 1])); c = _larger(c, abs(row[i + 2]))
-        d = _larger(d, abs(row[i + 3])); e = _larger(e, abs(row[i + 4])); f = _larger(f, abs(row[i + 5]))
-        g = _larger(g, abs(row[i + 6])); h = _larger(h, abs(row[i + 7]))
-    for i in range(whole, len(row)):
-        a = _larger(a, abs(row[i]))
-    return _larger(_larger(_larger(a, b), _larger(c, d)), _larger(_larger(e, f), _larger(g, h)))
+def _largest(x, found):
+    """The largest absolute value in each row (rows, values) of those that are there."""
+    zero, values = x.dtype.type(0.0), x.shape[1]
+    whole = values // 8 * 8
+    for r in range(len(x)):
+        a = b = c = d = e = f = g = h = zero
+        for i in range(0, whole, 8):
+            a = _larger(a, abs(x[r, i])); b = _larger(b, abs(x[r, i + 1])); c = _larger(c, abs(x[r, i + 2]))
+            d = _larger(d, abs(x[r, i + 3])); e = _larger(e, abs(x[r, i + 4])); f = _larger(f, abs(x[r, i + 5]))
+            g = _larger(g, abs(x[r, i + 6])); h = _larger(h, abs(x[r, i + 7]))
+        for i in range(whole, values):
+            a = _larger(a, abs(x[r, i]))
+        found[r] = _larger(_larger(_larger(a, b), _larger(c, d)), _larger(_larger(e, f), _larger(g, h)))
 
 
 @kernel
-def _squares(row):
-    zero = row.dtype.type(0.0)
-    a = b = c = d = e = f = g = h = zero
-    whole = len(row) // 8 * 8
-    for i in range(0, whole, 8):
-        a += row[i] * row[i]; b += row[i + 1] * row[i + 1]; c += row[i + 2] * row[i + 2]; d += row[i + 3] * row[i + 3]
-        e += row[i + 4] * row[i + 4]; f += row[i + 5] * row[i + 5]; g += row[i + 6] * row[i + 6]; h += row[i + 7] * row[i + 7]
-    total = ((a + b) + (c + d)) + ((e + f) + (g + h))
-    for i in range(whole, len(row)):
-        total += row[i] * row[i]
-    return total
+def _squares(x, first, last, found):
+    zero, whole = x.dtype.type(0.0), first + (last - first) // 8 * 8
+    for r in range(len(x)):
+        a = b = c = d = e = f = g = h = zero
+        for i in range(first, whole, 8):
+            a += x[r, i] * x[r, i]; b += x[r, i + 1] * x[r, i + 1]; c += x[r, i + 2] * x[r, i + 2]
+            d += x[r, i + 3] * x[r, i + 3]; e += x[r, i + 4] * x[r, i + 4]; f += x[r, i + 5] * x[r, i + 5]
+            g += x[r, i + 6] * x[r, i + 6]; h += x[r, i + 7] * x[r, i + 7]
+        total = ((a + b) + (c + d)) + ((e + f) + (g + h))
+        for i in range(whole, last):
+            total += x[r, i] * x[r, i]
+        found[r] = total
 
 
 @kernel
-def _sizes(row):
-    zero = row.dtype.type(0.0)
-    a = b = c = d = e = f = g = h = zero
-    whole = len(row) // 8 * 8
-    for i in range(0, whole, 8):
-        a += abs(row[i]); b += abs(row[i + 1]); c += abs(row[i + 2]); d += abs(row[i + 3])
-        e += abs(row[i + 4]); f += abs(row[i + 5]); g += abs(row[i + 6]); h += abs(row[i + 7])
-    total = ((a + b) + (c + d)) + ((e + f) + (g + h))
-    for i in range(whole, len(row)):
-        total += abs(row[i])
-    return total
+def _sizes(x, first, last, found):
+    zero, whole = x.dtype.type(0.0), first + (last - first) // 8 * 8
+    for r in range(len(x)):
+        a = b = c = d = e = f = g = h = zero
+        for i in range(first, whole, 8):
+            a += abs(x[r, i]); b += abs(x[r, i + 1]); c += abs(x[r, i + 2]); d += abs(x[r, i + 3])
+            e += abs(x[r, i + 4]); f += abs(x[r, i + 5]); g += abs(x[r, i + 6]); h += abs(x[r, i + 7])
+        total = ((a + b) + (c + d)) + ((e + f) + (g + h))
+        for i in range(whole, last):
+            total += abs(x[r, i])
+        found[r] = total
 
 
 @kernel
-def _sum(row, square):
-    if len(row) <= PAIRWISE:
-        return _squares(row) if square else _sizes(row)
-    half = len(row) // 2 // 8 * 8
-    return _sum(row[:half], square) + _sum(row[half:], square)
+def _sum(x, first, last, square, found):
+    """The sum of each row's squares or sizes, of the values from `first` up to `last`."""
+    if last - first > PAIRWISE:
+        half, rest = first + (last - first) // 2 // 8 * 8, np.empty_like(found)
+        _sum(x, first, half, square, found)
+        _sum(x, half, last, square, rest)
+        for r in range(len(x)):
+            found[r] += rest[r]
+    elif square:
+        _squares(x, first, last, found)
+    else:
+        _sizes(x, first, last, found)
 
 
 @kernel
-def _careful(row, order, plain, present, result):
-    """result = row / norm where values are missing, or so large or small that they must be divided by the largest first."""
+def _careful(row, order, plain, present, found, result):
+    """result = row / norm where values are missing, or so large or small that they must be divided by the largest first.
+
+    `present` (1, values) and `found` (1,) are room.
+    """
     zero, one = row.dtype.type(0.0), row.dtype.type(1.0)
     for i in range(len(row)):  # missing values add nothing
-        present[i] = row[i] if row[i] == row[i] else zero
-    size = zero if order > 2 else _sum(present, order == 2)
+        present[0, i] = row[i] if row[i] == row[i] else zero
+    found[0] = zero
+    if order <= 2:
+        _sum(present, 0, len(row), order == 2, found)
     largest = one
-    if not (size > one / plain and size < plain):
-        largest = _largest(present)
-        largest = one if largest == zero else largest
+    if not (found[0] > one / plain and found[0] < plain):
+        _largest(present, found)
+        largest = one if found[0] == zero else found[0]
     for i in range(len(row)):
         result[i] = row[i] / largest
-        present[i] = present[i] / largest
+        present[0, i] = present[0, i] / largest
     if order > 2:
         return
-    norm = _sum(present, order == 2)
-    norm = np.sqrt(norm) if order == 2 else norm
+    _sum(present, 0, len(row), order == 2, found)
+    norm = np.sqrt(found[0]) if order == 2 else found[0]
     norm = one if norm == zero else norm
     for i in range(len(row)):
         result[i] /= norm
@@ -105,21 +120,23 @@ def unit(x, order, plain, out):
     plain = x.dtype.type(plain)
     values = x.shape[1]
     rows = max(1, BLOCK_VALUES // values)
-    divisor, present = np.empty(rows, x.dtype), np.empty(values, x.dtype)
+    divisors, present, alone = np.empty(rows, x.dtype), np.empty((1, values), x.dtype), np.empty(1, x.dtype)
     for start in range(0, len(x), rows):
         block, result = x[start : start + rows], out[start : start + rows]
-        for g in range(len(block)):
-            if order > 2:
-                divisor[g] = _largest(block[g])
-                continue
-            size = _sum(block[g], order == 2)
-            divisor[g] = np.sqrt(size) if order == 2 else size
-            if not (size > one / plain and size < plain):
-                divisor[g] = zero
+        divisor = divisors[: len(block)]
+        if order > 2:
+            _largest(block, divisor)
+        else:
+            _sum(block, 0, values, order == 2, divisor)
+            for g in range(len(block)):
+                size = divisor[g]
+                divisor[g] = np.sqrt(size) if order == 2 else size
+                if not (size > one / plain and size < plain):
+                    divisor[g] = zero
         for g in range(len(block)):
             by = divisor[g]
             if by == zero:
-                _careful(block[g], order, plain, present, result[g])
+                _careful(block[g], order, plain, present, alone, result[g])
                 continue
             for i in range(values):
                 result[g, i] = block[g, i] / by
