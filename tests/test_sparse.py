@@ -448,3 +448,10 @@ def test_the_layer_remembers_what_is_missing_by_form() -> None:
         tfnorm.fit(x, "instance").layer()(tensor(x))
     with pytest.raises(DataError, match=r"concatenate=True takes dense tensors"):
         tfnorm.fit({"a": x}, "maxabs").layer(concatenate=True)({"a": tensor(x)})
+
+
+@pytest.mark.parametrize("choice", ["standard, quantile", "center, asinh, standard", "standard, yeo_johnson"])
+def test_a_second_pass_takes_what_is_not_stored_for_what_its_own_feature_makes_of_zero(choice: str) -> None:
+    x = matrix(3000, 3, 0.4) * np.array([1.0, 100.0, 0.01])
+    fitted, expected = (tfnorm.fit(one, choice, exact=True) for one in (sp.csr_array(x), x.toarray()))
+    np.testing.assert_allclose(fitted.transform(x.toarray()), expected.transform(x.toarray()), rtol=1e-9, atol=1e-9)

@@ -105,8 +105,10 @@ def test_what_would_not_stay_sparse_is_told() -> None:
         tfnorm.fit(data, {"x": "standard.by('k')"}).transform(data)
     with pytest.raises(DataError, match="would keep their zeros"):
         tfnorm.fit(data, {"x": "maxabs.by('k', unseen='missing')"}).transform(data)
-    with pytest.raises(DataError, match="covariance of sparse rows"):
-        tfnorm.fit(data, {"x": "whiten.by('k')"})
+    with pytest.raises(DataError, match="needs all values of a sample"):
+        tfnorm.fit(data, {"x": "whiten(epsilon=1).by('k')"}).transform(data)
+    with pytest.raises(DataError, match=r"center\.by\('k'\): what is not stored is zero, and would"):
+        tfnorm.fit(data, {"x": "center.by('k'), maxabs"}, exact=True)
     with pytest.raises(DataError, match="expected one key for each of 400 rows, got 3"):
         tfnorm.fit(data, {"x": "maxabs.by('k')"})["x"].transform(data["x"], keys=[1, 2, 3])
 

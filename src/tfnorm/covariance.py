@@ -57,7 +57,7 @@ class Covariance(Statistic):
         total = cls._of_rows(block.flat.reshape(-1, block.features), block.weight)
         if block.features == 1:  # nulls of a single feature lie in no row of the block
             total = replace(total, left_out=total.left_out + block.null)
-        return total if block.base is None else total._moved(block.base)
+        return total if block.base is None else total.moved(*in_two_parts(block.base))
 
     @classmethod
     def of_groups(cls, block: Block, order: np.ndarray, starts: np.ndarray) -> Covariance:
@@ -77,7 +77,7 @@ class Covariance(Statistic):
                 parts.append(_centered(rows[own], weight, starts[first : after + 1] - starts[first]))
             first = after
         total = cls.join(parts) if parts else cls.nothing(0)
-        return total if block.base is None else total._moved(np.tile(block.base, len(starts) - 1))
+        return total if block.base is None else total.moved(*in_two_parts(np.tile(block.base, len(starts) - 1)))
 
     @classmethod
     def _of_rows(cls, rows: np.ndarray, weight: np.ndarray) -> Covariance:
@@ -86,9 +86,8 @@ class Covariance(Statistic):
             total = total + _centered(rows[start : start + step], weight[start : start + step])
         return total
 
-    def _moved(self, base: np.ndarray) -> Covariance:
-        """Of the same rows with integers added to them."""
-        base, base_low = in_two_parts(base)
+    def moved(self, base: np.ndarray, base_low: float | np.ndarray = 0.0) -> Covariance:
+        """Of the same rows with a number a feature, in two parts, added to them."""
         mean, low = _two_sum(base, self.mean)
         mean, low = _two_sum(mean, low + base_low + self.mean_low)
         held = self.weight > 0

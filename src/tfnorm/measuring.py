@@ -21,7 +21,7 @@ from tfnorm.apply import apply, apply_stored
 from tfnorm.engines import Fold
 from tfnorm.errors import ChoiceError, DataError
 from tfnorm.grouped import Grouped, Partition, of_partition
-from tfnorm.maps import Chain, Map, after, chain
+from tfnorm.maps import Chain, Map, after, chain, sparse_flaw
 from tfnorm.profile import Column, Skipped
 from tfnorm.quantiles import Quantiles
 from tfnorm.sources import Batch, Shard
@@ -252,9 +252,16 @@ def _measured(
     return {kind: kind.of_block(block) for kind in kinds}
 
 
-def _absent(want: Want) -> float:
-    """What a place of sparse rows stands for where nothing is stored, after the maps."""
-    return float(after(want.step, want.column.absent)[0]) if want.via else want.column.absent
+def _absent(want: Want) -> float | np.ndarray:
+    """What a place of sparse rows stands for where nothing is stored, after the maps: a number, or one a feature."""
+    if not want.via:
+        return want.column.absent
+    if want.step.keyed() and (why := sparse_flaw(want.step, want.column.absent)):
+        raise DataError(
+            f"column {quoted([want.column.name])}: {want.via}: {why}. Pass dense rows (x.toarray()), or choose what "
+            "keeps zeros."
+        )
+    return after(want.step, want.column.absent)
 
 
 def _by_key(

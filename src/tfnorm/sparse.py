@@ -16,6 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from tfnorm import sparse_covariance
+from tfnorm.covariance import Covariance
 from tfnorm.errors import DataError
 from tfnorm.quantiles import Quantiles
 from tfnorm.sources.stored import Sparse
@@ -31,14 +33,15 @@ def measure(
     rows: Sparse,
     kinds: Kinds,
     features: int,
-    absent: float,
+    absent: float | np.ndarray,
     weight: np.ndarray | None = None,
     by: tuple[np.ndarray, int] | None = None,
 ) -> Statistics:
     """The statistics of sparse rows.
 
     features: their width, or 1 for one number over all.
-    absent: what a place stands for where nothing is stored; NaN where it is missing, and counts as null.
+    absent: what a place stands for where nothing is stored, one number or (features,); NaN where it is missing, and counts as
+        null.
     weight: (rows,) how often each row counts.
     by: (rows,) which key each row has, and how many there are: statistics of features * keys, all keys of a feature side by side.
 
@@ -48,7 +51,7 @@ def measure(
     array([0., 2.])
     """
     for kind in kinds:
-        if "repeated" not in vars(kind):
+        if kind is not Covariance and "repeated" not in vars(kind):
             raise DataError(f"{kind.__name__.lower()} of sparse rows cannot be gathered. Pass them dense: x.toarray().")
     if len(rows.values) > PIECE_VALUES and len(rows) > 1:
         half = len(rows) // 2
@@ -67,15 +70,21 @@ def measure(
         return {kind: one[kind] + two[kind] for kind in kinds}
     from tfnorm.kernels.columns import by_column
 
+    absent = np.broadcast_to(np.asarray(absent, np.float64), features)
+    together: Statistics = {}
+    if Covariance in kinds:
+        whose, number_of_groups = by or (np.zeros(len(rows), np.int64), 1)
+        together[Covariance] = sparse_covariance.measure(rows, absent, weight, whose, number_of_groups)
+        kinds = [kind for kind in kinds if kind is not Covariance]
     columns = rows.places if features > 1 else np.zeros(len(rows.places), np.int64)
     width = 1 if features > 1 else rows.width
     groups, keys = by or (np.zeros(len(rows), np.int64), 1)
     if by is not None:
         if not keys:
-            return {kind: kind.nothing(1).take(0, 0) for kind in kinds}
+            return {kind: kind.nothing(1).take(0, 0) for kind in kinds} | together
         columns = columns * keys + groups[rows.rows]
     rows_of = np.tile(np.bincount(groups, minlength=keys), features)  # of each column
-    features *= keys
+    features, absent = features * keys, np.repeat(absent, keys)
     number = np.bincount(columns, minlength=features)
     order = np.empty(len(columns), np.int64)
     by_column(columns, np.cumsum(number) - number, order)
@@ -92,10 +101,9 @@ def measure(
         found[Quantiles] = Quantiles.of_groups(stored.values, number, stored.weight)
     for kind in kinds:
         rest = places - (number if kind is Quantiles else made)
-        each = np.full(features, absent)
-        absent_ones = kind.repeated(each, rest, rest * 1.0 if rest_weight is None else rest_weight)
+        absent_ones = kind.repeated(absent, rest, rest * 1.0 if rest_weight is None else rest_weight)
         found[kind] = absent_ones + found[kind]  # a mean near 0 keeps its digits when it grows from there
-    return found
+    return found | together
 
 
 def _weight_of_rest(of_values: np.ndarray, number: np.ndarray, weight: np.ndarray, columns: np.ndarray) -> np.ndarray:
@@ -114,7 +122,7 @@ class _Columns:
     number: np.ndarray  # (features,) how many of each column
     weight: np.ndarray | None  # (stored,)
 
-    def blocks(self, kinds: Kinds, places: np.ndarray, absent: float) -> tuple[Statistics, np.ndarray]:
+    def blocks(self, kinds: Kinds, places: np.ndarray, absent: np.ndarray) -> tuple[Statistics, np.ndarray]:
         """The statistics of what is stored and what fills it up to dense blocks; and of how many places a column they are."""
         made, order = np.zeros(len(self.number), np.int64), []
         parts: dict[type[Statistic], list[Any]] = {kind: [] for kind in kinds}
@@ -142,7 +150,7 @@ class _Columns:
             at_once = max(1, PIECE_VALUES // max(1, length))
             yield from ((columns[i : i + at_once], length) for i in range(0, len(columns), at_once))
 
-    def _block(self, columns: np.ndarray, length: int, absent: float) -> tuple[np.ndarray, np.ndarray | None]:
+    def _block(self, columns: np.ndarray, length: int, absent: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """These columns as (length, columns), filled up where they store less; and the weights of its rows."""
         ends = np.cumsum(self.number)[columns]
         number = self.number[columns]
@@ -153,9 +161,12 @@ class _Columns:
         step = np.arange(length)[:, None]
         stored = step < number
         rows = self.values[np.where(stored, first + step, 0)]
-        if np.isnan(absent):
-            return np.ma.MaskedArray(rows, ~stored), None
-        return np.where(stored, rows, rows.dtype.type(absent)), None
+        fill = absent[columns]
+        if np.isnan(fill).any():
+            return np.ma.MaskedArray(
+                np.where(stored, rows, np.nan_to_num(fill).astype(rows.dtype)), ~stored & np.isnan(fill)
+            ), None
+        return np.where(stored, rows, fill.astype(rows.dtype)), None
 
 
 def _taken(statistic: Any, place: np.ndarray) -> Any:
