@@ -359,7 +359,8 @@ def solved(profile: Profile, stages: Mapping[str, Stages], rules: Rules = Rules(
     constant, missing = [], []
     steps: dict[str, Map] = {}
     for name, chain in stages.items():
-        policies, extremes, ends = rules.of(name), rules.extremes(profile, name), rules.ends(profile, name, chain)
+        policies, extremes = rules.of(name), rules.extremes(profile, name)
+        ends = None if policies.out_of_range == "keep" else rules.ends(profile, name, chain)
         step = fits_shape(profile[name].column, solve(profile, rules.sharing(name), chain))
         if policies.constant == "error" and (extremes.constant & (extremes.minimum <= extremes.maximum)).any():
             constant.append(name)

@@ -45,19 +45,18 @@ class Policies:
     infinite: Literal["error", "missing"] = "error"
     out_of_range: Literal["keep", "clip", "missing"] = "keep"
     fill: float = 0.0  # on the normalized scale, for missing="fill"
-    ends_by: tuple[str, ...] = optional(
-        ()
-    )  # by which keys out_of_range has ends of their own; none for those of all rows
+    ends_by: tuple[str, ...] = optional(())  # by which keys out_of_range has ends of its own, if by any
 
-    def around(self, step: Map, extremes: Extremes, ends: Ends, *, may_be_infinite: bool) -> Map:
-        """A column's own map with the policies' before and after it; `extremes` are those of all rows."""
+    def around(self, step: Map, extremes: Extremes, ends: Ends | None, *, may_be_infinite: bool) -> Map:
+        """A column's own map with the policies' before and after it; `extremes` are those of all rows, `ends` those between which
+        out_of_range leaves values alone, where it does not leave all."""
         before: list[Map] = []
         if self.infinite == "missing" and may_be_infinite:
             all_numbers = np.full(extremes.features, LARGEST)
             before.append(maps.Within(-all_numbers, all_numbers))
         if self.constant == "keep" and extremes.constant.any():
             step = _unless(np.where(extremes.constant, 1.0, 0.0), step)
-        if self.out_of_range != "keep":
+        if ends is not None:
             kind = maps.Clip if self.out_of_range == "clip" else maps.Within
             step = ends.limit(step, kind, whole_numbers=not may_be_infinite)
         after = [maps.Fill(np.full(step.width(extremes.features), self.fill))] if self.missing == "fill" else []
