@@ -188,11 +188,11 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=500_000, help="of what is transformed")
     parser.add_argument("--columns", type=int, default=32)
     parser.add_argument("--dtype", nargs="+", default=["float32", "float64"], choices=["float32", "float64"])
-    parser.add_argument("--only", nargs="+", help="of the transforms; without the fits")
+    parser.add_argument("--only", nargs="+", help="these: fits, or what is transformed with")
     arguments = parser.parse_args()
     common.settle(arguments.threads)
     report = Report(Path(__file__).name, arguments)
-    if not arguments.only:
+    if not arguments.only or "fits" in arguments.only:
         random = np.random.default_rng(0)
         race_fits(report, random.lognormal(0.0, 0.5, (arguments.values, 1)), arguments.fit_rounds)
     for dtype in arguments.dtype:

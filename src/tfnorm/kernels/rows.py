@@ -68,43 +68,68 @@ def _sizes(x, first, last, found):
 
 
 @kernel
-def _sum(x, first, last, square, found):
-    """The sum of each row's squares or sizes, of the values from `first` up to `last`."""
-    if last - first > PAIRWISE:
-        half, rest = first + (last - first) // 2 // 8 * 8, np.empty_like(found)
-        _sum(x, first, half, square, found)
-        _sum(x, half, last, square, rest)
-        for r in range(len(x)):
-            found[r] += rest[r]
-    elif square:
-        _squares(x, first, last, found)
-    else:
-        _sizes(x, first, last, found)
+def _halves(values, first, last, after):
+    """The parts of a row that are summed by themselves, from where to where, and how many sums of two follow each. Returns how
+    many there are.
+
+    Halved and halved again from a list of what is still to be halved: numba's cache does not bear what calls itself.
+    """
+    waiting, number, left = np.empty((128, 3), np.int64), 0, 1
+    waiting[0, 0], waiting[0, 1], waiting[0, 2] = 0, values, 0
+    while left > 0:
+        left -= 1
+        start, stop, sums = waiting[left, 0], waiting[left, 1], waiting[left, 2]
+        if stop - start <= PAIRWISE:
+            first[number], last[number], after[number] = start, stop, sums
+            number += 1
+            continue
+        half = start + (stop - start) // 2 // 8 * 8
+        waiting[left, 0], waiting[left, 1], waiting[left, 2] = half, stop, sums + 1
+        waiting[left + 1, 0], waiting[left + 1, 1], waiting[left + 1, 2] = start, half, 0
+        left += 2
+    return number
+
+
+@kernel
+def _sum(x, first, last, after, square, stack):
+    """The sum of each row's squares or sizes, to the first of `stack` (depth, rows)."""
+    top = 0
+    for part in range(len(first)):
+        if square:
+            _squares(x, first[part], last[part], stack[top])
+        else:
+            _sizes(x, first[part], last[part], stack[top])
+        top += 1
+        for _ in range(after[part]):
+            top -= 1
+            for r in range(len(x)):
+                stack[top - 1, r] += stack[top, r]
 
 
 @kernel
 def _careful(row, order, plain, present, found, result):
     """result = row / norm where values are missing, or so large or small that they must be divided by the largest first.
 
-    `present` (1, values) and `found` (1,) are room.
+    `present` (1, values) and `found` (first, last, after, stack), as `_sum` has them, are room.
     """
     zero, one = row.dtype.type(0.0), row.dtype.type(1.0)
+    first, last, after, stack = found
     for i in range(len(row)):  # missing values add nothing
         present[0, i] = row[i] if row[i] == row[i] else zero
-    found[0] = zero
+    stack[0, 0] = zero
     if order <= 2:
-        _sum(present, 0, len(row), order == 2, found)
+        _sum(present, first, last, after, order == 2, stack)
     largest = one
-    if not (found[0] > one / plain and found[0] < plain):
-        _largest(present, found)
-        largest = one if found[0] == zero else found[0]
+    if not (stack[0, 0] > one / plain and stack[0, 0] < plain):
+        _largest(present, stack[0])
+        largest = one if stack[0, 0] == zero else stack[0, 0]
     for i in range(len(row)):
         result[i] = row[i] / largest
         present[0, i] = present[0, i] / largest
     if order > 2:
         return
-    _sum(present, 0, len(row), order == 2, found)
-    norm = np.sqrt(found[0]) if order == 2 else found[0]
+    _sum(present, first, last, after, order == 2, stack)
+    norm = np.sqrt(stack[0, 0]) if order == 2 else stack[0, 0]
     norm = one if norm == zero else norm
     for i in range(len(row)):
         result[i] /= norm
@@ -120,14 +145,18 @@ def unit(x, order, plain, out):
     plain = x.dtype.type(plain)
     values = x.shape[1]
     rows = max(1, BLOCK_VALUES // values)
-    divisors, present, alone = np.empty(rows, x.dtype), np.empty((1, values), x.dtype), np.empty(1, x.dtype)
+    parts = np.empty((3, values // (PAIRWISE // 4) + 2), np.int64)
+    number = _halves(values, parts[0], parts[1], parts[2])
+    first, last, after = parts[0, :number], parts[1, :number], parts[2, :number]
+    stack, alone = np.empty((64, rows), x.dtype), np.empty((64, 1), x.dtype)
+    present = np.empty((1, values), x.dtype)
     for start in range(0, len(x), rows):
         block, result = x[start : start + rows], out[start : start + rows]
-        divisor = divisors[: len(block)]
+        divisor = stack[0]
         if order > 2:
             _largest(block, divisor)
         else:
-            _sum(block, 0, values, order == 2, divisor)
+            _sum(block, first, last, after, order == 2, stack)
             for g in range(len(block)):
                 size = divisor[g]
                 divisor[g] = np.sqrt(size) if order == 2 else size
@@ -136,7 +165,7 @@ def unit(x, order, plain, out):
         for g in range(len(block)):
             by = divisor[g]
             if by == zero:
-                _careful(block[g], order, plain, present, alone, result[g])
+                _careful(block[g], order, plain, present, (first, last, after, alone), result[g])
                 continue
             for i in range(values):
                 result[g, i] = block[g, i] / by
