@@ -22,7 +22,7 @@ from tfnorm.errors import ChoiceError, DataError, NotInvertibleError
 from tfnorm.keys import Keys
 from tfnorm.layer.blocks import Block, beside, can_turn
 from tfnorm.layer.doubles import HOW, has_doubles, unheard
-from tfnorm.layer.groups import Group, center_will_do
+from tfnorm.layer.groups import Group, center_will_do, in_centers
 from tfnorm.layer.live import Live
 from tfnorm.layer.lookups import Lookup, keys_of
 from tfnorm.layer.maps import (
@@ -273,7 +273,13 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
             }
             for precision in ("float64", "float32")[: 1 + fits]
         }
-        return Group(step, spans, fits, weights, fits and not self.inverse and center_will_do(step))
+        moved: dict[str, Any] = {}
+        if fits and not self.inverse:
+            moved = {
+                field: None if array is None else self._weight(f"group{index}_{place}_short", array)
+                for place, (field, array) in enumerate(in_centers(step).items())
+            }
+        return Group(step, spans, fits, weights, moved, bool(moved) and center_will_do(step))
 
     def _fits_float32(self, step: maps.Map) -> bool:
         return step.fits("float32")
