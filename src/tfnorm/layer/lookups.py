@@ -19,6 +19,7 @@ from tfnorm.errors import ArtefactError, DataError
 from tfnorm.key_columns import KeyColumn, TextKeys, WholeKeys
 from tfnorm.keys import Keys, listed
 from tfnorm.layer.doubles import HOW, has_doubles
+from tfnorm.layer.replicas import let_texts_through
 from tfnorm.maps import Map
 
 Tensor = Any
@@ -138,6 +139,7 @@ def _text_table(column: TextKeys) -> Any:
         )
     import tensorflow as tf
 
+    let_texts_through()
     with tf.init_scope():
         values = tf.constant([value.encode() for value in column.values], tf.string)
         codes = tf.range(1, len(column.values) + 1, dtype=tf.int64)
