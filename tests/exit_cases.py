@@ -15,10 +15,6 @@ SETTINGS = {
 }
 MORE = ["impute(indicator=True)", "log1p, standard", "winsorize, minmax(-1, 1)", "quantile('normal')", "standard, l2"]
 CHOICES = [*(SETTINGS.get(name, name) for name in tfnorm.TECHNIQUES), *MORE]
-INTEGERS = [  # what TFLite in 8 bits can: the others bend too much for 256 numbers, or need floating point on the way
-    *("minmax", "rescale", "standard", "maxabs", "robust", "mean_range", "center", "pareto", "vast", "decimal"),
-    *("clip(2, 9)", "winsorize", "mask", "whiten", "patches(2)", "join_patches(2)", "winsorize, minmax(-1, 1)"),
-]
 EXITS = ["layer", "builtin", "folder", "tflite", "onnx"]
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +17,12 @@ import pytest
 import tensorflow as tf
 
 import tfnorm
-from exit_cases import BY_KEY, CHOICES, EXITS, INTEGERS, rows, with_gaps
+from exit_cases import BY_KEY, CHOICES, EXITS, rows, with_gaps
 from tfnorm.cli import main
 from tfnorm.errors import ChoiceError, DataError, TfnormError
+from tfnorm.exits.litert import _to_integers as to_integers
+from tfnorm.exits.litert import _to_numbers as to_numbers
+from tfnorm.exits.litert import opened
 from tfnorm.layer.serving import words
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -89,26 +94,53 @@ def test_the_way_back(exit: str, tmp_path: Path) -> None:
     assert found.ok, str(found)
 
 
-@pytest.mark.parametrize(
-    ("exit", "keys"),
-    [("layer", "'store', 'size'"), ("folder", "'store', 'size'"), ("folder", "'size'"), ("tflite", "'store'")],
-)
-def test_numbers_by_key(exit: str, keys: str, tmp_path: Path) -> None:
-    table = {"store": ["a", "b", "c"] * 100, "price": TABLE["age"], "size": np.arange(300) % 4}
-    fitted = tfnorm.fit(table, {"price": f"standard.by({keys})"})
-    found = tfnorm.verify(fitted, through(fitted, exit, tmp_path), table, tolerance=3e-6)
+def stores() -> dict[str, Any]:
+    store = np.array(["north", "süd", "", "[UNK]"])[np.arange(300) % 4]
+    return {"store": store, "size": np.arange(300) % 5 * 7 - 3, "price": TABLE["age"], "pixel": TABLE["pixel"][:, :3]}
+
+
+@pytest.mark.parametrize("exit", EXITS)
+@pytest.mark.parametrize("keys", ["'store'", "'size'", "'store', 'size'"])
+@pytest.mark.parametrize("kind", ["standard", "quantile", "whiten"])
+def test_numbers_by_key(exit: str, keys: str, kind: str, tmp_path: Path) -> None:
+    table = stores()
+    fitted = tfnorm.fit(table, {"pixel" if kind == "whiten" else "price": f"{kind}.by({keys})"})
+    sample = {**table, "store": np.where(np.arange(300) < 9, "west", table["store"]), "size": table["size"] % 29}
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*have a key of")
+        found = tfnorm.verify(fitted, through(fitted, exit, tmp_path), sample, tolerance=5e-6)
     assert found.ok, str(found)
+    assert found.same_fit is True
 
 
-@pytest.mark.parametrize(("exit", "key"), [("builtin", "store"), ("onnx", "store"), ("tflite", "shop")])
-def test_what_a_format_cannot_do_names_technique_and_column(exit: str, key: str, tmp_path: Path) -> None:
-    needs(exit)
-    stores = {"store": ["a", "b", "c"] * 100, "shop": np.arange(300) % 4}
-    table = {**stores, "price": TABLE["age"], "size": TABLE["age"]}
-    fitted = tfnorm.fit(table, {"size": "standard", "price": f"standard.by('{key}')"})
-    with pytest.raises(ChoiceError, match=rf'column "price": standard\.by\(\'{key}\'\)'):
-        fitted.export(tmp_path / f"out{ENDINGS[exit]}")
-    assert list(tmp_path.iterdir()) == []
+@pytest.mark.parametrize("exit", ["builtin", "folder", "tflite", "onnx"])
+def test_keys_that_the_fit_has_not_seen_may_be_missing_and_go_back(exit: str, tmp_path: Path) -> None:
+    table = stores()
+    fitted = tfnorm.fit(table, {"price": "log1p, robust.by('store', unseen='missing')", "pixel": "standard.by('size')"})
+    sample = {**table, "store": np.where(np.arange(300) < 9, "west", table["store"])}
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*have a key of")
+        for inverse in (False, True):
+            (tmp_path / str(inverse)).mkdir()
+            model = through(fitted, exit, tmp_path / str(inverse), inverse=inverse)
+            found = tfnorm.verify(fitted, model, sample, tolerance=5e-6)
+            assert found.ok, str(found)
+
+
+def test_a_stock_model_by_key_is_of_keras_own_layers_and_trains(tmp_path: Path) -> None:
+    table = stores()
+    fitted = tfnorm.fit(table, {"price": "standard.by('store')"})
+    stock = fitted.layer(builtin=True)
+    assert {type(one).__module__.split(".")[0] for one in stock.layers} == {"keras"}
+    assert list(stock.output) == ["price"]
+    price = keras.layers.Reshape((1,))(stock.output["price"])
+    model = keras.Model(stock.input, keras.layers.Dense(1)(price))
+    model.compile("sgd", "mse")
+    rows = {"price": table["price"].astype("float32"), "store": tf.constant(table["store"])}
+    model.fit(rows, np.ones((300, 1)), verbose=0)
+    model.save(tmp_path / "m.keras")
+    again = keras.models.load_model(tmp_path / "m.keras", safe_mode=True)
+    np.testing.assert_array_equal(again.predict(rows, verbose=0), model.predict(rows, verbose=0))
 
 
 def test_tflite_says_what_float32_would_lose(tmp_path: Path) -> None:
@@ -116,23 +148,82 @@ def test_tflite_says_what_float32_would_lose(tmp_path: Path) -> None:
         tfnorm.fit(TABLE, {"seen": "standard"}).export(tmp_path / "out.tflite")
 
 
+def of_256(run: Any, rows: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """What stands for the numbers that go in."""
+    ways = run.runner.get_input_details()
+    return {
+        name: to_numbers(to_integers(one, ways[name]), ways[name]) if ways[name]["quantization"][0] else one
+        for name, one in rows.items()
+    }
+
+
 @pytest.mark.parametrize("choice", CHOICES)
-def test_tflite_in_integers_is_off_by_few_steps_or_refused(choice: str, tmp_path: Path) -> None:
+def test_tflite_in_integers_gives_the_nearest_of_256_to_what_comes_of_256(choice: str, tmp_path: Path) -> None:
     data = rows(choice)
     fitted = tfnorm.fit(data, choice)
-    if choice not in INTEGERS:
-        with pytest.raises(ChoiceError, match=r'column "x": .*(in 8 bits it is off|cannot be exported to TFLite)'):
-            fitted.export(tmp_path / "out.tflite", integers=True, sample=data)
-        assert list(tmp_path.iterdir()) == []
-        return
     made = fitted.export(tmp_path / "out.tflite", integers=True, sample=data)
     interpreter = tf.lite.Interpreter(model_path=made.path)
     kinds = {np.dtype(one["dtype"]).name for one in interpreter.get_tensor_details()}
     assert not any("float" in kind for kind in kinds), "every step runs in integers"
-    normalized = fitted.transform(data)
-    step = max(np.ptp(normalized), 1) / 255
-    assert tfnorm.verify(fitted, made.path, data).worst.largest <= 4 * step
-    assert tfnorm.fingerprint(made.path) == fitted.fingerprint
+    _, run = opened(Path(made.path))
+    (got,), (step,) = run({"x": data}).values(), run.steps.values()
+    wanted = fitted.transform(of_256(run, {"x": data})["x"].astype(np.float64))
+    limits = got.min() if got.min() > wanted.min() else -np.inf, got.max() if got.max() < wanted.max() else np.inf
+    off = np.abs(got - np.clip(wanted, *limits)).max() / step
+    assert off <= (0.51 if fitted.maps["x"].elementwise else 1.1)
+    found = tfnorm.verify(fitted, made.path, data)
+    assert found.worst.largest <= made.steps_off["x"] * step * (1 + 1e-6)
+    assert max(np.abs(got - fitted.transform(data)).max() / step, 0) == pytest.approx(made.steps_off["x"], abs=1e-3)
+    assert found.same_fit is True
+
+
+INTEGER_CASES = {
+    "by key": ({"price": "standard.by('size')"}, {}),
+    "several": ({"price": "log1p, minmax.by('size')", "pixel": "standard, l2"}, {}),
+    "marks": ({"price": "impute(indicator=True), standard", "pixel": "impute(indicator=True)"}, {}),
+    "a curve of rows": ({"pixel": "l2, standard"}, {}),
+    "images": ({"image": "patches(2), l2"}, {}),
+    "one sample": ({"image": "contrast"}, {}),
+    "back": ({"price": "log1p, standard", "pixel": "whiten"}, {"inverse": True}),
+    "back by key": ({"price": "standard.by('size')"}, {"inverse": True}),
+    "back from marks": ({"price": "impute(indicator=True), standard"}, {"inverse": True}),
+}
+
+
+@pytest.mark.parametrize("case", INTEGER_CASES)
+def test_tables_keys_marks_and_ways_back_in_integers(case: str, tmp_path: Path) -> None:
+    choice, options = INTEGER_CASES[case]
+    images = np.random.default_rng(1).integers(0, 256, (300, 4, 4, 3)).astype("uint8")
+    table = {**stores(), "image": images}
+    made = (fitted := tfnorm.fit(table, choice)).export(tmp_path / "o.tflite", integers=True, sample=table, **options)
+    found = tfnorm.verify(fitted, made.path, table, tolerance=1)
+    assert found.same_fit is True
+    assert set(made.steps_off) == set(choice)
+    _, run = opened(Path(made.path))
+    assert all(off < (8 if "l2" in str(choice) else 2) for off in made.steps_off.values())
+    for name, off in made.steps_off.items():
+        assert found.columns[name].largest <= off * run.steps[name] * (1 + 1e-6)
+
+
+@pytest.mark.parametrize(
+    ("choice", "why"),
+    [
+        ({"price": "standard.by('store')"}, "text keys are not integers"),
+        (
+            {"price": "standard.by('size', unseen='missing')"},
+            "rows of a key that the fit has not seen would be missing",
+        ),
+        ({"pixel": "whiten.by('size')"}, "matrices by key are not had in integers"),
+        ({"price": "standard", "seen": "standard"}, "in 8 bits it is off by 255 of 256 steps"),
+    ],
+)
+def test_what_integers_cannot_do_names_technique_and_column(choice: Any, why: str, tmp_path: Path) -> None:
+    table = {**stores(), "seen": TABLE["seen"]}
+    column, technique = list(choice.items())[-1]
+    wanted = rf'column "{column}": {re.escape(technique)}.*{why}'
+    with pytest.raises(ChoiceError, match=wanted):
+        tfnorm.fit(table, choice).export(tmp_path / "out.tflite", integers=True, sample=table)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_tflite_in_integers_needs_a_sample(tmp_path: Path) -> None:
@@ -145,12 +236,8 @@ def test_the_page_shows_what_can_be() -> None:
     cells = {(row := line.split(" | "))[0].strip("|` "): row[1:] for line in lines if line.startswith("| `")}
     table = {name: row for name, row in cells.items() if len(row) == 6}
     assert list(table) == [*CHOICES, *BY_KEY], "run `make docs`"
-    assert [name for name, row in table.items() if not row[4].startswith("no")] == INTEGERS
-    for name in CHOICES:
-        assert not any(one.startswith("no") for i, one in enumerate(table[name]) if i != 4)
-    assert [[one.startswith("no") for one in table[name]] for name in BY_KEY] == [
-        [False, True, False, False, True, True],
-        [False, True, False, True, True, True],
+    assert [(name, i) for name, row in table.items() for i, one in enumerate(row) if one.startswith("no")] == [
+        (BY_KEY[0], 4)  # text is no integer
     ]
 
 

@@ -229,7 +229,7 @@ def test_a_dict_keeps_its_keys_their_order_and_what_was_not_fitted():
 def test_columns_of_many_types_and_shapes_share_a_map():
     types = {"a": "float32", "b": "int64", "c": "float16", "d": "float32", "e": "uint8", "f": "float64"}
     layer = Normalize({name: affine(i, i + 1.0, 0.5) for i, name in enumerate(types)})
-    assert len(layer.weights) == 6
+    assert len(layer.weights) == 7
     for shape in ((4,), (4, 1), (4, 2), (), (1,), (1, 1), (2, 3, 1)):
         data = {name: np.full(shape, 3, dtype) for name, dtype in types.items()}
         for got in ways(layer, {name: tf.constant(x) for name, x in data.items()}).values():
@@ -248,7 +248,7 @@ def test_images_by_channel_and_by_one_for_all():
 def test_five_thousand_columns_are_a_handful_of_nodes(shape):
     count = 5000
     layer = Normalize({f"c{i}": affine(i, 2.0) for i in range(count)})
-    assert len(layer.weights) == 6
+    assert len(layer.weights) == 7
     data = {f"c{i}": tf.fill(shape, np.float32(i + 1)) for i in range(count)}
     graph = (
         tf.function(layer)

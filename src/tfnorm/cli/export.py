@@ -13,6 +13,7 @@ import tfnorm
 from tfnorm.cli.common import EXIT, Artefact, Force, Json, Paths, Quiet, app, begin, load
 from tfnorm.errors import DataError
 from tfnorm.fitted import Fitted
+from tfnorm.sources.columns import quoted
 from tfnorm.terminal import result, silent_start
 
 OFF = 3
@@ -55,10 +56,16 @@ def export(
     if as_json:
         tensors = {"inputs": dict(label.inputs), "outputs": dict(label.outputs)}
         head = {"output": output, "format": made.format, "bytes": made.num_bytes, "fingerprint": label.fingerprint}
-        result(json.dumps({**head, **tensors}, indent=1))
+        off = {"steps_off": dict(made.steps_off)} if made.steps_off else {}
+        result(json.dumps({**head, **tensors, **off}, indent=1))
     renamed = [f"{column} as {name}" for name, column in label.inputs.items() if name != column]
     if renamed:
         terminal.say(f"note: columns by other names, as the format has it: {', '.join(renamed[:10])}")
+    if made.steps_off:
+        worst = max(made.steps_off, key=lambda column: made.steps_off[column])
+        terminal.say(
+            f"note: in 8 bits off by at most {made.steps_off[worst]:.1f} of 256 steps of the result ({quoted([worst])})"
+        )
     terminal.say(f"wrote {output} ({made.format}, {made.num_bytes:,} bytes), fit {label.fingerprint[:12]}")
     terminal.next(f"tfnorm verify {shlex.quote(artefact)} {shlex.quote(output)} test.parquet")
 

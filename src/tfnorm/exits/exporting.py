@@ -9,11 +9,11 @@ import dataclasses
 import secrets
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from tfnorm.errors import ChoiceError, DataError
 from tfnorm.exits import litert, onnx
@@ -25,6 +25,7 @@ from tfnorm.sources.columns import quoted
 from tfnorm.writing import write_atomically
 
 FORMATS = {".keras": "Keras", ".tflite": "TFLite", ".onnx": "ONNX", "": "SavedModel"}
+Result = TypeVar("Result")
 ENDINGS = ".keras, .tflite, .onnx, or a folder's name without an ending for a SavedModel"
 
 
@@ -36,6 +37,8 @@ class Export:
     format: str
     num_bytes: int
     label: Label
+    steps_off: Mapping[str, float] = field(default_factory=dict)
+    """In 8 bits: by how many of the 256 steps of its results each column is off where it is most, for the sample's rows."""
 
     def __fspath__(self) -> str:
         return self.path
@@ -64,8 +67,9 @@ def export(
     .keras, names that are no words are written with `_`; `Export.label` has them.)
 
     inverse: the way back instead, for the columns that have one.
-    integers: TFLite whose every step runs in 8 bits, for chips that have nothing else; needs `sample`, rows like those to come.
-        Every number is then one of 256 between the smallest and the largest of the sample; nothing can be missing.
+    integers: TFLite of integers throughout, for chips that have nothing else; needs `sample`, rows like those to come. Every
+        number that goes in or comes out is then one of 256 between the smallest and the largest of the sample, and 0; nothing
+        can be missing. `Export.steps_off` tells what that costs; where it is more than 32 of 256 steps it is refused.
     force: write over what is there.
 
     Errors: ChoiceError where a technique cannot be had in this format, DataError where the path cannot be, ImportError where
@@ -88,7 +92,7 @@ SavedModel, got '.pickle'.
         data = _keras_bytes(model)
         write_atomically(target, data)
         return Export(str(path), kind, len(data), label)
-    function = _function(fitted, inverse, kind, integers)
+    function = _function(fitted, inverse, kind)
     label = _label(fitted, inverse, {name: column for name, (column, *_) in function.inputs.items()}, function.outputs)
     if kind == "SavedModel":
         with _folder_for(target) as stage:
@@ -99,11 +103,14 @@ SavedModel, got '.pickle'.
         return Export(str(path), kind, size, label)
     if kind == "ONNX":
         data = _told(fitted, kind, lambda one: onnx.convert(_function(one, inverse, kind), label))
+    elif integers:
+        rows = rows_of(fitted, sample)
+        convert = lambda one: litert.in_integers(one, _function(one, inverse, kind), label, rows)  # noqa: E731
+        data, steps_off = _told(fitted, kind, convert)
+        write_atomically(target, data)
+        return Export(str(path), kind, len(data), label, steps_off)
     else:
-        rows = rows_of(fitted, sample) if integers else None
-        data = _told(
-            fitted, kind, lambda one: litert.convert(one, _function(one, inverse, kind, integers), label, rows)
-        )
+        data = _told(fitted, kind, lambda one: litert.convert(one, _function(one, inverse, kind), label))
     write_atomically(target, data)
     return Export(str(path), kind, len(data), label)
 
@@ -119,9 +126,8 @@ def check_target(target: Path, *, folder: bool, force: bool) -> None:
         raise DataError(f"{target}: there is no folder {target.parent}. Make it first.")
 
 
-def _function(fitted: Fitted, inverse: bool, kind: str, integers: bool = False) -> Any:
-    runtime = "integers" if integers else kind
-    return keras_part().served(fitted.layer(inverse=inverse), fitted.shapes, runtime=runtime)
+def _function(fitted: Fitted, inverse: bool, kind: str) -> Any:
+    return keras_part().served(fitted.layer(inverse=inverse), fitted.shapes, runtime=kind)
 
 
 def _label(fitted: Fitted, inverse: bool, inputs: Any, outputs: Any) -> Label:
@@ -137,7 +143,7 @@ def _keras_bytes(model: Any) -> bytes:
         return file.read_bytes()
 
 
-def _told(fitted: Fitted, kind: str, convert: Callable[[Fitted], bytes]) -> bytes:
+def _told(fitted: Fitted, kind: str, convert: Callable[[Fitted], Result]) -> Result:
     """The conversion; where it fails, which column it fails for, each being tried alone."""
     try:
         return convert(fitted)

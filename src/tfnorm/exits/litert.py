@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tfnorm.errors import ChoiceError, DataError
+from tfnorm.exits import integers
 from tfnorm.exits.labels import KEY, Label
 from tfnorm.exits.rows import Rows
 from tfnorm.fitted import Fitted
@@ -21,14 +21,24 @@ from tfnorm.keras_part import keras_part
 from tfnorm.sources.columns import quoted
 
 MOST_LOST = 1e-5  # of a result by float32, relative to 1 + its size
-MOST_STEPS = 4.0  # of 256, by which a result in 8 bits may be off
-CALIBRATED = 1000  # rows
+MOST_STEPS = 32.0  # of 256, by which a result in 8 bits may be off
+MOST_ROWS = 10_000  # of a sample
 
 
-def convert(fitted: Fitted, function: Any, label: Label, sample: list[Rows] | None) -> bytes:
-    """The function of named tensors (`tfnorm.layer.served`) as a TFLite file; in 8 bits where there is a sample."""
-    import tensorflow as tf
+def in_integers(fitted: Fitted, function: Any, label: Label, sample: list[Rows]) -> tuple[bytes, dict[str, float]]:
+    """The function of named tensors (`tfnorm.layer.served`) as a TFLite file of 8 bits; and by how many of the 256 steps of its
+    results each column is off where it is most, for the sample."""
+    rows = _whole_rows(fitted, sample)
+    if function.layer.inverse:
+        alone = fitted.profile.bare and len(fitted.columns) == len(rows)
+        rows |= {fitted.columns[0]: fitted.transform(rows[fitted.columns[0]])} if alone else fitted.transform(rows)
+    data = integers.converted(function, rows)
+    _check_integers(data)
+    return _labelled(data, label), _steps_off(fitted, function, data, rows)
 
+
+def convert(fitted: Fitted, function: Any, label: Label) -> bytes:
+    """The function of named tensors (`tfnorm.layer.served`) as a TFLite file, in float32."""
     loss, inverse = keras_part().loss_in_float32, function.layer.inverse
     lossy = {name: lost for name, step in fitted.maps.items() if (lost := loss(step, inverse=inverse)) > MOST_LOST}
     if lossy:
@@ -38,26 +48,11 @@ def convert(fitted: Fitted, function: Any, label: Label, sample: list[Rows] | No
             "far from 0 for their spread, and TFLite computes in no other. Take off a constant first, or export to ONNX or a "
             "SavedModel."
         )
-    if sample is not None and any(dtype == "string" for _, _, dtype in function.inputs.values()):
-        raise ChoiceError("text keys are not integers")
+    import tensorflow as tf
+
     with tempfile.TemporaryDirectory() as folder:
         keras_part().write_saved_model(function, folder)
-        converter = tf.lite.TFLiteConverter.from_saved_model(folder)
-        if sample is not None:
-            rows = [_ready(function, batch) for batch in _first(fitted, sample)]
-            if not rows:
-                raise DataError(
-                    "integers: every row of the sample has missing values, and 8 bits have none. Give others."
-                )
-            converter.optimizations = [tf.lite.Optimize.DEFAULT]
-            converter.representative_dataset = lambda: iter(rows)
-            converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-            converter.inference_input_type = converter.inference_output_type = tf.int8
-        data = _labelled(_converted(converter), label)
-    if sample is not None:
-        _check_integers(data)
-        _check_steps(fitted, function, data, rows)
-    return data
+        return _labelled(_converted(tf.lite.TFLiteConverter.from_saved_model(folder)), label)
 
 
 def _converted(converter: Any) -> bytes:
@@ -68,23 +63,22 @@ def _converted(converter: Any) -> bytes:
         raise ChoiceError(f"TFLite has no {', '.join(lacking)}" if lacking else str(error)) from error
 
 
-def _first(fitted: Fitted, sample: list[Rows]) -> Iterator[Rows]:
-    """Some rows without missing values, by which the converter sees what comes."""
-    left = CALIBRATED
+def _whole_rows(fitted: Fitted, sample: list[Rows]) -> Rows:
+    """Some rows without missing values, which tell what numbers come."""
+    found: list[Rows] = []
+    left = MOST_ROWS
     for batch in sample:
         whole = np.logical_and.reduce(
             [np.isfinite(batch[name]).reshape(len(batch[name]), -1).all(axis=1) for name in fitted.columns]
         )
-        rows = {name: values[whole][:left] for name, values in batch.items()}
-        left -= len(next(iter(rows.values())))
-        if len(next(iter(rows.values()))):
-            yield rows
+        found.append({name: values[whole][:left] for name, values in batch.items()})
+        left -= len(next(iter(found[-1].values())))
         if left <= 0:
-            return
-
-
-def _ready(function: Any, rows: Rows) -> Rows:
-    return {name: rows[column].astype(dtype) for name, (column, _, dtype) in function.inputs.items()}
+            break
+    rows = {name: np.concatenate([one[name] for one in found]) for name in found[0]}
+    if not len(next(iter(rows.values()))):
+        raise DataError("integers: every row of the sample has missing values, and 8 bits have none. Give others.")
+    return rows
 
 
 def _check_integers(data: bytes) -> None:
@@ -94,23 +88,25 @@ def _check_integers(data: bytes) -> None:
         raise ValueError("LiteRT has some of its steps in floating point only")
 
 
-def _check_steps(fitted: Fitted, function: Any, data: bytes, sample: list[Rows]) -> None:
-    """Refuses what is off by more than a few steps of the result: steep curves have too few."""
+def _steps_off(fitted: Fitted, function: Any, data: bytes, rows: Rows) -> dict[str, float]:
+    """Refuses what is off by too many: where a curve is steep, one of the 256 numbers that go in is many of its results."""
     _, run = opened(data)
-    for rows in sample:
-        came = {column: rows[name] for name, (column, _, _) in function.inputs.items()}
-        got = run(rows)
-        for name, step in run.steps.items():
-            column = function.outputs[name]
-            if step and column in fitted.columns:
-                wanted = fitted[column].transform(came[column])
-                off = float(np.nanmax(np.abs(got[name].reshape(wanted.shape) - wanted), initial=0.0)) / step
-                if off > MOST_STEPS:
-                    raise ChoiceError(
-                        f"column {quoted([column])}: {fitted.choice[column]}: in 8 bits it is off by {off:.0f} of 256 steps of "
-                        f"the result, and more than {MOST_STEPS:.0f} are refused. Export it in float32 (without integers), or "
-                        "choose a straight line: standard, minmax, robust."
-                    )
+    expected, found = integers.wanted(function, rows), {}
+    got = run({name: rows[column] for name, (column, *_) in function.inputs.items()})
+    for name, step in run.steps.items():
+        column = function.outputs[name]
+        if column in expected:
+            wanted = expected[column].reshape(len(got[name]), -1)
+            values = got[name].reshape(len(got[name]), -1)
+            off = np.abs(values - wanted[:, : values.shape[1]]) / step  # after the values there may be marks
+            found[column] = float(np.nanmax(off, initial=0.0))
+            if found[column] > MOST_STEPS:
+                raise ChoiceError(
+                    f"column {quoted([column])}: {fitted.choice[column]}: in 8 bits it is off by {found[column]:.0f} of 256 "
+                    f"steps of the result, and more than {MOST_STEPS:.0f} are refused: the sample's values, and 0, have 256 "
+                    "numbers. Take off what is far from 0, or export it in float32 (without integers)."
+                )
+    return found
 
 
 def _labelled(data: bytes, label: Label) -> bytes:
@@ -159,6 +155,8 @@ class _Run:
 
 def _to_integers(values: np.ndarray, way: Any) -> np.ndarray:
     step, zero = way["quantization"]
+    if values.dtype.kind in "OU":
+        return np.array([str(one).encode() for one in values.tolist()], np.bytes_)
     if not step:
         return values.astype(way["dtype"])
     limits = np.iinfo(way["dtype"])

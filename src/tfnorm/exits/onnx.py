@@ -9,6 +9,8 @@ log1p and expm1 are Kahan's (Higham 2002, section 1.14).
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +38,15 @@ def convert(function: Any, label: Label) -> bytes:
     named = {name: tf.TensorSpec(shape, dtype, name=name) for name, (_, shape, dtype) in function.inputs.items()}
     graph = tf.function(function.__call__, input_signature=[named], autograph=False)
     handlers: dict[str, Any] = {"SelectV2": (_select, []), "Log1p": (_log1p, []), "Expm1": (_expm1, [])}
-    model, _ = tf2onnx.convert.from_function(graph, input_signature=[named], opset=OPSET, custom_op_handlers=handlers)
+    handlers["LookupTableFindV2"] = (partial(_code_of_text, function.texts), [])
+    extra = [tf2onnx.utils.make_opsetid("ai.onnx.ml", 2)] if function.texts else None
+    model, _ = tf2onnx.convert.from_function(
+        graph, input_signature=[named], opset=OPSET, custom_op_handlers=handlers, extra_opset=extra
+    )
+    for captured in [
+        one for one in model.graph.input if one.name not in named
+    ]:  # what tables give where nothing is found
+        model.graph.input.remove(captured)
     known = {"", "ai.onnx.ml"}
     if unknown := {node.op_type for node in model.graph.node if not _is_known(node, known)}:
         raise ChoiceError(f"ONNX has no {', '.join(sorted(unknown))}")
@@ -78,6 +88,25 @@ def _expm1(graph: Any, node: Any, *_: Any) -> None:
     log = make("Log", make("Where", make("Or", plain, nothing), make.number(np.e), u))
     bent = make("Mul", away, make("Div", x, log))
     make.replace("Where", nothing, x, make("Where", plain, away, bent))
+
+
+def _code_of_text(texts: Mapping[str, Sequence[str]], graph: Any, node: Any, name: str, *_: Any) -> None:
+    """A LabelEncoder, whose texts are those of the table that the node's name tells."""
+    values = next(values for mark, values in texts.items() if f"{mark}/" in name)
+    attributes = {"keys_strings": list(values), "values_int64s": list(range(1, len(values) + 1)), "default_int64": -1}
+    output, shape, dtype = node.output, graph.get_shape(node.output[0]), graph.get_dtype(node.output[0])
+    came = node.input[1]
+    graph.remove_node(node.name)
+    graph.make_node(
+        "LabelEncoder",
+        [came],
+        name=name,
+        outputs=output,
+        shapes=[shape],
+        dtypes=[dtype],
+        attr=attributes,
+        domain="ai.onnx.ml",
+    )
 
 
 class _Maker:

@@ -23,6 +23,7 @@ from tfnorm.layer.maps import loss_in_float32 as loss_in_float32
 from tfnorm.layer.normalize import Normalize as Normalize
 from tfnorm.layer.running import RunningNormalize as RunningNormalize
 from tfnorm.layer.serving import holds_its_fit as holds_its_fit
+from tfnorm.layer.serving import places_of_keys as places_of_keys
 from tfnorm.layer.serving import served as served
 from tfnorm.layer.serving import word as word
 from tfnorm.layer.serving import write_saved_model as write_saved_model

@@ -277,7 +277,7 @@ def _renumbered(old: Normalize, new: Normalize) -> bool:
     for one, other in zip(old.weights, new.weights, strict=True):
         one.assign(other)
     pairs = zip(old._fit.groups, new._fit.groups, strict=True)
-    groups = [dataclasses.replace(fresh, weights=held.weights) for held, fresh in pairs]
+    groups = [dataclasses.replace(fresh, weights=held.weights, moved=held.moved) for held, fresh in pairs]
     old._fit = dataclasses.replace(new._fit, groups=groups)
     old.fingerprint = new.fingerprint
     return True

@@ -17,6 +17,8 @@ from keras import ops
 
 from tfnorm import maps
 from tfnorm.errors import ChoiceError
+from tfnorm.key_columns import TextKeys
+from tfnorm.layer.lookups import halved
 from tfnorm.layer.maps import fit_mark, quoted
 from tfnorm.layer.normalize import Normalize, Tensor
 from tfnorm.layer.serving import input_types
@@ -45,6 +47,19 @@ class _Stock(Normalize):
     """The layer, of which `call` on symbolic tensors leaves nothing but stock operations behind."""
 
     _xp = _Symbolic()
+    _find = staticmethod(halved)
+
+    def _texts(self, index: int, place: int, column: TextKeys) -> Any:  # noqa: ARG002
+        unknown = "unknown"
+        while unknown in column.values:
+            unknown += "_"
+        layer = keras.layers.StringLookup(vocabulary=list(column.values), oov_token=unknown)
+
+        def codes(x: Tensor) -> Tensor:
+            code = layer(x)  # 0 for what is not among them
+            return ops.where(code > 0, code, ops.full_like(code, -1))
+
+        return codes
 
     def _weight(self, name: str, array: np.ndarray) -> Tensor:  # noqa: ARG002
         return ops.convert_to_tensor(array)
@@ -79,8 +94,8 @@ def builtin(
     ChoiceError names the technique and the column that no stock layer can do.
     """
     for name, step in columns.items():
-        why = "finds its numbers by key, which Keras' own layers do not" if step.keyed() else ""
-        why = why or ("Keras names no input with a slash; rename the column" if "/" in name else "")
+        named = [name, *(key for one in step.keyed() for key in one.keys.names)]
+        why = "Keras names no input with a slash; rename the column" if any("/" in one for one in named) else ""
         if why or options.get("like"):
             why = why or "takes what is lost from raw samples, which only tfnorm's layer does"
             raise ChoiceError(
@@ -95,9 +110,12 @@ def builtin(
         for column, (shape, dtype) in input_types(layer, shapes).items()
     }
     came = [id(one) for one in inputs.values()]
-    inputs = next(iter(inputs.values())) if layer.bare else inputs
+    inputs = next(iter(inputs.values())) if layer.bare and len(inputs) == 1 else inputs
+    outputs = layer.call(inputs)
+    if isinstance(outputs, Mapping):  # keys go in, and numbers come out
+        outputs = {name: y for name, y in outputs.items() if name in columns or name not in inputs}
     outputs = keras.tree.map_structure(
-        lambda y: keras.layers.Identity(dtype=y.dtype)(y) if id(y) in came else y, layer.call(inputs)
+        lambda y: keras.layers.Identity(dtype=y.dtype)(y) if id(y) in came else y, outputs
     )
     return keras.Model(inputs, outputs, name=name)
 

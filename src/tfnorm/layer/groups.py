@@ -3,14 +3,15 @@
 The one law: a group gives each column what its own map gives, whatever numbers the weights have.
 
 A layer's way in has one pass less over the data where the centers can hold the offsets: as the numbers of the fit have it, so
-that it is part of what is compiled. In the graph the new centers are made of the weights, so other numbers that are set later
-are right, too, within what rounding costs; where it costs too much the layer takes the long way again (`judged_anew`).
+that it is part of what is compiled. Such centers are weights beside the others, so other numbers that are set later are right,
+too, within what rounding costs; where it costs too much the layer takes the long way again (`judged_anew`). (Were they made in
+the graph of the other weights, XLA would make them anew for every value: a division each.)
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -34,6 +35,7 @@ class Group:
     spans: dict[str, tuple[int, int]]  # column -> where its features begin and end, in fitted order
     fits_float32: bool  # whether float32 holds the numbers
     weights: dict[str, dict[str, Tensor]]  # precision -> field -> weight (features of all columns, ...)
+    moved: dict[str, Tensor | None]  # field -> weight: in float32, centers that hold the offsets, and None for these
     short: bool  # whether in float32, on the way in, centers hold the offsets: an operation less (see `center_will_do`)
 
     @property
@@ -46,8 +48,8 @@ class Group:
 
     def step_of(self, names: Sequence[str], precision: str) -> maps.Map:
         """The map of some columns, with weights in place of numbers."""
-        step = self._step_of(names, self.weights[precision])
-        return _in_center(step, ops) if self.short and precision == "float32" else step
+        short = self.moved if self.short and precision == "float32" else {}
+        return self._step_of(names, {**self.weights[precision], **short})
 
     def judged_anew(self) -> Group:
         """The group by the numbers that its weights have now."""
@@ -56,14 +58,18 @@ class Group:
         now = {field: ops.convert_to_numpy(weight) for field, weight in self.weights["float64"].items()}
         return self if center_will_do(self.step.with_arrays(now)) else dataclasses.replace(self, short=False)
 
-    def _step_of(self, names: Sequence[str], weights: dict[str, Tensor]) -> maps.Map:
+    def _step_of(self, names: Sequence[str], weights: dict[str, Tensor | None]) -> maps.Map:
         if len(names) == len(self.spans):
             return self.step.with_arrays(weights)
         if all(self.spans[one][1] == self.spans[other][0] for one, other in pairwise(names)):
             start, end = self.spans[names[0]][0], self.spans[names[-1]][1]
-            return self.step.with_arrays({field: weight[start:end] for field, weight in weights.items()})
+            return self.step.with_arrays(_of_each(weights, lambda weight: weight[start:end]))
         places = np.array([place for name in names for place in range(*self.spans[name])], np.int32)
-        return self.step.with_arrays({field: ops.take(weight, places, axis=0) for field, weight in weights.items()})
+        return self.step.with_arrays(_of_each(weights, lambda weight: ops.take(weight, places, axis=0)))
+
+
+def _of_each(weights: dict[str, Tensor | None], part: Callable[[Tensor], Tensor]) -> dict[str, Tensor | None]:
+    return {field: None if weight is None else part(weight) for field, weight in weights.items()}
 
 
 def center_will_do(step: maps.Map) -> bool:
@@ -77,11 +83,20 @@ def moves_little(step: maps.Affine) -> bool:
     three roundings of x - center, of the scale and of their product add up to .18e-6 of the size."""
     with np.errstate(all="ignore"):
         exact = step.center - step.offset / step.scale
-        moved = (step.at("float32").in_center(np).center.astype("float64") - exact) * step.scale
-    return not step.has_constant and bool((np.abs(moved) <= CENTER_MOVES).all())
+        moved = (exact.astype("float32") - exact) * step.scale
+        return not step.has_constant and bool((np.abs(moved) <= CENTER_MOVES).all())
 
 
-def _in_center(step: maps.Map, xp: Any) -> maps.Map:
+def in_centers(step: maps.Map) -> dict[str, np.ndarray | None]:
+    """What `Group.moved` has, as numbers."""
+    moved = _in_center(step).arrays()
+    lacking = [field for field in step.arrays() if field not in moved]  # the offsets
+    centers = [field.removesuffix("offset") + "center" for field in lacking]
+    with np.errstate(over="ignore"):  # beyond float32 they will not do
+        return {**{field: moved[field].astype("float32") for field in centers}, **dict.fromkeys(lacking)}
+
+
+def _in_center(step: maps.Map) -> maps.Map:
     if isinstance(step, maps.Chain):
-        return maps.Chain(tuple(_in_center(one, xp) for one in step.maps))
-    return step.in_center(xp) if isinstance(step, maps.Affine) else step
+        return maps.Chain(tuple(_in_center(one) for one in step.maps))
+    return step.in_center() if isinstance(step, maps.Affine) else step

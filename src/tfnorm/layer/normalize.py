@@ -19,12 +19,13 @@ from keras import ops
 
 from tfnorm import codec, maps
 from tfnorm.errors import ChoiceError, DataError, NotInvertibleError
+from tfnorm.key_columns import TextKeys
 from tfnorm.keys import Keys
 from tfnorm.layer.blocks import Block, beside, can_turn
 from tfnorm.layer.doubles import HOW, has_doubles, unheard
-from tfnorm.layer.groups import Group, center_will_do
+from tfnorm.layer.groups import Group, center_will_do, in_centers
 from tfnorm.layer.live import Live
-from tfnorm.layer.lookups import Lookup, keys_of
+from tfnorm.layer.lookups import Lookup, keys_of, searched, text_mark, text_table
 from tfnorm.layer.maps import (
     NUMBERS,
     alike,
@@ -95,6 +96,7 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
     """
 
     _xp: Any = ops  # in which the maps compute
+    _find = staticmethod(searched)  # how keys are found
 
     def __init__(
         self,
@@ -273,7 +275,13 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
             }
             for precision in ("float64", "float32")[: 1 + fits]
         }
-        return Group(step, spans, fits, weights, fits and not self.inverse and center_will_do(step))
+        moved: dict[str, Any] = {}
+        if fits and not self.inverse:
+            moved = {
+                field: None if array is None else self._weight(f"group{index}_{place}_short", array)
+                for place, (field, array) in enumerate(in_centers(step).items())
+            }
+        return Group(step, spans, fits, weights, moved, bool(moved) and center_will_do(step))
 
     def _fits_float32(self, step: maps.Map) -> bool:
         return step.fits("float32")
@@ -283,12 +291,22 @@ class Normalize(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
             made.append(what)
             return self._weight(f"keys{index}_{len(made)}_{what}", array)
 
-        def table(one: Any) -> None:
-            made.append("table")
-            setattr(self, f"_keys{index}_{len(made)}_table", one)  # as TensorFlow finds it when it saves
+        def texts(place: int, column: TextKeys) -> Any:
+            return self._texts(index, place, column)
 
         made: list[str] = []
-        return Lookup(keys, weight, table)
+        return Lookup(keys, weight, texts, self._find, self._xp)
+
+    def _texts(self, index: int, place: int, column: TextKeys) -> Any:
+        """What gives the codes of the texts of one key column."""
+        table = text_table(column)
+        setattr(self, f"_keys{index}_{place}_table", table)  # as TensorFlow finds it when it saves
+
+        def codes(x: Tensor) -> Tensor:
+            with keras.name_scope(text_mark(index, place)):
+                return table.lookup(x)
+
+        return codes
 
     def _groups_of(self, inputs: Tensor, fitted: Mapping[str, Tensor]) -> dict[tuple[str, ...], Tensor]:
         """Which key each row has, for every set of keys that the columns that came need."""

@@ -6,15 +6,16 @@ The one law: `Served(layer, ...)` of raw columns is `layer` of them; names of it
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
-from tfnorm.layer.lookups import keys_of
+from tfnorm.errors import ChoiceError
+from tfnorm.key_columns import TextKeys
+from tfnorm.layer.lookups import Lookup, halved, keys_of, text_mark
 from tfnorm.layer.maps import rounding_is_harmless
 from tfnorm.layer.normalize import Normalize, Tensor
 from tfnorm.maps import Map, Shape, mark_name
@@ -22,34 +23,17 @@ from tfnorm.maps import Map, Shape, mark_name
 _NOT_A_WORD = re.compile(r"[^A-Za-z0-9_]+")
 
 
-class _Single(Normalize):
+class _Portable(Normalize):
+    """The layer for runtimes whose operations are few."""
+
+    _find = staticmethod(halved)
+
+
+class _Single(_Portable):
     """The layer in float32 throughout, for runtimes that have no other: what that loses is asked for first (`loss`)."""
 
     def _fits_float32(self, step: Map) -> bool:  # noqa: ARG002
         return True
-
-
-class _NothingMissing:
-    """`keras.ops` where nothing is missing or infinite: no question that only such values would answer."""
-
-    def __getattr__(self, name: str) -> Any:
-        if name == "cond":
-            raise AttributeError("whole numbers take no short cut: it would leave floats between them")
-        return getattr(ops, name)
-
-    def isnan(self, x: Tensor) -> Any:  # noqa: ARG002
-        return np.False_
-
-    isinf = isnan
-
-    def where(self, condition: Any, x: Tensor, y: Tensor) -> Tensor:
-        return ops.where(condition, x, y) if not isinstance(condition, np.bool_) else x if condition else y
-
-
-class _Whole(_Single):
-    """The layer for integers, which have no NaN."""
-
-    _xp = _NothingMissing()
 
 
 @dataclass(frozen=True)
@@ -60,6 +44,16 @@ class Served:
     inputs: Mapping[str, tuple[str, Shape, str]]  # name of the tensor -> (column, shape, type)
     outputs: Mapping[str, str]  # name of the tensor -> column, or what marks of a column are called
     guarded: bool = False  # whether what is missing is kept so by itself: a runtime's own functions may lose it
+
+    @property
+    def texts(self) -> dict[str, tuple[str, ...]]:
+        """The texts whose places are looked up, by a word that is in the name of the operation that does it."""
+        return {
+            text_mark(index, place): column.values
+            for index, keys in enumerate(keys_of(self.layer.columns.values()))
+            for place, column in enumerate(keys.columns)
+            if isinstance(column, TextKeys)
+        }
 
     def __call__(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         came = {column: tensors[name] for name, (column, _, _) in self.inputs.items()}
@@ -85,12 +79,12 @@ def served(layer: Normalize, shapes: Mapping[str, Shape], *, runtime: str = "") 
     """The layer's function; `shapes` of one raw row, by column.
 
     runtime: "ONNX", where no tensor that comes out may be called as one that goes in; "TFLite", whose arithmetic is of float32
-        and whose curves lose NaN; "integers", where nothing is missing.
+        and whose curves lose NaN.
     """
     apart = runtime == "ONNX"
-    if runtime in ("TFLite", "integers"):
+    if kind := {"ONNX": _Portable, "TFLite": _Single}.get(runtime):
         flags = {name: getattr(layer, name) for name in ("bare", "inverse", "missing", "fingerprint", "name")}
-        layer = (_Whole if runtime == "integers" else _Single)(layer.columns, dtype="float32", **flags)
+        layer = kind(layer.columns, dtype=layer.dtype_policy if runtime == "ONNX" else "float32", **flags)
     outputs = [one for name, step in layer.columns.items() for one in (name, mark_name(name))[: 1 + step.marks]]
     outputs = list(layer.columns) if layer.bare or layer.inverse else outputs
     types = input_types(layer, shapes)
@@ -111,6 +105,19 @@ def write_saved_model(function: Served, folder: str) -> None:
     archive.track(function.layer)
     archive.add_endpoint("serving_default", function.__call__, input_signature=[signature])
     archive.write_out(folder, verbose=False)
+
+
+def places_of_keys(columns: Mapping[str, Map]) -> Callable[[Mapping[str, Tensor]], dict[tuple[str, ...], Tensor]]:
+    """From tensors of key columns, of whole numbers, to the place of each row's key, by key columns; with constants only."""
+
+    def constant(_: str, array: np.ndarray) -> Tensor:
+        return ops.convert_to_tensor(array)
+
+    def texts(place: int, column: TextKeys) -> Callable[[Tensor], Tensor]:  # noqa: ARG001
+        raise ChoiceError("text keys are not integers; give them numbers before the fit")
+
+    lookups = [Lookup(keys, constant, texts, halved) for keys in keys_of(columns.values())]
+    return lambda came: {one.keys.names: one(came) for one in lookups}
 
 
 def holds_its_fit(layer: Normalize) -> bool:

@@ -265,14 +265,11 @@ class Affine(Map):
         offset = self.offset + (center.astype("float64") - self.center) * self.scale
         return dataclasses.replace(self, center=center, scale=self.scale.astype(dtype), offset=offset.astype(dtype))
 
-    def in_center(self, xp: Namespace) -> Affine:
-        """The same way forward with one pass less over the data: (x - (center - offset / scale)) * scale.
-
-        Whatever the numbers are it is this map, but for the rounding of the new center, which the layer judges before it does so.
-        """
-        none = self.offset == 0  # also where the scale is 0
-        share = xp.where(none, xp.zeros_like(self.offset), self.offset / self.scale)
-        return dataclasses.replace(self, center=self.center - share, offset=None)
+    def in_center(self) -> Affine:
+        """The same way forward with one pass less over the data: (x - (center - offset / scale)) * scale, for scales but 0."""
+        with np.errstate(all="ignore"):
+            share = self.offset / self.scale
+            return dataclasses.replace(self, center=self.center - np.where(np.isfinite(share), share, 0), offset=None)
 
 
 @dataclass(frozen=True)
