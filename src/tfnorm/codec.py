@@ -4,6 +4,9 @@ The one law: `decode(type(value), encode(value)) == value`, bit for bit, and `de
 
 Saving walks the fields, so there is no registry to forget. Arrays are flat lists of numbers that people can read; fields
 marked `packed()` are compressed. Numbers that JSON lacks are written "nan", "inf", "-inf".
+
+What is to be fast rather than read by people leaves arrays as they are (`bare`): then a dataclass that has `compact()`, name ->
+array, and `of_compact`, the other way, is those.
 """
 
 from __future__ import annotations
@@ -37,29 +40,34 @@ def optional(default: Any) -> Any:
     return dataclasses.field(default=default, metadata={"optional": True})
 
 
-def encode(value: Any, level: int = 6) -> Any:
+def encode(value: Any, *, bare: bool = False) -> Any:
     """A dataclass as a dict that names its class first; arrays, tuples, numbers and text as JSON has them.
 
-    level: of the compression, 1 where it is to be fast.
+    bare: leave arrays as they are.
     """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        if bare and hasattr(value, "compact"):
+            return {"is": type(value).__name__, **value.compact()}
+        pack = _bare if bare else _pack
         fields = {
-            field.name: _pack(getattr(value, field.name), field.metadata["packed"], level)
+            field.name: pack(getattr(value, field.name), field.metadata["packed"])
             if "packed" in field.metadata
-            else encode(getattr(value, field.name), level)
+            else encode(getattr(value, field.name), bare=bare)
             for field in dataclasses.fields(value)
             if not ("optional" in field.metadata and getattr(value, field.name) == field.default)
         }
         return {"is": type(value).__name__, **fields}
     if isinstance(value, np.ndarray):
+        if bare and value.dtype in (np.int64, np.float64) and 1 <= value.ndim <= 3:
+            return value
         plain = value.dtype.kind != "f" or bool(np.isfinite(value).all())  # as JSON has them, a million at once
         return value.tolist() if plain else [encode(item) for item in value.tolist()]
     if isinstance(value, tuple | list):
         if all(type(item) is str for item in value):
             return list(value)
-        return [encode(item, level) for item in value]
+        return [encode(item, bare=bare) for item in value]
     if isinstance(value, dict):
-        return {str(key): encode(item, level) for key, item in value.items()}
+        return {str(key): encode(item, bare=bare) for key, item in value.items()}
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     return value
@@ -114,6 +122,10 @@ def _decode_dataclass(kind: Any, data: Any, path: str) -> Any:
     assert found is not None
     fields = dataclasses.fields(found)
     names = {field.name for field in fields}
+    if compact := getattr(found, "of_compact", None):
+        given = {name: one for name, one in data.items() if isinstance(one, np.ndarray)}
+        if given and set(given) != names:
+            return compact(given)
     lacking = {field.name for field in fields if "optional" in field.metadata} - set(data)
     _expect(set(data) | lacking == names | {"is"}, path, f"the fields {sorted(names)}", sorted(data))
     hints = _hints(found)
@@ -152,6 +164,9 @@ def _number(data: Any, path: str) -> float:
 
 
 def _array(data: Any, path: str) -> np.ndarray:
+    if isinstance(data, np.ndarray):
+        _expect(data.dtype in (np.int64, np.float64), path, "numbers", data.dtype)
+        return data
     _expect(isinstance(data, list), path, "a list of numbers", data)
     if data and all(type(item) is list for item in data):
         rows = [_array(item, f"{path}[{i}]") for i, item in enumerate(data)]
@@ -169,15 +184,22 @@ def _array(data: Any, path: str) -> np.ndarray:
     return np.array([_number(item, f"{path}[{i}]") for i, item in enumerate(data)], np.float64)
 
 
-def _pack(array: np.ndarray, dtype: str, level: int) -> dict[str, Any]:
+def _bare(array: np.ndarray, dtype: str) -> np.ndarray:
+    return array.astype(dtype, copy=False)
+
+
+def _pack(array: np.ndarray, dtype: str) -> dict[str, Any]:
     data = np.ascontiguousarray(array, np.dtype(dtype).newbyteorder("<"))
     # bytes of equal weight side by side: the leading ones hardly change from cell to cell, so they all but vanish
     planes = data.reshape(-1).view(np.uint8).reshape(-1, data.itemsize).T.tobytes()
     size = len(data) if data.ndim == 1 else list(data.shape)
-    return {"items": size, "zlib": base64.b64encode(zlib.compress(planes, level)).decode()}
+    return {"items": size, "zlib": base64.b64encode(zlib.compress(planes)).decode()}
 
 
 def _unpack(data: Any, dtype: str, path: str) -> np.ndarray:
+    if isinstance(data, np.ndarray):
+        _expect(data.dtype == dtype, path, dtype, data.dtype)
+        return data
     _expect(isinstance(data, dict) and set(data) == {"items", "zlib"}, path, "items and zlib", data)
     said, text = data["items"], data["zlib"]
     shape = said if isinstance(said, list) else [said]
