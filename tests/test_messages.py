@@ -1,4 +1,4 @@
-"""Messages between processes: the same bits come back, in two bytes a cell, and what is damaged or made up is refused."""
+"""Messages between processes: the same bits come back, and what is damaged or made up is refused."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_any_sketch_comes_back(values: list[float], weights: str, parts: int) ->
         assert same(opened(Quantiles, sealed(one)), one)
 
 
-def test_the_sum_of_many_blocks_takes_about_two_bytes_a_cell() -> None:
+def test_the_sum_of_many_blocks_takes_two_bytes_a_cell() -> None:
     random = np.random.default_rng(0)
     total = folded(lambda a, b: a + b, (Quantiles.of(random.normal(size=(20_000, 3))) for _ in range(8)))
     message = sealed(total)

@@ -18,6 +18,8 @@ import math
 import types
 import typing
 import zlib
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -76,24 +78,42 @@ def encode(value: Any, *, bare: bool = False) -> Any:
 def decode(kind: Any, data: Any, path: str = "$") -> Any:
     """The value of type `kind` that `data` describes; ArtefactError, with the path to the place, where it does not."""
     _expect(path.count(".") + path.count("[") < MAX_DEPTH, path[:80], f"at most {MAX_DEPTH} levels", "more")
+    return _decoder(kind)(data, path)
+
+
+Decoder = Callable[[Any, str], Any]
+
+
+@functools.cache
+def _decoder(kind: Any) -> Decoder:
+    """What decodes values of that type: asked once, as a file has many of each."""
     if kind in (Any, np.ndarray):
-        return _array(data, path)
+        return _array
     origin = typing.get_origin(kind)
     if origin in (typing.Union, types.UnionType):
-        return _decode_union(kind, data, path)
+        return partial(_decode_union, kind)
     if origin is tuple:
-        return _decode_tuple(typing.get_args(kind), data, path)
+        return partial(_decode_tuple, typing.get_args(kind))
     if origin is dict:
-        _expect(isinstance(data, dict), path, "an object", data)
-        item = typing.get_args(kind)[1]
-        return {key: decode(item, value, f"{path}.{key}") for key, value in data.items()}
+        return partial(_decode_dict, typing.get_args(kind)[1])
     if origin is typing.Literal:
-        _expect(data in typing.get_args(kind), path, f"one of {typing.get_args(kind)}", data)
-        return data
+        return partial(_decode_literal, typing.get_args(kind))
     if dataclasses.is_dataclass(kind):
-        return _decode_dataclass(kind, data, path)
-    if kind is float:
-        return _number(data, path)
+        return partial(_decode_dataclass, kind)
+    return _number if kind is float else partial(_decode_plain, kind)
+
+
+def _decode_dict(item: Any, data: Any, path: str) -> dict[str, Any]:
+    _expect(isinstance(data, dict), path, "an object", data)
+    return {key: decode(item, value, f"{path}.{key}") for key, value in data.items()}
+
+
+def _decode_literal(options: tuple[Any, ...], data: Any, path: str) -> Any:
+    _expect(data in options, path, f"one of {options}", data)
+    return data
+
+
+def _decode_plain(kind: Any, data: Any, path: str) -> Any:
     _expect(type(data) is kind, path, kind.__name__, data)
     return data
 
@@ -120,24 +140,31 @@ def _decode_dataclass(kind: Any, data: Any, path: str) -> Any:
     found = _family(kind).get(called) if isinstance(called, str) else None
     _expect(found is not None, f"{path}.is", f"a kind of {kind.__name__}", called)
     assert found is not None
-    fields = dataclasses.fields(found)
-    names = {field.name for field in fields}
+    fields, names, optionals = _fields(found)
     if compact := getattr(found, "of_compact", None):
         given = {name: one for name, one in data.items() if isinstance(one, np.ndarray)}
-        if given and set(given) != names:
+        if given and given.keys() != names:
             return compact(given)
-    lacking = {field.name for field in fields if "optional" in field.metadata} - set(data)
-    _expect(set(data) | lacking == names | {"is"}, path, f"the fields {sorted(names)}", sorted(data))
-    hints = _hints(found)
+    lacking = optionals - data.keys()
+    if data.keys() | lacking != names | {"is"}:
+        _expect(False, path, f"the fields {sorted(names)}", sorted(data))
     return found(
         **{
-            field.name: _unpack(data[field.name], field.metadata["packed"], f"{path}.{field.name}")
-            if "packed" in field.metadata
-            else decode(hints[field.name], data[field.name], f"{path}.{field.name}")
-            for field in fields
-            if field.name not in lacking
+            name: decode(hint, data[name], f"{path}.{name}")
+            if dtype is None
+            else _unpack(data[name], dtype, f"{path}.{name}")
+            for name, dtype, hint in fields
+            if name not in lacking
         }
     )
+
+
+@functools.cache
+def _fields(kind: Any) -> tuple[list[tuple[str, str | None, Any]], set[str], set[str]]:
+    """Of each field its name, the dtype where it is packed, and the type; all names, and those that may be lacking."""
+    hints, fields = typing.get_type_hints(kind), dataclasses.fields(kind)
+    told = [(field.name, field.metadata.get("packed"), hints[field.name]) for field in fields]
+    return told, {name for name, _, _ in told}, {one.name for one in fields if "optional" in one.metadata}
 
 
 @functools.cache
@@ -147,9 +174,6 @@ def _family(kind: Any) -> dict[str, Any]:
     for child in kind.__subclasses__():
         family.update(_family(child))
     return family
-
-
-_hints = functools.cache(typing.get_type_hints)
 
 
 def _number(data: Any, path: str) -> float:
@@ -219,8 +243,8 @@ def _unpack(data: Any, dtype: str, path: str) -> np.ndarray:
     whole = len(planes) == size and (inflate.eof or not size) and not inflate.unused_data
     _expect(whole, f"{path}.zlib", f"{size} bytes", f"{len(planes)} bytes")
     columns = np.frombuffer(planes, np.uint8).reshape(-1, max(items, 1)).T if items else np.empty((0, 1), np.uint8)
-    flat = np.ascontiguousarray(columns).reshape(-1).view(np.dtype(dtype).newbyteorder("<")).astype(dtype)
-    return flat.reshape(shape)
+    flat = np.array(columns, order="C").reshape(-1).view(np.dtype(dtype).newbyteorder("<"))
+    return flat.astype(dtype, copy=False).reshape(shape)
 
 
 def _expect(condition: bool, path: str, wanted: str, got: Any) -> None:

@@ -246,11 +246,11 @@ class Quantiles(Statistic):
         return "a cell does not begin where its level says" if found & cells.BAD_START else ""
 
     def compact(self) -> dict[str, np.ndarray]:
-        """About two bytes a cell: see `kernels.compact`."""
+        """Two or three bytes a cell: see `kernels.compact`."""
         from tfnorm.kernels import compact
 
-        room, bits = np.empty(compact.MOST * len(self.keys) + 1, np.uint8), self.counts.view(np.uint64)
-        used = compact.pack(self._arrays(), bits, True, room) or compact.pack(self._arrays(), bits, False, room)
+        room = np.empty(compact.MOST * len(self.keys) + self.features, np.uint8)
+        used = compact.pack(self._arrays(), self.counts.view(np.uint64), room)
         return {"ends": self.ends, "code": room[:used]}
 
     @classmethod

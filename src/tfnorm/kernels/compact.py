@@ -4,8 +4,8 @@ The one law: `unpack(pack(cells))` are the same cells, bit for bit, and bytes th
 
 A cell mostly begins where the one before it ended, or is the first one inside it: then a byte tells both this and its level. Else
 what lies between where the two begin follows, in units of the cell's width: a byte of how many bytes (low half) behind how many
-of zeros (high half), and these, the lowest first. Then its count: seven bits a byte, the lowest first, with the highest bit set
-where more follow; or, where there are weights, the eight bytes of the float64. A first byte says which.
+of zeros (high half), and these, the lowest first. Then its count, in as many bytes as the largest one of its feature takes,
+which a byte in front of each feature tells; where that is 0, there are weights, and a count is the eight bytes of its float64.
 """
 
 from __future__ import annotations
@@ -17,10 +17,9 @@ from tfnorm.kernels.moments import entry, kernel
 U = np.uint64
 LEVELS = 65
 AT_END, AT_START, APART = (LEVELS * way for way in range(3))  # what is added to the level
-MOST = 20  # bytes that a cell takes
+MOST = 18  # bytes that a cell takes; and one more for each feature
 LEAST = 2
-LAST_SHIFT = 49  # of a count's bits: up to 2**53 and beyond
-WHOLE, WEIGHED = 1, 0
+LARGEST = 9007199254740992.0  # up to here float64 has every whole number
 
 
 @kernel
@@ -52,16 +51,50 @@ def _put_gap(gap, out, at):
     return at
 
 
+@kernel
+def _width(count):
+    """How many bytes the largest of some counts takes; 0 where not all are whole numbers that float64 can tell apart."""
+    whole, largest = True, 0.0
+    for one in count:
+        whole &= one == np.floor(one)
+        largest = max(largest, one)
+    if not whole or not largest <= LARGEST:
+        return 0
+    width, left = 1, U(largest) >> U(8)
+    while left != U(0):
+        width, left = width + 1, left >> U(8)
+    return width
+
+
+@kernel
+def _put(bits, width, out, at):
+    for k in range(width):
+        out[at + k] = (bits >> U(8 * k)) & U(0xFF)
+    return at + width
+
+
+@kernel
+def _got(code, at, width):
+    bits = U(code[at])
+    if width > 1:
+        bits |= U(code[at + 1]) << U(8)
+    for k in range(2, width):  # seldom
+        bits |= U(code[at + k]) << U(8 * k)
+    return bits
+
+
 @entry
-def pack(cells, bits, whole, out):
-    """A sketch's (ends, keys, levels, counts) into `out`, of MOST bytes a cell and one more; `bits` are the counts as uint64.
-    Returns how many bytes were used; 0 where `whole` was said and a count is none, or too large."""
+def pack(cells, bits, out):
+    """A sketch's (ends, keys, levels, counts) into `out`, which has room for MOST bytes a cell and one a feature; `bits` are the
+    counts as uint64. Returns how many bytes were used."""
     ends, keys, levels, counts = cells
-    out[0] = WHOLE if whole else WEIGHED
-    at, i = 1, 0
+    at = start = 0
     for stop in ends:
+        width = _width(counts[start:stop])
+        out[at] = width
+        at += 1
         before = after = U(0)  # where the last cell began, and ended
-        while i < stop:
+        for i in range(start, stop):
             key, level = keys[i], levels[i]
             if key == after:
                 out[at] = level + AT_END
@@ -73,23 +106,8 @@ def pack(cells, bits, whole, out):
                 out[at] = level + APART
                 at = _put_gap(_widths(key, level) - _widths(before, level), out, at + 1)
             before, after = key, _end(key, level)
-            if whole:
-                count = counts[i]
-                if not 0.0 <= count <= 9007199254740992.0 or count != np.floor(count):
-                    return 0
-                left = U(count)
-                while left >= U(128):
-                    out[at] = (left & U(127)) | U(128)
-                    left >>= U(7)
-                    at += 1
-                out[at] = left
-                at += 1
-            else:
-                left = bits[i]
-                for k in range(8):
-                    out[at + k] = (left >> U(8 * k)) & U(0xFF)
-                at += 8
-            i += 1
+            at = _put(U(counts[i]), width, out, at) if width else _put(bits[i], 8, out, at)
+        start = stop
     return at
 
 
@@ -99,51 +117,41 @@ def unpack(code, cells, bits):
     the counts as uint64. Returns whether the bytes were those of so many cells, to the last."""
     ends, keys, levels, counts = cells
     size = len(code)
-    if size == 0 or code[0] > WHOLE:
-        return False
-    whole = code[0] == WHOLE
-    at, i = 1, 0
+    at = start = 0
     for stop in ends:
+        if at >= size or code[at] > 8:
+            return False
+        width = np.int64(code[at])
+        at += 1
         key = after = U(0)
-        while i < stop:
-            if at + LEAST > size:
+        for i in range(start, stop):
+            if at >= size:
                 return False
             level = np.int64(code[at])
             at += 1
-            key = after if level < AT_START else key
-            level -= LEVELS if level >= AT_START else 0
+            inside = np.int64(level >= AT_START)
+            key = after ^ ((after ^ key) & (U(0) - U(inside)))  # by chance one or the other, so not by a branch
+            level -= LEVELS * inside
             if level >= LEVELS:
                 level -= LEVELS
+                if at >= size:
+                    return False
                 many, zeros = np.int64(code[at]) & 15, np.int64(code[at]) >> 4
                 at += 1
-                if many > 8 or zeros > 7 or at + many >= size:
+                if level > 63 or many > 8 or zeros > 7 or at + many > size:
                     return False
-                gap = U(0)
-                for k in range(many):
-                    gap |= U(code[at + k]) << U(8 * k)
+                gap = (_got(code, at, many) if many else U(0)) << U(8 * zeros)
                 at += many
-                if level > 63:
-                    return False
-                key = (_widths(key, level) + (gap << U(8 * zeros))) << U(level)
+                key = (_widths(key, level) + gap) << U(level)
             keys[i], levels[i] = key, level
             after = _end(key, level)
-            if whole:
-                count, shift = U(code[at]) & U(127), 7
-                while code[at] >= 128:
-                    at += 1
-                    if at >= size or shift > LAST_SHIFT:
-                        return False
-                    count |= (U(code[at]) & U(127)) << U(shift)
-                    shift += 7
-                at += 1
-                counts[i] = float(count)
+            if at + (width or 8) > size:
+                return False
+            if width:
+                counts[i] = float(_got(code, at, width))
+                at += width
             else:
-                if at + 8 > size:
-                    return False
-                count = U(0)
-                for k in range(8):
-                    count |= U(code[at + k]) << U(8 * k)
-                bits[i] = count
+                bits[i] = _got(code, at, 8)
                 at += 8
-            i += 1
+        start = stop
     return at == size
