@@ -267,9 +267,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=BLOCK_ROWS, help="of a block")
     parser.add_argument("--shards", type=int, default=100_000)
     parser.add_argument("--folded", type=int, default=1024, help="how many states a driver really folds, at most")
-    parser.add_argument(
-        "--tree", type=int, default=1024, help="of how many parts workers and a driver really fold states"
-    )
+    parser.add_argument("--tree", type=int, default=1024, help="of how many parts workers and a driver fold states")
     parser.add_argument("--states", type=Path, help="the folder in which the states are, or are made")
     arguments = parser.parse_args()
     about, versions = common.machine(), common.versions()
@@ -302,12 +300,12 @@ def run(folder: Path, columns: int, rows: int, shards: int, most: int, as_tree: 
     wide = apart("--as-driver", folder, columns, number, 1000)
     print(f"The same from 1,000 workers, of whose states more wait for a neighbour:\n  {number:7,} states: ", end="")
     print(told(wide, number, state), flush=True)
-    if as_tree:
-        print("\nAs a tree: workers fold runs of neighbours, the driver gets one state a run:")
-    for workers in (100, 1000) if as_tree else ():
+    print("\nAs a tree: workers fold runs of neighbours, the driver gets one state a run:")
+    trees = {}
+    for workers in (100, 1000):
         number = min(as_tree, shards) if workers == 1000 else min(as_tree, 4000)
-        # as many tasks a worker as a fit of all the parts would have, so that runs are as long
-        found = apart("--as-tree", folder, columns, number, max(1, round(workers * number / shards)))
+        # so many workers for so few parts that each has as many as in a fit of all: then runs are as long
+        trees[workers] = found = apart("--as-tree", folder, columns, number, max(1, round(workers * number / shards)))
         print(
             f"  {workers:5,} workers, {number:,} of {shards:,} parts: {found['states']:,.0f} states, {size_text(found['wire'])} "
             f"over the wire; {time_text(found['seconds'])} by two processes and the driver, of processors "
@@ -320,8 +318,8 @@ def run(folder: Path, columns: int, rows: int, shards: int, most: int, as_tree: 
     print(
         f"\nA petabyte of Parquet ({width:.1f} bytes a value), at {size_text(rate)}/s a worker as measured here by one thread:"
     )
-    for workers in (100, 1000):
-        petabyte(workers, shards, rate, each if workers == 100 else wide["seconds"] / min(most, 1024), state)
+    for workers, found in trees.items():
+        petabyte(workers, shards, rate, found["cpu"] / found["states"], found["wire"] / found["states"])
 
 
 if __name__ == "__main__":

@@ -2,8 +2,9 @@
 
 The one law: the statistics are those of one thread here, bit for bit, whatever workers die, repeat or make up.
 
-Out go parts by description (a path, a row group) and what is to be gathered; back comes text in the format of artefacts, which
-is decoded and checked as any file is. A state counts once, where it is of the parts that were asked for.
+Out go parts by description (a path, a row group) and what is to be gathered; back comes JSON in the format of artefacts with
+its arrays behind it, which is decoded and checked as any file is. A state counts once, where it is of the parts that were asked
+for.
 """
 
 from __future__ import annotations
@@ -138,7 +139,7 @@ def _digest(task: Task) -> str:
 class Folding:
     """States as they come, added up in the tree of their order, by threads beside the one that reads them.
 
-    Of those that wait for a neighbour only MANY are held as they are; the others as the message they came as, a tenth as large.
+    Of those that wait for a neighbour only MANY are held as they are; the others as the message they came as, a fifth as large.
     """
 
     def __init__(self, nothing: Measured) -> None:
