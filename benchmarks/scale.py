@@ -1,22 +1,33 @@
 """What does a fit cost at a size that no machine here holds: 100,000 parts of 1,000 columns, a petabyte?
 
-    python benchmarks/scale.py                       # folds some thousand states, and says what that makes of 100,000
-    python benchmarks/scale.py --folded 100000       # folds them all: an hour
+    python benchmarks/scale.py                                      # folds some thousand states, and reckons from that
+    python benchmarks/scale.py --folded 10000 --tree 100000         # folds them all: two hours of a core
+    python benchmarks/scale.py --states FOLDER                      # keeps the states there, and makes them once
 
-By simulation. Real are the states (everything that scan gathers, of drawn columns of five kinds), their bytes, and what the
-driver does with them: it reads, checks and folds them by the code that fits use, in a process of its own, in the order in
-which so many workers would deliver. Reckoned from these rates, and said so, is what is larger than was run.
+By simulation. Real are the states (everything that scan gathers, of drawn columns of five kinds, in blocks as long as those of a
+fit), their bytes, and what driver and workers do with them, by the code that fits use, in processes of their own, in the order
+in which so many workers would deliver. There are 64 different parts, over and over. Reckoned from these rates, and said so, is
+what is larger than was run.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import dataclasses
+import hashlib
 import json
+import multiprocessing
 import operator
+import resource
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -26,29 +37,34 @@ import pyarrow.parquet as pq
 
 import common
 import tfnorm
-from tfnorm.elsewhere import MANY, Folding
-from tfnorm.engines import Fold, cut
+from tfnorm.elsewhere import Folding, measured_elsewhere
+from tfnorm.engines import Task, cut, folded
+from tfnorm.engines.executor import submitted
 from tfnorm.fitting import EVERYTHING, chosen_columns
 from tfnorm.maps import Identity
 from tfnorm.measuring import Measure, Measured, Want
+from tfnorm.quantiles import BLOCK_ROWS
 from tfnorm.sources import open_source
 from tfnorm.states import read, written
 
 PETABYTE, GIGABIT = 1e15, 1.25e8  # bytes; bytes a second
 KINDS = 5
+BLOCKS, PARTS = 8, 64  # different ones of all columns, of which parts are made; and different parts
+BLOCKS_A_PART = 10  # 2.6 million rows of 1,000 columns: ten gigabytes
+WINDOW = 6  # tasks that wait at once for the processes of a tree
 
 
 def table(columns: int, rows: int, seed: int) -> dict[str, np.ndarray]:
     """Gaussian, lognormal, small whole numbers, exponential, and mostly zeros, in turn."""
     rng = np.random.default_rng(seed)
     draw = (
-        lambda: rng.normal(100, 15, rows),
-        lambda: rng.lognormal(3, 1, rows),
-        lambda: rng.integers(0, 50, rows).astype(np.float64),
-        lambda: rng.exponential(2, rows),
-        lambda: np.where(rng.random(rows) < 0.8, 0, rng.normal(size=rows)),
+        lambda: 100 + 15 * rng.standard_normal(rows, np.float32),
+        lambda: np.exp(3 + rng.standard_normal(rows, np.float32)),
+        lambda: rng.integers(0, 50, rows, np.int32).astype(np.float32),
+        lambda: 2 * rng.standard_exponential(rows, np.float32),
+        lambda: np.where(rng.random(rows, np.float32) < 0.8, np.float32(0), rng.standard_normal(rows, np.float32)),
     )
-    return {f"c{number}": draw[number % KINDS]().astype(np.float32) for number in range(columns)}
+    return {f"c{number}": draw[number % KINDS]() for number in range(columns)}
 
 
 def measure_of(data: Any, by_columns: bool = False) -> Measure:
@@ -63,52 +79,125 @@ def peak_bytes() -> int:
     return 1000 * next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
 
 
-def states(folder: Path, columns: int, rows: int, several: int) -> list[Path]:
-    """Real states of as many parts, as files. Each is of so many rows four times over, as large parts have more cells."""
+def rolled(state: Measured, by: int) -> Measured:
+    """As of other rows: the numbers of a column are those of another one of its kind."""
+    statistics = {
+        kind: one.pick((np.arange(one.features) + KINDS * by) % one.features) for kind, one in state.statistics.items()
+    }
+    return dataclasses.replace(state, statistics=statistics)
+
+
+def states(folder: Path, columns: int, rows: int) -> list[Path]:
+    """Real states of as many parts, as files; each is the sum of blocks, as a worker adds them up."""
+    if paths := sorted(folder.glob("*.state")):
+        return paths
     measure = measure_of(table(columns, 8, 0))
-    paths = []
-    for number in range(several):
-        fold: Fold[Measured] = Fold(operator.add)
-        for seed in range(4):
-            fold.push(measure.of(table(columns, rows, 4 * number + seed), "", 0))
-        total = fold.total()
-        assert total is not None
-        paths.append(folder / f"{number}.state")
-        paths[-1].write_bytes(written(total, task=number))
-    return paths
+    blocks = [measure.of(table(columns, rows, seed), "", 0) for seed in range(BLOCKS)]
+    rng = np.random.default_rng(0)
+    for number in range(PARTS):
+        chosen = rng.integers(0, [BLOCKS, columns], (BLOCKS_A_PART, 2)).tolist()
+        total = folded(operator.add, (rolled(blocks[block], by) for block, by in chosen))
+        (folder / f"{number:02}.state").write_bytes(written(total, task=number))
+    return sorted(folder.glob("*.state"))
+
+
+def delivered(number: int, window: int) -> list[int]:
+    """In which order: whoever is done first delivers first, so that neighbours are as far apart as there are workers."""
+    return np.argsort(np.arange(number) + np.random.default_rng(0).uniform(0, window, number)).tolist()
 
 
 def fold(folder: str, columns: int, number: int, window: int) -> None:
     """Run in a process of its own: read and fold so many states as they come from so many workers."""
-    measure = measure_of(table(columns, 8, 0))
-    nothing = measure.nothing()
+    nothing = measure_of(table(columns, 8, 0)).nothing()
     messages = [path.read_bytes() for path in sorted(Path(folder).glob("*.state"))]
     read(messages[0], nothing) + read(messages[1], nothing)  # compiles
-    rng = np.random.default_rng(0)
-    # whoever is done first delivers first: neighbours are as far apart as there are workers
-    order = np.argsort(np.arange(number) + rng.uniform(0, window, number))
     folding = Folding(nothing)
     most, reading, before = 0, 0.0, peak_bytes()
-    began = time.perf_counter()
-    for index in order.tolist():
-        message = bytes(memoryview(messages[index % len(messages)]))  # of its own, as each that comes
+    began, cpu = time.perf_counter(), time.process_time()
+    for index in delivered(number, window):
+        message = bytes(bytearray(messages[index % len(messages)]))  # of its own, as each that comes
         start = time.perf_counter()
         state = read(message, nothing)
         reading += time.perf_counter() - start
         folding.put(index, state, 0, message)
         most = max(most, len(folding))
     total = folding.total()
-    seconds = time.perf_counter() - began
+    seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
     assert total is not None
-    size = len(written(total))
-    peak = peak_bytes()
-    told = {"seconds": seconds, "reading": reading, "held": most, "peak": peak, "before": before, "total": size}
-    print(json.dumps(told))
+    told = {"seconds": seconds, "cpu": cpu, "reading": reading, "held": most, "memory": peak_bytes() - before}
+    print(json.dumps({**told, "total": len(written(total))}))
 
 
-def folded(folder: Path, columns: int, number: int, window: int) -> dict[str, float]:
-    command = [sys.executable, __file__, "--fold", str(folder), str(columns), str(number), str(window)]
-    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+@dataclass(frozen=True)
+class Part:
+    """What a shard is to an engine."""
+
+    number: int
+    num_bytes: int = 0
+
+    @property
+    def name(self) -> str:
+        return f"part {self.number}"
+
+    fingerprint = name
+
+    def __call__(self) -> Any:
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What a worker has measured of a part."""
+
+    folder: str
+    columns: int
+
+    def __call__(self, part: Part) -> Measured:
+        digest = hashlib.sha256(part.fingerprint.encode()).hexdigest()
+        return dataclasses.replace(stored(self.folder, self.columns, part.number % 16), digest=digest, num_shards=1)
+
+
+@lru_cache(maxsize=16)
+def stored(folder: str, columns: int, number: int) -> Measured:
+    return read((Path(folder) / f"{number:02}.state").read_bytes(), measure_of(table(columns, 8, 0)).nothing())
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """An engine of two processes, which deliver in the order in which so many workers would."""
+
+    parallel: int
+    sizes: list[int] = field(default_factory=list)
+
+    def __call__(self, work: Callable[[Task], bytes], tasks: Sequence[Task]) -> Iterator[bytes]:
+        ordered = [tasks[index] for index in delivered(len(tasks), self.parallel)]
+        with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
+            for message in submitted(pool, work, ordered, WINDOW, 1e9, copies=1):
+                self.sizes.append(len(message))
+                yield message
+
+
+def tree(folder: str, columns: int, number: int, workers: int) -> None:
+    """Run in a process of its own: parts that workers fold in runs, and a driver that folds these, by the code of a fit."""
+    measure = measure_of(table(columns, 8, 0))
+    messages = [path.read_bytes() for path in sorted(Path(folder).glob("*.state"))[:2]]
+    read(messages[0], measure.nothing()) + read(messages[1], measure.nothing())  # compiles
+    before = peak_bytes()
+    began, cpu = time.perf_counter(), time.process_time()
+    cluster = Cluster(workers)
+    total = measured_elsewhere(cluster, Stored(folder, columns), measure, map(Part, range(number)), None)
+    seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
+    assert total is not None
+    assert total.num_shards == number
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    told = {"seconds": seconds, "cpu": cpu, "memory": peak_bytes() - before, "states": len(cluster.sizes)}
+    told |= {"wire": sum(cluster.sizes), "workers": children.ru_utime + children.ru_stime}
+    print(json.dumps({**told, "worker": 1024 * children.ru_maxrss, "total": len(written(total))}))
+
+
+def apart(what: str, folder: Path, columns: int, number: int, workers: int) -> dict[str, float]:
+    command = [sys.executable, __file__, what, str(folder), str(columns), str(number), str(workers)]
+    return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
 
 
 def parquet_rate(folder: Path) -> tuple[float, float]:
@@ -126,11 +215,10 @@ def parquet_rate(folder: Path) -> tuple[float, float]:
 
 
 def told(found: dict[str, float], number: int, state: float) -> str:
-    each, reading = 1e3 * found["seconds"] / number, 1e3 * found["reading"] / number
+    each, reading, cpu = (1e3 * found[name] / number for name in ("seconds", "reading", "cpu"))
     return (
-        f"{time_text(found['seconds'])} ({each:.0f} ms each, {reading:.0f} of it reading), at most {found['held']:.0f} held, "
-        f"{size_text(found['peak'] - found['before'])} of memory for them, the sum {size_text(found['total'])}, "
-        f"{size_text(number * state)} over the wire"
+        f"{time_text(found['seconds'])} ({each:.1f} ms each, {reading:.1f} of it reading; {cpu:.1f} ms of processors), "
+        f"at most {found['held']:.0f} held, {size_text(found['memory'])} of memory, {size_text(number * state)} over the wire"
     )
 
 
@@ -170,66 +258,68 @@ def petabyte(workers: int, shards: int, rate: float, each: float, state: float) 
 
 
 def main() -> None:
-    if sys.argv[1:2] == ["--fold"]:
-        folder, columns, number, window = sys.argv[2:]
-        fold(folder, int(columns), int(number), int(window))
+    if sys.argv[1:2] in (["--as-driver"], ["--as-tree"]):
+        what, folder, *numbers = sys.argv[1:]
+        (fold if what == "--as-driver" else tree)(folder, *map(int, numbers))
         return
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--columns", type=int, default=1000)
-    parser.add_argument("--rows", type=int, default=5000, help="of what a state is made of, four times over")
+    parser.add_argument("--rows", type=int, default=BLOCK_ROWS, help="of a block")
     parser.add_argument("--shards", type=int, default=100_000)
-    parser.add_argument("--folded", type=int, default=2048, help="how many states are really folded, at most")
+    parser.add_argument("--folded", type=int, default=1024, help="how many states a driver really folds, at most")
+    parser.add_argument("--tree", type=int, default=1024, help="of how many parts workers and a driver fold states")
+    parser.add_argument("--states", type=Path, help="the folder in which the states are, or are made")
     arguments = parser.parse_args()
-    columns, shards = arguments.columns, arguments.shards
     about, versions = common.machine(), common.versions()
     print(
         f"{about['cpu']}, {about['cores_used']} cores; "
         + ", ".join(f"{k} {versions[k]}" for k in ("python", "tfnorm", "numpy"))
     )
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        began = time.perf_counter()
-        paths = states(folder, columns, arguments.rows, 16)
-        state = float(np.mean([path.stat().st_size for path in paths]))
+    with contextlib.ExitStack() as stack:
+        folder = arguments.states or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        folder.mkdir(parents=True, exist_ok=True)
+        run(folder, arguments.columns, arguments.rows, arguments.shards, arguments.folded, arguments.tree)
+
+
+def run(folder: Path, columns: int, rows: int, shards: int, most: int, as_tree: int) -> None:
+    state = float(np.mean([path.stat().st_size for path in states(folder, columns, rows)]))
+    plain = measure_of(table(columns, 8, 0), by_columns=True)
+    moments = len(written(plain.of(table(columns, 1000, 0), "", 0)))
+    print(
+        f"a state of {columns:,} columns, everything, of {BLOCKS_A_PART * rows:,} rows: {size_text(state)}; without sketches "
+        f"(standard, minmax): {size_text(moments)}"
+    )
+    print("\nThe driver, as 100 workers deliver one state a part:")
+    each = 0.0
+    for number in [*(one for one in (256, 1024, 4096) if one < most), most]:
+        found = apart("--as-driver", folder, columns, number, 100)
+        each = found["seconds"] / number
+        print(f"  {number:7,} states: {told(found, number, state)}", flush=True)
+    print(f"  reckoned for {shards:,}: {time_text(shards * each)}, {size_text(shards * state)} over the wire")
+    number = min(most, 1024)
+    wide = apart("--as-driver", folder, columns, number, 1000)
+    print(f"The same from 1,000 workers, of whose states more wait for a neighbour:\n  {number:7,} states: ", end="")
+    print(told(wide, number, state), flush=True)
+    print("\nAs a tree: workers fold runs of neighbours, the driver gets one state a run:")
+    trees = {}
+    for workers in (100, 1000):
+        number = min(as_tree, shards) if workers == 1000 else min(as_tree, 4000)
+        # so many workers for so few parts that each has as many as in a fit of all: then runs are as long
+        trees[workers] = found = apart("--as-tree", folder, columns, number, max(1, round(workers * number / shards)))
         print(
-            f"a state of {columns:,} columns, everything: {size_text(state)} ({time.perf_counter() - began:.0f} s to make 16)"
+            f"  {workers:5,} workers, {number:,} of {shards:,} parts: {found['states']:,.0f} states, {size_text(found['wire'])} "
+            f"over the wire; {time_text(found['seconds'])} by two processes and the driver, of processors "
+            f"{1e3 * found['workers'] / number:.1f} ms a part for the workers and {1e3 * found['cpu'] / found['states']:.1f} ms "
+            f"a state for the driver; memory {size_text(found['memory'])} of the driver, "
+            f"{size_text(found['worker'])} of a worker",
+            flush=True,
         )
-        plain = measure_of(table(columns, 8, 0), by_columns=True)
-        moments = len(written(plain.of(table(columns, arguments.rows, 0), "", 0)))
-        print(f"without sketches (standard, minmax): {size_text(moments)}")
-        print("\nThe driver, as 100 workers deliver one state a part:")
-        number = min(128, arguments.folded)
-        sizes = []
-        while number < arguments.folded:
-            sizes.append(number)
-            number *= 4
-        for number in (*sizes, arguments.folded):
-            found = folded(folder, columns, number, 100)
-            each = found["seconds"] / number
-            print(f"  {number:7,} states: {told(found, number, state)}")
-        print(f"  reckoned for {shards:,}: {time_text(shards * each)}, {size_text(shards * state)} over the wire")
-        wide = folded(folder, columns, arguments.folded, 1000)
-        print(
-            f"The same from 1,000 workers, of whose states more wait for a neighbour: {told(wide, arguments.folded, state)}"
-        )
-        print("\nAs a tree: each worker folds a run of neighbours, the driver gets one state a run:")
-        held = (found["peak"] - found["before"]) / min(MANY, found["held"])
-        for workers in (2, 100, 1000):
-            tasks = cut(range(shards), workers)
-            run = max(len(task.shards) for task in tasks)
-            deep = run.bit_length() + 1
-            print(
-                f"  {workers:5,} workers: runs of {run:,}; the driver gets {len(tasks):,} states, "
-                f"{size_text(len(tasks) * state)}, and reads and folds them in {time_text(len(tasks) * each)}; "
-                f"a worker holds at most {deep} states at once, "
-                f"{size_text(deep * held)}"
-            )
-        rate, width = parquet_rate(folder)
+    rate, width = parquet_rate(folder)
     print(
         f"\nA petabyte of Parquet ({width:.1f} bytes a value), at {size_text(rate)}/s a worker as measured here by one thread:"
     )
-    for workers in (100, 1000):
-        petabyte(workers, shards, rate, each, state)
+    for workers, found in trees.items():
+        petabyte(workers, shards, rate, found["cpu"] / found["states"], found["wire"] / found["states"])
 
 
 if __name__ == "__main__":

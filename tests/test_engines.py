@@ -260,6 +260,36 @@ def loaded() -> list[str]:
     return [name for name in ("tensorflow", "keras", "sklearn") if name in sys.modules]
 
 
+@pytest.mark.parametrize("many", [0, 32])
+def test_states_are_added_up_beside_their_reading_in_the_tree_of_their_order(
+    many: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tfnorm import elsewhere
+    from tfnorm.fitting import planned
+    from tfnorm.measuring import Measure
+    from tfnorm.sources import open_source
+    from tfnorm.states import read, written
+
+    monkeypatch.setattr(elsewhere, "MANY", many)
+    random = np.random.default_rng(0)
+    _, _, _, wants = planned(open_source({"a": [1.0]}), "robust", -1, None)
+    measure = Measure(tuple(wants), frozenset(), 1000, None)
+    states = [measure.of({"a": random.normal(size=200)}, "", 0) for _ in range(77)]
+    plain: Fold[Any] = Fold(lambda a, b: a + b)
+    for state in states:
+        plain.push(state)
+    total = plain.total()
+    assert total is not None
+    folding = elsewhere.Folding(measure.nothing())
+    for index in random.permutation(len(states)).tolist():
+        message = written(states[index])
+        folding.put(index, read(message, measure.nothing()), 0, message)
+    found = folding.total()
+    assert found is not None
+    assert written(found) == written(total)
+    assert elsewhere.Folding(measure.nothing()).total() is None
+
+
 def test_what_cannot_be_an_engine_says_what_can(files: Path) -> None:
     for engine, said in [
         ("thread", "expected one of threads, processes"),

@@ -142,7 +142,8 @@ def _running(profile: Profile, content: dict[str, Any]) -> Running:
 
 def _stages(choice: dict[str, str]) -> dict[str, Stages]:
     try:
-        return {name: parse(text) for name, text in choice.items()}
+        parsed = {text: parse(text) for text in dict.fromkeys(choice.values())}  # many columns, few techniques
+        return {name: parsed[text] for name, text in choice.items()}
     except ChoiceError as error:
         raise ArtefactError(f"choice: {error}") from None
 

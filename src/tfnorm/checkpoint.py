@@ -18,9 +18,10 @@ from typing import Any
 
 from tfnorm.errors import ArtefactError, ChoiceError, DataError
 from tfnorm.measuring import Measure, Measured
+from tfnorm.messages import head_of
 from tfnorm.sources import Shard
 from tfnorm.sources.remote import input_file
-from tfnorm.states import asked_of, digest, head_of, read, written
+from tfnorm.states import asked_of, digest, read, written
 from tfnorm.writing import PART, write_atomically
 
 MARK = "tfnorm-checkpoint"  # a file that says whose folder it is

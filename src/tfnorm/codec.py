@@ -4,6 +4,9 @@ The one law: `decode(type(value), encode(value)) == value`, bit for bit, and `de
 
 Saving walks the fields, so there is no registry to forget. Arrays are flat lists of numbers that people can read; fields
 marked `packed()` are compressed. Numbers that JSON lacks are written "nan", "inf", "-inf".
+
+What is to be fast rather than read by people leaves arrays as they are (`bare`): then a dataclass that has `compact()`, name ->
+array, and `of_compact`, the other way, is those.
 """
 
 from __future__ import annotations
@@ -15,6 +18,8 @@ import math
 import types
 import typing
 import zlib
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -37,29 +42,34 @@ def optional(default: Any) -> Any:
     return dataclasses.field(default=default, metadata={"optional": True})
 
 
-def encode(value: Any, level: int = 6) -> Any:
+def encode(value: Any, *, bare: bool = False) -> Any:
     """A dataclass as a dict that names its class first; arrays, tuples, numbers and text as JSON has them.
 
-    level: of the compression, 1 where it is to be fast.
+    bare: leave arrays as they are.
     """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        if bare and hasattr(value, "compact"):
+            return {"is": type(value).__name__, **value.compact()}
+        pack = _bare if bare else _pack
         fields = {
-            field.name: _pack(getattr(value, field.name), field.metadata["packed"], level)
+            field.name: pack(getattr(value, field.name), field.metadata["packed"])
             if "packed" in field.metadata
-            else encode(getattr(value, field.name), level)
+            else encode(getattr(value, field.name), bare=bare)
             for field in dataclasses.fields(value)
             if not ("optional" in field.metadata and getattr(value, field.name) == field.default)
         }
         return {"is": type(value).__name__, **fields}
     if isinstance(value, np.ndarray):
+        if bare and value.dtype in (np.int64, np.float64) and 1 <= value.ndim <= 3:
+            return value
         plain = value.dtype.kind != "f" or bool(np.isfinite(value).all())  # as JSON has them, a million at once
         return value.tolist() if plain else [encode(item) for item in value.tolist()]
     if isinstance(value, tuple | list):
         if all(type(item) is str for item in value):
             return list(value)
-        return [encode(item, level) for item in value]
+        return [encode(item, bare=bare) for item in value]
     if isinstance(value, dict):
-        return {str(key): encode(item, level) for key, item in value.items()}
+        return {str(key): encode(item, bare=bare) for key, item in value.items()}
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     return value
@@ -68,24 +78,42 @@ def encode(value: Any, level: int = 6) -> Any:
 def decode(kind: Any, data: Any, path: str = "$") -> Any:
     """The value of type `kind` that `data` describes; ArtefactError, with the path to the place, where it does not."""
     _expect(path.count(".") + path.count("[") < MAX_DEPTH, path[:80], f"at most {MAX_DEPTH} levels", "more")
+    return _decoder(kind)(data, path)
+
+
+Decoder = Callable[[Any, str], Any]
+
+
+@functools.cache
+def _decoder(kind: Any) -> Decoder:
+    """What decodes values of that type: asked once, as a file has many of each."""
     if kind in (Any, np.ndarray):
-        return _array(data, path)
+        return _array
     origin = typing.get_origin(kind)
     if origin in (typing.Union, types.UnionType):
-        return _decode_union(kind, data, path)
+        return partial(_decode_union, kind)
     if origin is tuple:
-        return _decode_tuple(typing.get_args(kind), data, path)
+        return partial(_decode_tuple, typing.get_args(kind))
     if origin is dict:
-        _expect(isinstance(data, dict), path, "an object", data)
-        item = typing.get_args(kind)[1]
-        return {key: decode(item, value, f"{path}.{key}") for key, value in data.items()}
+        return partial(_decode_dict, typing.get_args(kind)[1])
     if origin is typing.Literal:
-        _expect(data in typing.get_args(kind), path, f"one of {typing.get_args(kind)}", data)
-        return data
+        return partial(_decode_literal, typing.get_args(kind))
     if dataclasses.is_dataclass(kind):
-        return _decode_dataclass(kind, data, path)
-    if kind is float:
-        return _number(data, path)
+        return partial(_decode_dataclass, kind)
+    return _number if kind is float else partial(_decode_plain, kind)
+
+
+def _decode_dict(item: Any, data: Any, path: str) -> dict[str, Any]:
+    _expect(isinstance(data, dict), path, "an object", data)
+    return {key: decode(item, value, f"{path}.{key}") for key, value in data.items()}
+
+
+def _decode_literal(options: tuple[Any, ...], data: Any, path: str) -> Any:
+    _expect(data in options, path, f"one of {options}", data)
+    return data
+
+
+def _decode_plain(kind: Any, data: Any, path: str) -> Any:
     _expect(type(data) is kind, path, kind.__name__, data)
     return data
 
@@ -112,20 +140,31 @@ def _decode_dataclass(kind: Any, data: Any, path: str) -> Any:
     found = _family(kind).get(called) if isinstance(called, str) else None
     _expect(found is not None, f"{path}.is", f"a kind of {kind.__name__}", called)
     assert found is not None
-    fields = dataclasses.fields(found)
-    names = {field.name for field in fields}
-    lacking = {field.name for field in fields if "optional" in field.metadata} - set(data)
-    _expect(set(data) | lacking == names | {"is"}, path, f"the fields {sorted(names)}", sorted(data))
-    hints = _hints(found)
+    fields, names, optionals = _fields(found)
+    if compact := getattr(found, "of_compact", None):
+        given = {name: one for name, one in data.items() if isinstance(one, np.ndarray)}
+        if given and given.keys() != names:
+            return compact(given)
+    lacking = optionals - data.keys()
+    if data.keys() | lacking != names | {"is"}:
+        _expect(False, path, f"the fields {sorted(names)}", sorted(data))
     return found(
         **{
-            field.name: _unpack(data[field.name], field.metadata["packed"], f"{path}.{field.name}")
-            if "packed" in field.metadata
-            else decode(hints[field.name], data[field.name], f"{path}.{field.name}")
-            for field in fields
-            if field.name not in lacking
+            name: decode(hint, data[name], f"{path}.{name}")
+            if dtype is None
+            else _unpack(data[name], dtype, f"{path}.{name}")
+            for name, dtype, hint in fields
+            if name not in lacking
         }
     )
+
+
+@functools.cache
+def _fields(kind: Any) -> tuple[list[tuple[str, str | None, Any]], set[str], set[str]]:
+    """Of each field its name, the dtype where it is packed, and the type; all names, and those that may be lacking."""
+    hints, fields = typing.get_type_hints(kind), dataclasses.fields(kind)
+    told = [(field.name, field.metadata.get("packed"), hints[field.name]) for field in fields]
+    return told, {name for name, _, _ in told}, {one.name for one in fields if "optional" in one.metadata}
 
 
 @functools.cache
@@ -135,9 +174,6 @@ def _family(kind: Any) -> dict[str, Any]:
     for child in kind.__subclasses__():
         family.update(_family(child))
     return family
-
-
-_hints = functools.cache(typing.get_type_hints)
 
 
 def _number(data: Any, path: str) -> float:
@@ -152,6 +188,9 @@ def _number(data: Any, path: str) -> float:
 
 
 def _array(data: Any, path: str) -> np.ndarray:
+    if isinstance(data, np.ndarray):
+        _expect(data.dtype in (np.int64, np.float64), path, "numbers", data.dtype)
+        return data
     _expect(isinstance(data, list), path, "a list of numbers", data)
     if data and all(type(item) is list for item in data):
         rows = [_array(item, f"{path}[{i}]") for i, item in enumerate(data)]
@@ -169,15 +208,22 @@ def _array(data: Any, path: str) -> np.ndarray:
     return np.array([_number(item, f"{path}[{i}]") for i, item in enumerate(data)], np.float64)
 
 
-def _pack(array: np.ndarray, dtype: str, level: int) -> dict[str, Any]:
+def _bare(array: np.ndarray, dtype: str) -> np.ndarray:
+    return array.astype(dtype, copy=False)
+
+
+def _pack(array: np.ndarray, dtype: str) -> dict[str, Any]:
     data = np.ascontiguousarray(array, np.dtype(dtype).newbyteorder("<"))
     # bytes of equal weight side by side: the leading ones hardly change from cell to cell, so they all but vanish
     planes = data.reshape(-1).view(np.uint8).reshape(-1, data.itemsize).T.tobytes()
     size = len(data) if data.ndim == 1 else list(data.shape)
-    return {"items": size, "zlib": base64.b64encode(zlib.compress(planes, level)).decode()}
+    return {"items": size, "zlib": base64.b64encode(zlib.compress(planes)).decode()}
 
 
 def _unpack(data: Any, dtype: str, path: str) -> np.ndarray:
+    if isinstance(data, np.ndarray):
+        _expect(data.dtype == dtype, path, dtype, data.dtype)
+        return data
     _expect(isinstance(data, dict) and set(data) == {"items", "zlib"}, path, "items and zlib", data)
     said, text = data["items"], data["zlib"]
     shape = said if isinstance(said, list) else [said]
@@ -197,8 +243,8 @@ def _unpack(data: Any, dtype: str, path: str) -> np.ndarray:
     whole = len(planes) == size and (inflate.eof or not size) and not inflate.unused_data
     _expect(whole, f"{path}.zlib", f"{size} bytes", f"{len(planes)} bytes")
     columns = np.frombuffer(planes, np.uint8).reshape(-1, max(items, 1)).T if items else np.empty((0, 1), np.uint8)
-    flat = np.ascontiguousarray(columns).reshape(-1).view(np.dtype(dtype).newbyteorder("<")).astype(dtype)
-    return flat.reshape(shape)
+    flat = np.array(columns, order="C").reshape(-1).view(np.dtype(dtype).newbyteorder("<"))
+    return flat.astype(dtype, copy=False).reshape(shape)
 
 
 def _expect(condition: bool, path: str, wanted: str, got: Any) -> None:

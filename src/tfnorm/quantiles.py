@@ -11,7 +11,7 @@ A single value is a cell of its own when it is heavy, and in blocks of up to EXA
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,7 @@ import numpy as np
 
 from tfnorm.codec import packed
 from tfnorm.curve import Curve, quantiles_of
+from tfnorm.errors import ArtefactError
 from tfnorm.statistics import Block, Statistic, prepare
 from tfnorm.tallying import count, keys_of, tables_for
 
@@ -235,17 +236,37 @@ class Quantiles(Statistic):
             return "the ends of its features do not fit its cells"
         if not len(self.keys) == len(self.levels) == len(self.counts):
             return "its fields differ in length"
-        if (self.levels > 64).any() or not (np.isfinite(self.counts) & (self.counts > 0)).all():
+        from tfnorm.kernels import cells
+
+        found = cells.check(self._arrays())
+        if found & cells.BAD_CELL:
             return "a cell has no sound level or count"
-        keys, levels = self.keys, self.levels
-        first = np.zeros(len(keys) + 1, bool)
-        first[self.ends[:-1]] = True  # those that begin a feature follow no other cell
-        same = (keys[1:] == keys[:-1]) & (levels[1:] < levels[:-1])
-        if not ((keys[1:] > keys[:-1]) | same | first[1:-1]).all():
+        if found & cells.BAD_ORDER:
             return "its cells are not in order"
-        if (keys != first_key(keys, levels)).any():
-            return "a cell does not begin where its level says"
-        return ""
+        return "a cell does not begin where its level says" if found & cells.BAD_START else ""
+
+    def compact(self) -> dict[str, np.ndarray]:
+        """Two or three bytes a cell: see `kernels.compact`."""
+        from tfnorm.kernels import compact
+
+        room = np.empty(compact.MOST * len(self.keys) + self.features, np.uint8)
+        used = compact.pack(self._arrays(), self.counts.view(np.uint64), room)
+        return {"ends": self.ends, "code": room[:used]}
+
+    @classmethod
+    def of_compact(cls, arrays: Mapping[str, np.ndarray]) -> Quantiles:
+        """What `compact` gave; ArtefactError where it gave no such thing."""
+        from tfnorm.kernels import compact
+
+        none = np.empty(0)
+        ends, code = arrays.get("ends", none), arrays.get("code", none)
+        if len(arrays) == 2 and ends.dtype == np.int64 and code.dtype == np.uint8 and ends.ndim == code.ndim == 1:
+            cells = int(ends[-1]) if len(ends) else 0
+            if (np.diff(ends, prepend=0) >= 0).all() and cells <= len(code) // compact.LEAST:
+                room = (ends, *_room(0, cells)[1:])
+                if compact.unpack(code, room, room[3].view(np.uint64)):
+                    return cls(*room)
+        raise ArtefactError("a sketch's bytes are not those of its cells")
 
 
 def _values(column: np.ndarray, weight: np.ndarray | None = None, zeros: float = 0.0) -> Quantiles:
@@ -351,7 +372,9 @@ def _room(features: int, cells: int) -> Arrays:
 
 def _filled(room: Arrays, cells: int) -> Quantiles:
     ends, *arrays = room
-    return Quantiles(ends, *(array[:cells].copy() for array in arrays))
+    for array in arrays:
+        array.resize(cells, refcheck=False)  # gives back what is left over; nobody else has seen it
+    return Quantiles(ends, *arrays)
 
 
 _MASKS = np.array([(1 << level) - 1 for level in range(65)], np.uint64)  # of the keys in a cell of each level

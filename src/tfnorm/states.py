@@ -2,7 +2,7 @@
 
 The one law: `read(written(measured))` gives the same bits, and whatever is not whole, or not what was asked for, is refused.
 
-Two lines of text: a head (what it is of, and a checksum over the rest), and the statistics in the format of artefacts.
+A message (see `messages`) of the statistics, under a head that says of what they are.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import tfnorm
-from tfnorm.codec import decode, encode, optional
+from tfnorm.codec import encode, optional
 from tfnorm.errors import ArtefactError
 from tfnorm.grouped import Grouped
 from tfnorm.measuring import Measure, Measured
+from tfnorm.messages import opened, sealed
 from tfnorm.profile import Skipped
 from tfnorm.statistics import Statistic
 
@@ -58,30 +59,13 @@ class State:
 
 def written(measured: Measured, **head: Any) -> bytes:
     """With what the head is to tell of it besides."""
-    state = json.dumps(encode(State.of(measured), level=1), allow_nan=False)
-    return f"{json.dumps({**head, 'checksum': digest(state)})}\n{state}\n".encode()
-
-
-def head_of(data: bytes) -> dict[str, Any]:
-    """The head alone; ArtefactError where it is none."""
-    try:
-        head = json.loads(data.split(b"\n", 1)[0])
-    except (ValueError, RecursionError) as error:
-        raise ArtefactError(f"not a state: {error}") from None
-    if not isinstance(head, dict):
-        raise ArtefactError("not a state: it has no head")
-    return head
+    return sealed(State.of(measured), **head)
 
 
 def read(data: bytes, nothing: Measured) -> Measured:
     """What was measured; ArtefactError where it is damaged or not of what `nothing`, of no rows, is of."""
-    try:
-        state = data.split(b"\n")[1].decode()
-        if head_of(data).get("checksum") != digest(state):
-            raise ArtefactError("the checksum does not fit")
-        return decode(State, json.loads(state)).measured(nothing)
-    except (ValueError, IndexError, KeyError, TypeError, RecursionError) as error:
-        raise ArtefactError(f"not a state: {error}") from None
+    state: State = opened(State, data)
+    return state.measured(nothing)
 
 
 def asked_of(measure: Measure) -> str:

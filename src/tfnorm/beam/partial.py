@@ -7,7 +7,6 @@ of which only nulls have come may turn out to hold numbers, vectors or text.
 from __future__ import annotations
 
 import dataclasses
-import json
 import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,17 +17,16 @@ import pyarrow as pa
 
 from tfnorm.beam.elements import PLACE
 from tfnorm.choosing import chosen_columns
-from tfnorm.codec import decode, encode
 from tfnorm.engines import folded
 from tfnorm.errors import ArtefactError, ChoiceError, DataError
 from tfnorm.fitting import EVERYTHING, is_auto, planned
 from tfnorm.gather import profile_of
 from tfnorm.maps import Identity
 from tfnorm.measuring import Measure, Want
+from tfnorm.messages import opened, sealed
 from tfnorm.profile import Column, Profile, Provenance
 from tfnorm.sources import Source, open_source
 from tfnorm.sources.columns import quoted, rows_per_shard
-from tfnorm.states import digest
 from tfnorm.techniques import parse
 
 
@@ -106,17 +104,12 @@ class Partial:
     others: dict[str, str]  # columns that hold no numbers, and what they hold
 
     def dumps(self) -> bytes:
-        state = json.dumps(encode(self, level=1), allow_nan=False)
-        return f"{digest(state)}\n{state}\n".encode()
+        return sealed(self)
 
     @classmethod
     def loads(cls, data: bytes) -> Partial:
         """What `dumps` wrote; ArtefactError where it is damaged."""
-        first, _, rest = data.decode().partition("\n")
-        state = rest.rstrip("\n")
-        if first != digest(state):
-            raise ArtefactError("what a worker sent is damaged: the checksum does not fit.")
-        partial = decode(cls, json.loads(state))
+        partial: Partial = opened(cls, data)
         if flaw := partial.profile.flaw():
             raise ArtefactError(f"what a worker sent is no profile: {flaw}.")
         return partial

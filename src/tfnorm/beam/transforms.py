@@ -1,6 +1,6 @@
 """Scan, Fit and Transform as PTransforms.
 
-The one law: what leaves a worker is text in the format of artefacts, checked when it is read.
+The one law: what leaves a worker is JSON in the format of artefacts, checked when it is read.
 """
 
 from __future__ import annotations

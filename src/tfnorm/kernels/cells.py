@@ -196,32 +196,57 @@ def settle(cells, most, tables, out):
 @entry
 def merge(a, b, out):
     """The sum of two sketches (ends, keys, levels, counts) of the same features, into `out`: the union of their cells. Returns
-    how many there are."""
+    how many there are.
+
+    Which sketch the next cell is of is a matter of chance, which no processor foresees: it is computed, not branched upon.
+    """
     ends_a, keys_a, levels_a, counts_a = a
     ends_b, keys_b, levels_b, counts_b = b
     ends, keys, levels, counts = out
-    i = k = n = 0
+    start_a = start_b = used = 0
     for j in range(len(ends)):
         stop_a, stop_b = ends_a[j], ends_b[j]
-        while i < stop_a or k < stop_b:
-            order = 0  # which one comes next: below 0 a's, above b's, at 0 they are the same cell
-            if i == stop_a:
-                order = 1
-            elif k == stop_b:
-                order = -1
-            elif keys_a[i] != keys_b[k]:
-                order = -1 if keys_a[i] < keys_b[k] else 1
-            else:
-                order = np.int64(levels_b[k]) - np.int64(levels_a[i])
-            if order <= 0:
-                keys[n], levels[n], counts[n] = keys_a[i], levels_a[i], counts_a[i]
-                i += 1
-                if order == 0:
-                    counts[n] += counts_b[k]
-                    k += 1
-            else:
-                keys[n], levels[n], counts[n] = keys_b[k], levels_b[k], counts_b[k]
-                k += 1
-            n += 1
-        ends[j] = n
-    return n
+        key_a, level_a, count_a = keys_a[start_a:stop_a], levels_a[start_a:stop_a], counts_a[start_a:stop_a]
+        key_b, level_b, count_b = keys_b[start_b:stop_b], levels_b[start_b:stop_b], counts_b[start_b:stop_b]
+        key, level, count = keys[used:], levels[used:], counts[used:]
+        many_a, many_b, i, k, n = U(len(key_a)), U(len(key_b)), U(0), U(0), U(0)
+        while i < many_a and k < many_b:
+            same = U(key_a[i] == key_b[k])
+            of_a = U(key_a[i] < key_b[k]) | (
+                same & U(level_a[i] >= level_b[k])
+            )  # 0 or 1; both where it is the same cell
+            of_b = U(key_a[i] > key_b[k]) | (same & U(level_a[i] <= level_b[k]))
+            bits = U(0) - of_a  # none or all
+            key[n] = key_b[k] ^ ((key_a[i] ^ key_b[k]) & bits)
+            level[n] = U(level_b[k]) ^ ((U(level_a[i]) ^ U(level_b[k])) & bits)
+            count[n] = count_a[i] * float(np.int64(of_a)) + count_b[k] * float(np.int64(of_b))
+            i, k, n = i + of_a, k + of_b, n + ONE
+        start_a, start_b, used = start_a + np.int64(i), start_b + np.int64(k), used + np.int64(n)
+        _copy(a, start_a, stop_a, out, used)
+        used += stop_a - start_a
+        _copy(b, start_b, stop_b, out, used)
+        used += stop_b - start_b
+        start_a, start_b, ends[j] = stop_a, stop_b, used
+    return used
+
+
+BAD_CELL, BAD_ORDER, BAD_START = 4, 2, 1
+
+
+@entry
+def check(cells):
+    """What is wrong with a sketch's (ends, keys, levels, counts): 0, or the sum of a level or count that no cell has, a cell
+    that does not follow the one before it, and one that does not begin where its level says."""
+    ends, keys, levels, counts = cells
+    start, found = 0, U(0)
+    for stop in ends:
+        key, level, count = keys[start:stop], levels[start:stop], counts[start:stop]
+        cell = order = begin = U(0)
+        for i in range(len(key)):
+            cell |= U(level[i] > 64) | U(not 0.0 < count[i] < np.inf)
+            begin |= key[i] & (~U(0) if level[i] > 63 else (ONE << U(level[i])) - ONE)
+        for i in range(1, len(key)):
+            order |= U(key[i] < key[i - 1]) | (U(key[i] == key[i - 1]) & U(level[i] >= level[i - 1]))
+        found |= cell * U(BAD_CELL) | order * U(BAD_ORDER) | U(begin != U(0)) * U(BAD_START)
+        start = stop
+    return np.int64(found)
