@@ -62,6 +62,12 @@ def written(measured: Measured, **head: Any) -> bytes:
     return f"{json.dumps({**head, 'checksum': digest(state)})}\n{state}\n".encode()
 
 
+def relabelled(data: bytes, **head: Any) -> bytes:
+    """What was written, and has been read, under another head: `written(read(data), **head)` without encoding it again."""
+    state = data.split(b"\n", 1)[1]
+    return f"{json.dumps({**head, 'checksum': head_of(data)['checksum']})}\n".encode() + state
+
+
 def head_of(data: bytes) -> dict[str, Any]:
     """The head alone; ArtefactError where it is none."""
     try:
