@@ -189,7 +189,9 @@ MAY: dict[str, set[str]] = {
         *("errors", "codec", "engines", "sources", "maps", "techniques", "profile", "unseen", "measuring", "states"),
         *("skipping", "gather", "fitted", "choosing", "fitting", "artefact"),
     },
-    "spark": {"errors", "sources", "maps", "profile", "unseen", "fitted", "fitting", "artefact", "files_out"},
+    "spark": {
+        *("errors", "spark_jobs", "sources", "maps", "profile", "unseen", "fitted", "fitting", "artefact", "files_out"),
+    },
     "terminal": {"progress"},
     "demo_model": {"fitted", "summary", "terminal"},
     "demo": {"errors", "fitted", "summary", "demo_model"},

@@ -24,12 +24,17 @@ class Tasks:
     running: int = 0
 
 
+def is_connect(session: Any) -> bool:
+    """Whether it is one of Spark Connect: it has neither a context nor accumulators."""
+    return ".connect." in type(session).__module__
+
+
 class Jobs:
     """What is run as one of these is counted, and can be cancelled; a context, in which that is so."""
 
     def __init__(self, session: Any) -> None:
         self._session, self._tag = session, f"tfnorm-{secrets.token_hex(8)}"
-        self._connect = ".connect." in type(session).__module__
+        self._connect = is_connect(session)
         self._operations: dict[Any, Tasks] = {}  # of Spark Connect
         self.tasks, self._since = Tasks(), time.monotonic()
 

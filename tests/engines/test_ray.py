@@ -189,6 +189,17 @@ def test_transform_and_back(cluster: Any) -> None:
         tfnorm.ray.transform(fitted, {"a": [1.0]})
 
 
+def test_what_policies_do_is_counted(cluster: Any) -> None:
+    whole = table(13, 5000)
+    fitted = tfnorm.fit(whole.slice(0, 500), {"a": "minmax", "b": "minmax"}, out_of_range="clip", missing=0.0)
+    counted = tfnorm.ray.fired(fitted, blocks(whole, 700))
+    assert not fitted.fired
+    fitted.transform(whole)
+    assert counted == fitted.fired
+    assert counted["a", "out_of_range"] > 0
+    assert tfnorm.ray.fired(tfnorm.fit(whole, PLAIN), blocks(whole, 700)) == {}
+
+
 def test_check_and_advice(cluster: Any) -> None:
     whole = table(11, 5000)
     fitted = tfnorm.fit(whole, PLAIN, full=True)

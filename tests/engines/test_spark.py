@@ -380,6 +380,24 @@ def test_transform_and_inverse_are_those_of_the_collected_table(frame: Any) -> N
     np.testing.assert_allclose(back["v"].to_pylist(), raw["v"].to_pylist(), atol=1e-12)
 
 
+def test_what_policies_did_comes_back(session: Any, frame: Any) -> None:
+    few = frame.limit(300)
+    choice = {"a": "minmax", "b": "minmax", "c": "standard.by('k')"}
+    fitted = tfnorm.fit(few, choice, out_of_range="clip", missing=0.0)
+    here = tfnorm.fit(few, choice, out_of_range="clip", missing=0.0)
+    gaps = frame.selectExpr("a", "if(k = 1, null, b) AS b", "c", "k * 2 AS k")
+    here.transform(gaps.toArrow())
+    assert {policy for _, policy in here.fired} == {"out_of_range", "missing", "unseen"}
+    assert tfnorm.spark.fired(fitted, gaps) == here.fired
+    assert not fitted.fired
+    there = tfnorm.spark.transform(fitted, gaps)
+    assert not fitted.fired
+    assert len(there.collect()) == 9000
+    assert fitted.fired == here.fired
+    assert there.count() == 9000  # Spark may compute it again, or need no values for that
+    assert tfnorm.spark.fired(tfnorm.fit(few, choice), frame.select("a")) == {}
+
+
 def test_transform_of_nulls_of_no_rows_of_marks_and_of_streams(session: Any, frame: Any) -> None:
     fitted = tfnorm.fit(frame, {"a": "minmax", "v": "whiten"})
     nulls = session.createDataFrame([(1.0, None, "x")], "a double, v array<double>, other string")
@@ -436,6 +454,7 @@ frame = session.read.parquet(sys.argv[1])
 fitted = tfnorm.fit(sys.argv[1], choice, engine=session)
 there = tfnorm.fit(frame, choice)
 total = tfnorm.spark.transform(there, frame).selectExpr("sum(a)").collect()[0][0]
+assert tfnorm.spark.fired(tfnorm.fit(frame.limit(9), {"a": "minmax"}, out_of_range="clip"), frame)["a", "out_of_range"] > 0
 print(fitted.fingerprint, there.fingerprint, round(total, 6))
 assert "tensorflow" not in sys.modules
 session.stop()

@@ -149,8 +149,8 @@ def record_batches(frame: Any, names: Sequence[str], limit: int | None = None) -
 
     import pyarrow as pa
 
-    rows = iter(_said(map_in_arrow(frame, names, sent, "batch binary", limit).toLocalIterator))
-    while (row := _said(lambda: next(rows, None))) is not None:
+    rows = iter(said_of(map_in_arrow(frame, names, sent, "batch binary", limit).toLocalIterator))
+    while (row := said_of(lambda: next(rows, None))) is not None:
         yield from pa.ipc.open_stream(bytes(row[0]))
 
 
@@ -166,7 +166,7 @@ def _watched(session: Any, run: Callable[[], Any], told: Told) -> Any:
                 while not wait([running], timeout=LOOK).done and jobs.idle() <= patience:
                     told(jobs.tasks.done, jobs.tasks.all)
                 if running.done():
-                    return _said(running.result)
+                    return said_of(running.result)
             finally:
                 if not running.done():
                     jobs.cancel()
@@ -178,7 +178,7 @@ def _watched(session: Any, run: Callable[[], Any], told: Told) -> Any:
     )
 
 
-def _said(run: Callable[[], Any]) -> Any:
+def said_of(run: Callable[[], Any]) -> Any:
     """What Spark says becomes an error of ours; classic and Connect have errors of their own each."""
     try:
         return run()
