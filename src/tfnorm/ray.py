@@ -9,6 +9,7 @@ The one law: a block on a worker becomes what `fitted.transform` makes of it her
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 from tfnorm.artefact import dumps, loaded
@@ -70,7 +71,7 @@ def _apply(table: Any, text: bytes, inverse: bool) -> Any:
 def _fired(table: Any, text: bytes) -> Any:
     import pyarrow as pa
 
-    fitted: Fitted = loaded(text)
+    fitted = replace(loaded(text), fired=Counter())  # which others of this process have loaded, too
     fitted.transform(table)
     columns = (
         zip(*((*which, count) for which, count in fitted.fired.items()), strict=True) if fitted.fired else ((),) * 3

@@ -159,7 +159,8 @@ def _mapping(
 
         context = TaskContext.get()
         assert context is not None
-        fitted, place, row = artefact.loaded(text), f"{NAME}, partition {context.partitionId()}", 0
+        fitted = replace(artefact.loaded(text), fired=Counter())  # which others of this process have loaded, too
+        place, row = f"{NAME}, partition {context.partitionId()}", 0
         for batch in batches:
             if not batch.num_rows:
                 continue
