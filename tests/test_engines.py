@@ -66,6 +66,10 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.glob("*.json")}
+
+
 def same(first: Any, second: Any) -> bool:
     return bool(first.profile == second.profile and first.fingerprint == second.fingerprint)
 
@@ -181,6 +185,8 @@ def test_checkpoints_and_skipped_parts_as_on_one_machine(files: Path, tmp_path: 
 
     assert same(tfnorm.fit(files, CHOICE, engine=Here(counted), checkpoint=kept), plain)
     assert same(tfnorm.fit(files, CHOICE, engine=Here(counted), checkpoint=kept), plain)
+    tfnorm.fit(files, CHOICE, checkpoint=tmp_path / "threads")
+    assert contents(kept) == contents(tmp_path / "threads")  # what workers sent is kept as it came
     assert same(tfnorm.fit(files, CHOICE, checkpoint=kept), plain)  # and by threads from what they kept
     assert set(calls) == {15, 0} or set(calls) == {15}
     bad = tmp_path / "bad"

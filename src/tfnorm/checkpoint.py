@@ -18,7 +18,7 @@ from typing import Any
 
 from tfnorm.errors import ArtefactError, ChoiceError, DataError
 from tfnorm.measuring import Measure, Measured
-from tfnorm.messages import head_of
+from tfnorm.messages import head_of, relabelled
 from tfnorm.sources import Shard
 from tfnorm.sources.remote import input_file
 from tfnorm.states import asked_of, digest, read, written
@@ -65,12 +65,13 @@ class Recorded:
             _log.info("%s: what was recorded of it is damaged, and it is read again", shard.name)
             return None
 
-    def keep(self, shard: Shard, measured: Measured, content: str | None) -> None:
-        """content: digest of it before it was measured; None where it could not be read then."""
+    def keep(self, shard: Shard, measured: Measured, content: str | None, message: bytes | None = None) -> None:
+        """content: digest of it before it was measured; None where it could not be read then. message: it as a worker sent it."""
         if measured.skipped or content is None:  # may be mended before the next run
             return
         path = self._path(shard)
-        data = written(measured, part=shard.name, fingerprint=shard.fingerprint, content=content)
+        head = {"part": shard.name, "fingerprint": shard.fingerprint, "content": content}
+        data = written(measured, **head) if message is None else relabelled(message, **head)
         try:
             write_atomically(path, data, durable=False)
         except OSError as error:

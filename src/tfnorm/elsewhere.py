@@ -213,22 +213,26 @@ def measured_elsewhere(
     reader = Reader(job, measure.nothing(), {task.number: task for task in tasks})
     for task, (measured, message) in deliver(engine, job, tasks, reader):
         if records is not None:
-            records.keep(task.shards[0], measured, before[task.number])
+            records.keep(task.shards[0], measured, before[task.number], message)
         folding.put(task.index, measured, task.height, message)
         done(measured, task.shards)
     return folding.total()
 
 
-def measured_there(states: Callable[[Held], Iterable[bytes]], measure: Measure, meter: Meter | None) -> Measured | None:
+def measured_there(
+    states: Callable[[Held, Callable[[int, int], None]], Iterable[bytes]], measure: Measure, meter: Meter | None
+) -> Measured | None:
     """The statistics of parts that the workers have already, in the order of their numbers, which count from 0.
 
-    states: takes what turns a part into bytes, and gives these, of each part (or branch of parts) once or more often.
+    states: takes what turns a part into bytes, and what is told how many parts are done, of how many that are known of; gives
+        these bytes, of each part (or branch of parts) once or more often.
     """
+    told: Callable[[int, int], None] = (lambda *_: None) if meter is None else meter.parts
     held = Held(Job(measure, asked_of(measure)), measure.nothing())
     reader = Reader(held.job, held.nothing, None)
     folding = Folding(measure.nothing())
     seen: set[int] = set()
-    for message in states(held):
+    for message in states(held, told):
         try:
             number, (measured, _) = reader(message)
         except LostError as error:
@@ -240,4 +244,6 @@ def measured_there(states: Callable[[Held], Iterable[bytes]], measure: Measure, 
                 meter.add(measured.num_rows)
     if seen and max(seen) >= len(seen):
         raise DataError(f"{max(seen) + 1 - len(seen)} parts of the data were not measured. Run it again.")
+    if meter is not None:
+        meter.ends_here()
     return folding.total()

@@ -41,6 +41,12 @@ def sealed(value: Any, **head: Any) -> bytes:
     return b"".join([json.dumps({**head, "checksum": checksum.hexdigest()}).encode(), b"\n", *body, b"\n"])
 
 
+def relabelled(data: bytes, **head: Any) -> bytes:
+    """A message that was opened, under another head: what is below is not encoded again."""
+    body = data.split(b"\n", 1)[1]
+    return f"{json.dumps({**head, 'checksum': head_of(data)['checksum']})}\n".encode() + body
+
+
 def head_of(data: bytes) -> dict[str, Any]:
     """The head alone; ArtefactError where it is none."""
     try:

@@ -27,13 +27,17 @@ class Progress:
     num_bytes: int  # of the parts of files that are finished
     total_bytes: int | None
     seconds: float  # since it began
+    parts: int = 0  # that workers have done, of data that they hold already; their rows are told at the end
+    total_parts: int | None = None
 
     @property
     def share(self) -> float | None:
-        """From 0 to 1, by rows where their number is known, else by bytes; None where neither is."""
+        """From 0 to 1, by rows where their number is known, else by bytes, else by parts; None where none is."""
         if self.total:
             return min(1.0, self.done / self.total)
-        return min(1.0, self.num_bytes / self.total_bytes) if self.total_bytes else None
+        if self.total_bytes:
+            return min(1.0, self.num_bytes / self.total_bytes)
+        return self.parts / self.total_parts if self.total_parts else None
 
     @property
     def seconds_left(self) -> float | None:
@@ -52,6 +56,7 @@ class Meter:
             raise ChoiceError(f"callback must be a function that takes a tfnorm.Progress, got {callback!r}.")
         self._callback, self._total, self._total_bytes = callback, total, total_bytes
         self._done = self._bytes = 0
+        self._parts: tuple[int, int | None] = 0, None
         self._began, self._lock = time.monotonic(), threading.Lock()
 
     def add(self, done: int, num_bytes: int = 0) -> None:
@@ -59,8 +64,19 @@ class Meter:
         with self._lock:
             self._done += done
             self._bytes += num_bytes
-            seconds = time.monotonic() - self._began
-            self._callback(Progress(self._done, self._total, self._bytes, self._total_bytes, seconds))
+            self._tell()
+
+    def parts(self, done: int, known: int) -> None:
+        """So many parts are done in all, of those known of: where more turn up, nothing is told until the share grows."""
+        with self._lock:
+            before, of = self._parts
+            if known and done / known > (before / of if of else 0.0):
+                self._parts = done, known
+                self._tell()
+
+    def _tell(self) -> None:
+        seconds = time.monotonic() - self._began
+        self._callback(Progress(self._done, self._total, self._bytes, self._total_bytes, seconds, *self._parts))
 
     def ends_here(self) -> None:
         """No more will be done than was, which is all there is then."""

@@ -10,7 +10,7 @@ DataFrame API alone (`mapInArrow`), so that Spark Connect does the same. tfnorm 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -24,8 +24,9 @@ from tfnorm.maps import mark_name
 from tfnorm.profile import Profile
 from tfnorm.sources.arrow import from_numpy, numpy_dtype
 from tfnorm.sources.columns import did_you_mean, quoted, refuse_duplicates
-from tfnorm.sources.spark import NAME, Run, map_in_arrow
+from tfnorm.sources.spark import NAME, Run, map_in_arrow, said_of
 from tfnorm.sources.stored import Ragged
+from tfnorm.spark_jobs import is_connect
 from tfnorm.unseen import key_columns
 
 
@@ -43,11 +44,40 @@ def transform(fitted: Fitted, frame: Any) -> Any:
     """A DataFrame with the fitted columns on the normalized scale, computed when it is asked for; streams, too.
 
     Numbers become float or double as `fitted.transform` makes them, vectors arrays of these; the other columns stay as they
-    are, as do fitted ones that are not there. What policies did is in the workers' logs, and not in `fitted.fired`.
+    are, as do fitted ones that are not there. Each time that Spark computes it, `fitted.fired` learns what policies did; not by
+    Spark Connect, which brings nothing back but rows: `fired` counts it there.
 
     Errors: DataError, here where columns do not suit, and by Spark where values do not.
     """
     return _run(fitted, frame, inverse=False)
+
+
+def fired(fitted: Fitted, frame: Any) -> Counter[tuple[str, str]]:
+    """What policies do to these rows, as `fitted.fired` counts it: (column, policy) -> values. A pass of its own.
+
+    >>> fired(fitted, df)  # doctest: +SKIP
+    Counter({('fare', 'out_of_range'): 12, ('age', 'missing'): 3})
+    """
+    came, names, types, _ = _planned(fitted, frame, inverse=False)
+    text = artefact.dumps(fitted)
+
+    def counted(batches: Iterator[Any]) -> Iterator[Any]:
+        import pyarrow as pa
+
+        total: Counter[tuple[str, str]] = Counter()
+        for _ in _mapping(text, names, types, inverse=False, count=total.update)(batches):
+            pass
+        said = [[*which, count] for which, count in total.items()]
+        arrays = [
+            pa.array([one[place] for one in said], pa.string() if place < 2 else pa.int64()) for place in range(3)
+        ]
+        yield pa.RecordBatch.from_arrays(arrays, ["column", "policy", "count"])
+
+    found = map_in_arrow(frame, came, counted, "column string, policy string, count long")
+    total: Counter[tuple[str, str]] = Counter()
+    for column, policy, count in said_of(found.collect):
+        total[column, policy] += count
+    return total
 
 
 def inverse(fitted: Fitted, frame: Any) -> Any:
@@ -56,9 +86,35 @@ def inverse(fitted: Fitted, frame: Any) -> Any:
 
 
 def _run(fitted: Fitted, frame: Any, *, inverse: bool) -> Any:
+    came, names, types, fields = _planned(fitted, frame, inverse=inverse)
+    from pyspark.sql.types import StructType
+
+    count: Callable[[Counter[tuple[str, str]]], None] = _nowhere
+    if not is_connect(frame.sparkSession):
+        count = frame.sparkSession.sparkContext.accumulator(fitted.fired, _Adding()).add
+    mapped = _mapping(artefact.dumps(fitted), names, types, inverse=inverse, count=count)
+    return map_in_arrow(frame, came, mapped, StructType(fields))
+
+
+class _Adding:
+    """How an accumulator of Spark adds counters: here, into the one of the fit."""
+
+    def zero(self, _: Any) -> Counter[tuple[str, str]]:
+        return Counter()
+
+    def addInPlace(self, total: Counter[Any], more: Counter[Any]) -> Counter[Any]:  # noqa: N802  # as Spark has it
+        total.update(more)
+        return total
+
+
+def _nowhere(_: Any) -> None:
+    pass
+
+
+def _planned(fitted: Fitted, frame: Any, *, inverse: bool) -> tuple[list[str], list[str], dict[str, Any], list[Any]]:
+    """All columns by name, those that are mapped, the Arrow types of what they become, and the fields of the result."""
     with needs("spark", NAME):
         from pyspark.sql.pandas.types import to_arrow_schema
-        from pyspark.sql.types import StructType
 
     came = to_arrow_schema(frame.schema)
     refuse_duplicates(came.names, NAME)
@@ -84,12 +140,18 @@ def _run(fitted: Fitted, frame: Any, *, inverse: bool) -> Any:
             fields += _fields(field, found)
         elif field.name not in marks:
             fields.append(field)
-    mapped = _mapping(artefact.dumps(fitted), names, types, inverse=inverse)
-    return map_in_arrow(frame, came.names, mapped, StructType(fields))
+    return came.names, names, types, fields
 
 
-def _mapping(text: bytes, names: Sequence[str], types: Mapping[str, Any], *, inverse: bool) -> Run:
-    """What a worker does; a fit goes out to it in the format of artefacts."""
+def _mapping(
+    text: bytes,
+    names: Sequence[str],
+    types: Mapping[str, Any],
+    *,
+    inverse: bool,
+    count: Callable[[Counter[tuple[str, str]]], None],
+) -> Run:
+    """What a worker does; a fit goes out to it in the format of artefacts, and `count` takes what its policies did."""
 
     def mapped(batches: Iterator[Any]) -> Iterator[Any]:
         import pyarrow as pa
@@ -97,7 +159,8 @@ def _mapping(text: bytes, names: Sequence[str], types: Mapping[str, Any], *, inv
 
         context = TaskContext.get()
         assert context is not None
-        fitted, place, row = artefact.loaded(text), f"{NAME}, partition {context.partitionId()}", 0
+        fitted = replace(artefact.loaded(text), fired=Counter())  # which others of this process have loaded, too
+        place, row = f"{NAME}, partition {context.partitionId()}", 0
         for batch in batches:
             if not batch.num_rows:
                 continue
@@ -108,6 +171,9 @@ def _mapping(text: bytes, names: Sequence[str], types: Mapping[str, Any], *, inv
             ]
             yield pa.RecordBatch.from_arrays(cast, done.schema.names)
             row += batch.num_rows
+            if fitted.fired:
+                count(Counter(fitted.fired))
+                fitted.fired.clear()
 
     return mapped
 

@@ -344,6 +344,17 @@ def test_fit_and_transform_in_one_pipeline_of_two_processes(rows: Any, tmp_path:
     np.testing.assert_allclose(values, tfnorm.fit(rows, {"a": "standard"}).transform(rows)["a"], atol=1e-9)
 
 
+def test_what_policies_did_is_a_metric() -> None:
+    elements = [{"age": float(n), "fare": None if n % 3 else 1.0} for n in range(5000)]
+    fitted = tfnorm.fit(elements[:100], "minmax", out_of_range="clip", missing=0.0)
+    expected = tfnorm.fit(elements[:100], "minmax", out_of_range="clip", missing=0.0)
+    expected.transform(pa.Table.from_pylist(elements))
+    pipeline = beam.Pipeline(options=PipelineOptions(TWO.split()))
+    _ = pipeline | beam.Create(elements) | beam.Reshuffle() | tfnorm.beam.Transform(fitted)
+    assert tfnorm.beam.fired(pipeline.run()) == expected.fired
+    assert expected.fired["age", "out_of_range"] == 4900
+
+
 def test_marks_come_and_go(tmp_path: Path) -> None:
     elements = [{"x": 1.0}, {"x": None}, {"x": 4.0}]
     fitted = tfnorm.fit(elements, {"x": "impute(indicator=True)"})

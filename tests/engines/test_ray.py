@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib
 import os
+import signal
 import sys
 import threading
 from collections.abc import Iterator
@@ -106,6 +108,26 @@ def test_a_worker_is_killed_in_the_middle(cluster: Any, long: Path, expected: An
     assert same(tfnorm.fit(long, LONG, checkpoint=tmp_path / "kept"), fitted)
 
 
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="finds the workers in /proc")
+def test_a_worker_that_hangs_costs_time(cluster: Any, long: Path, expected: Any, caplog: Any) -> None:
+    stopped: list[int] = []
+    there = Once(lambda: stopped.append(kill(busy("_run"), signal.SIGSTOP)))
+    try:
+        assert same(tfnorm.fit(long, LONG, engine=Ray(patience=3.0), callback=there), expected)
+    finally:
+        end(stopped)
+    assert there.in_the_middle
+    assert stopped
+    assert "nothing came back for 3 seconds" in caplog.text
+
+
+def end(pids: list[int]) -> None:
+    """These that were stopped, where Ray has not."""
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
 def equal(there: Any, here: Any) -> bool:
     """All but the name of where the data came from."""
     return bool(dataclasses.replace(there, provenance=here.provenance) == here)
@@ -159,12 +181,23 @@ def test_transform_and_back(cluster: Any) -> None:
     whole = table(10, 5000)
     fitted = tfnorm.ray.fit(blocks(whole, 700), CHOICE)
     there = tfnorm.ray.transform(fitted, blocks(whole, 700), batch_size=None)
-    got = pa.concat_tables(ray.get(there.to_arrow_refs()))
-    assert got.equals(pa.concat_tables([fitted.transform(whole)]))
+    got = pa.concat_tables(ray.get(there.to_arrow_refs()))  # its blocks in any order
+    assert got.sort_by("a").equals(fitted.transform(whole).sort_by("a").cast(got.schema))
     back = pa.concat_tables(ray.get(tfnorm.ray.inverse(fitted, there).to_arrow_refs()))
-    assert np.allclose(back["a"].to_numpy(), whole["a"].to_numpy())
+    assert np.allclose(np.sort(back["a"].to_numpy()), np.sort(whole["a"].to_numpy()))
     with pytest.raises(DataError, match=r"expected a ray.data.Dataset, got dict"):
         tfnorm.ray.transform(fitted, {"a": [1.0]})
+
+
+def test_what_policies_do_is_counted(cluster: Any) -> None:
+    whole = table(13, 5000)
+    fitted = tfnorm.fit(whole.slice(0, 500), {"a": "minmax", "b": "minmax"}, out_of_range="clip", missing=0.0)
+    counted = tfnorm.ray.fired(fitted, blocks(whole, 700))
+    assert not fitted.fired
+    fitted.transform(whole)
+    assert counted == fitted.fired
+    assert counted["a", "out_of_range"] > 0
+    assert tfnorm.ray.fired(tfnorm.fit(whole, PLAIN), blocks(whole, 700)) == {}
 
 
 def test_check_and_advice(cluster: Any) -> None:
@@ -172,6 +205,21 @@ def test_check_and_advice(cluster: Any) -> None:
     fitted = tfnorm.fit(whole, PLAIN, full=True)
     assert str(tfnorm.check(fitted, blocks(whole, 700)).columns) == str(tfnorm.check(fitted, whole).columns)
     assert tfnorm.fit(blocks(whole, 700), "auto").choice == tfnorm.fit(whole, "auto").choice
+
+
+@pytest.mark.parametrize("mask", [{"v": "there", "a": "there"}, 3], ids=str)
+def test_masks_are_applied_by_the_workers(cluster: Any, mask: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    values = rng.integers(0, 9, (5000, 4)).astype(float)
+    columns = {"a": values[:, 3], "v": pa.FixedSizeListArray.from_arrays(values[:, :3].ravel(), 3)}
+    whole = pa.table({**columns, "there": rng.random(5000) < 0.7})
+    here = tfnorm.fit(whole, ["standard"], mask=mask)
+    monkeypatch.setattr("tfnorm.sources.ray.open_columns", None)  # by which rows would come here
+    told: list[Any] = []
+    there = tfnorm.fit(blocks(whole, 700), ["standard"], mask=mask, callback=told.append)
+    assert there.fingerprint == here.fingerprint
+    assert equal(there.profile, here.profile)
+    assert (told[-1].done, told[-1].share) == (5000, 1.0)
 
 
 def test_errors_are_those_of_a_table(cluster: Any) -> None:
@@ -187,9 +235,13 @@ def test_errors_are_those_of_a_table(cluster: Any) -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="finds the workers in /proc")
-def test_a_worker_is_killed_in_the_middle_of_a_data_set(cluster: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGSTOP], ids=["dies", "hangs"])
+def test_a_worker_of_a_data_set_dies_or_hangs(
+    cluster: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, signum: int
+) -> None:
     monkeypatch.setattr("tfnorm.sources.SHARD_ROWS", 1 << 16)
     monkeypatch.setattr("tfnorm.sources.NARROW_ROWS", 1 << 16)
+    monkeypatch.setattr("tfnorm.patience.PATIENCE", 5.0)
     whole = table(12, 800_000)
     here = tfnorm.fit(whole, LONG)
     killed: list[int] = []
@@ -198,7 +250,7 @@ def test_a_worker_is_killed_in_the_middle_of_a_data_set(cluster: Any, monkeypatc
     def watch() -> None:
         while not killed and not over.is_set():
             if pids := busy("_measured"):
-                killed.append(kill(pids))
+                killed.append(kill(pids, signum))
 
     watcher = threading.Thread(target=watch)
     watcher.start()
@@ -207,9 +259,13 @@ def test_a_worker_is_killed_in_the_middle_of_a_data_set(cluster: Any, monkeypatc
     finally:
         over.set()
         watcher.join()
+        if signum == signal.SIGSTOP:
+            end(killed)
     assert killed
     assert found.profile["a"].count.finite == 800_000
     assert found.fingerprint == here.fingerprint
+    if signum == signal.SIGSTOP:
+        assert "nothing came for 5 seconds" in caplog.text
 
 
 def test_a_node_dies_in_the_middle(cluster: Any, long: Path, expected: Any) -> None:

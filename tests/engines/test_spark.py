@@ -134,11 +134,15 @@ def frame(session: Any, files: Path) -> Any:
 
 @pytest.fixture(scope="module")
 def paths(frame: Any) -> list[str]:
-    """The files in the order of the partitions."""
-    rows = frame.selectExpr("spark_partition_id() AS part", "_metadata.file_path AS path").distinct().collect()
-    found = [str(row.path).removeprefix("file:").replace("//", "/") for row in sorted(rows)]
+    found = of_partitions(frame)
     assert len(found) == 6
     return found
+
+
+def of_partitions(frame: Any) -> list[str]:
+    """The files in the order of the partitions."""
+    rows = frame.selectExpr("spark_partition_id() AS part", "_metadata.file_path AS path").distinct().collect()
+    return [str(row.path).removeprefix("file:").replace("//", "/") for row in sorted(rows)]
 
 
 def same(first: Any, second: Any) -> bool:
@@ -201,12 +205,11 @@ class Around:
         return self.engine(both, tasks)
 
 
-def killer(marks: Path, whom: str) -> Callable[[], None]:
-    """Kills the process that measures, or the executor that it belongs to, the first time that it runs."""
+def killer(marks: Path, whom: str, signum: int = signal.SIGKILL) -> Callable[[], None]:
+    """Kills (or stops) the process that measures, or the executor that it belongs to, the first time that it runs."""
 
     def kill() -> None:
         import os
-        import signal
         from pathlib import Path
 
         def parent(pid: int) -> int:
@@ -219,7 +222,7 @@ def killer(marks: Path, whom: str) -> Callable[[], None]:
         pid = os.getpid()
         while whom == "executor" and "java" not in os.path.realpath(f"/proc/{pid}/exe"):
             pid = parent(pid)
-        os.kill(pid, signal.SIGKILL)
+        os.kill(pid, signum)
 
     return kill
 
@@ -232,8 +235,20 @@ def test_a_worker_that_is_killed_costs_time_and_no_more(session: Any, files: Pat
     assert (tmp_path / whom).exists()
 
 
-def test_a_worker_of_a_data_frame_is_killed(frame: Any, tmp_path: Path) -> None:
-    kill = killer(tmp_path, "process")
+def test_a_worker_that_hangs_is_replaced(session: Any, files: Path, tmp_path: Path, caplog: Any) -> None:
+    stop = killer(tmp_path, "process", signal.SIGSTOP)
+    hung = Around(Spark(session, patience=5.0), lambda task: stop() if task.number == 2 else None, [])
+    assert same(tfnorm.fit(files, CHOICE, engine=hung), tfnorm.fit(files, CHOICE))
+    assert len(hung.asked) == 2
+    assert "no task of Spark has ended for 5 seconds" in caplog.text
+
+
+@pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGSTOP], ids=["dies", "hangs"])
+def test_a_worker_of_a_data_frame_dies_or_hangs(
+    frame: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, signum: int
+) -> None:
+    monkeypatch.setattr("tfnorm.patience.PATIENCE", 5.0)
+    kill = killer(tmp_path, "process", signum)
 
     def passed(batches: Iterator[Any]) -> Iterator[Any]:
         for batch in batches:
@@ -243,6 +258,61 @@ def test_a_worker_of_a_data_frame_is_killed(frame: Any, tmp_path: Path) -> None:
     some = frame.select("a", "b", "c", "k", "v")
     assert same(tfnorm.fit(some.mapInArrow(passed, some.schema), CHOICE), tfnorm.fit(some, CHOICE))
     assert (tmp_path / "process").exists()
+
+
+def test_a_data_frame_that_hangs_again_and_again_is_an_error(frame: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tfnorm.patience.PATIENCE", 1.0)
+
+    def stopped(batches: Iterator[Any]) -> Iterator[Any]:
+        import os
+        import signal
+
+        os.kill(os.getpid(), signal.SIGSTOP)
+        yield from batches
+
+    some = frame.select("a").mapInArrow(stopped, "a double")
+    with pytest.raises(DataError, match="no task of Spark's has ended for 4 seconds"):
+        tfnorm.scan(some)
+
+
+def test_progress_of_a_data_frame_comes_while_it_runs(frame: Any) -> None:
+    def slowly(batches: Iterator[Any]) -> Iterator[Any]:
+        import time
+
+        time.sleep(1.0)
+        yield from batches
+
+    told: list[Any] = []
+    tfnorm.scan(frame.select("a", "b").mapInArrow(slowly, "a double, b double"), callback=told.append)
+    shares = [one.share for one in told if one.share is not None]
+    assert shares == sorted(shares)
+    assert len({share for share in shares if 0 < share < 1}) > 1
+    assert (told[-1].done, told[-1].share) == (9000, 1.0)
+    assert [one.done for one in told] == sorted(one.done for one in told)
+
+
+@pytest.mark.parametrize("mask", [{"v": "there", "a": "there"}, {"a": 3.0}, 3.0], ids=str)
+def test_masks_are_applied_by_the_workers(
+    session: Any, tmp_path: Path, mask: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3):
+        rng = np.random.default_rng(number)
+        values = rng.integers(0, 9, (1000, 4)).astype(float)
+        lists = pa.FixedSizeListArray.from_arrays(values[:, :3].ravel(), 3).cast(pa.list_(pa.float64()))
+        table = {"a": values[:, 3], "v": lists, "there": rng.random(1000) < 0.7}
+        pq.write_table(pa.table(table), tmp_path / f"{number}.parquet")
+    frame = session.read.parquet(str(tmp_path))
+    choice = {"a": "robust", "v": "standard"}
+    one = tfnorm.fit(of_partitions(frame), choice, mask=mask)
+
+    def no_rows(*_: Any, **__: Any) -> Any:
+        raise AssertionError("rows come here")
+
+    monkeypatch.setattr(source, "open_columns", no_rows)
+    found = tfnorm.fit(frame, choice, mask=mask)
+    assert found.fingerprint == one.fingerprint
+    assert statistics(found.profile) == statistics(one.profile)
+    assert one.fingerprint != tfnorm.fit(frame, choice).fingerprint
 
 
 def test_workers_load_no_tensorflow(session: Any, files: Path, tmp_path: Path) -> None:
@@ -310,6 +380,24 @@ def test_transform_and_inverse_are_those_of_the_collected_table(frame: Any) -> N
     np.testing.assert_allclose(back["v"].to_pylist(), raw["v"].to_pylist(), atol=1e-12)
 
 
+def test_what_policies_did_comes_back(session: Any, frame: Any) -> None:
+    few = frame.limit(300)
+    choice = {"a": "minmax", "b": "minmax", "c": "standard.by('k')"}
+    fitted = tfnorm.fit(few, choice, out_of_range="clip", missing=0.0)
+    here = tfnorm.fit(few, choice, out_of_range="clip", missing=0.0)
+    gaps = frame.selectExpr("a", "if(k = 1, null, b) AS b", "c", "k * 2 AS k")
+    here.transform(gaps.toArrow())
+    assert {policy for _, policy in here.fired} == {"out_of_range", "missing", "unseen"}
+    assert tfnorm.spark.fired(fitted, gaps) == here.fired
+    assert not fitted.fired
+    there = tfnorm.spark.transform(fitted, gaps)
+    assert not fitted.fired
+    assert len(there.collect()) == 9000
+    assert fitted.fired == here.fired
+    assert there.count() == 9000  # Spark may compute it again, or need no values for that
+    assert tfnorm.spark.fired(tfnorm.fit(few, choice), frame.select("a")) == {}
+
+
 def test_transform_of_nulls_of_no_rows_of_marks_and_of_streams(session: Any, frame: Any) -> None:
     fitted = tfnorm.fit(frame, {"a": "minmax", "v": "whiten"})
     nulls = session.createDataFrame([(1.0, None, "x")], "a double, v array<double>, other string")
@@ -366,6 +454,7 @@ frame = session.read.parquet(sys.argv[1])
 fitted = tfnorm.fit(sys.argv[1], choice, engine=session)
 there = tfnorm.fit(frame, choice)
 total = tfnorm.spark.transform(there, frame).selectExpr("sum(a)").collect()[0][0]
+assert tfnorm.spark.fired(tfnorm.fit(frame.limit(9), {"a": "minmax"}, out_of_range="clip"), frame)["a", "out_of_range"] > 0
 print(fitted.fingerprint, there.fingerprint, round(total, 6))
 assert "tensorflow" not in sys.modules
 session.stop()

@@ -15,5 +15,6 @@ from tfnorm.beam.transforms import Fit as Fit
 from tfnorm.beam.transforms import Scan as Scan
 from tfnorm.beam.transforms import Transform as Transform
 from tfnorm.beam.transforms import as_text as as_text
+from tfnorm.beam.transforms import fired as fired
 
-__all__ = ["Fit", "Scan", "Transform", "as_text"]
+__all__ = ["Fit", "Scan", "Transform", "as_text", "fired"]

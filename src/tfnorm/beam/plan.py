@@ -23,7 +23,8 @@ from tfnorm.sources.images import with_encoded
 from tfnorm.sources.remote import shown
 from tfnorm.states import read, written
 
-FAN = 64  # a power of two; cut(shards, FAN) makes less than FAN * FAN runs
+FAN = 64  # a power of two; runs of any length are less than FAN * FAN
+ANY = 64  # as a height: of a run of any length, since a pipeline has no patience that it could try
 Numbered = tuple[int, bytes]  # place among those of a level, and what was measured
 
 
@@ -49,7 +50,9 @@ class Plan:
         shards = list(opened.shards(needed(columns, measure.wants)))
         skipped = tuple(Skipped(shown(path), reason) for path, reason in getattr(opened, "skipped", ()))
         run = Skipping(measure) if on_error == "skip" else measure
-        return cls(opened.name, opened.bare, tuple(columns), measure, run, tuple(cut(shards, FAN)), skipped)
+        return cls(
+            opened.name, opened.bare, tuple(columns), measure, run, tuple(cut(shards, FAN, longest=ANY)), skipped
+        )
 
     def tasks(self) -> Iterator[tuple[Callable[[Shard], Measured], Task]]:
         for task in self.runs:

@@ -5,7 +5,9 @@ The one law: what leaves a worker is JSON in the format of artefacts, checked wh
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from tfnorm.artefact import dumps, load, loads
@@ -32,6 +34,7 @@ except ImportError as error:
 
 TABLE_ROWS = 4096  # elements that become a table
 CHUNK_ROWS, CHUNK_BYTES = 1 << 18, 1 << 26  # that are measured at once
+METRICS = "tfnorm"  # Beam's namespace of what policies did
 FANOUT = 16  # adders of partial profiles before the last one
 
 
@@ -71,6 +74,26 @@ for _type, _coder in ((Profile, ArtefactCoder), (Fitted, ArtefactCoder), (Partia
 def as_text(value: Profile | Fitted) -> str:
     """What `save` writes, for `beam.io.WriteToText`; `tfnorm.load` opens it."""
     return dumps(value).decode().rstrip("\n")
+
+
+def fired(result: Any) -> Counter[tuple[str, str]]:
+    """What policies did in a pipeline, as `fitted.fired` counts it: (column, policy) -> values, of all its transforms.
+
+    result: what `pipeline.run()` gives.
+
+    >>> import apache_beam as beam, tfnorm
+    >>> fitted = tfnorm.fit({"age": [22.0, 38.0]}, "minmax", out_of_range="clip")
+    >>> pipeline = beam.Pipeline("FnApiRunner")
+    >>> _ = pipeline | beam.Create([{"age": 22.0}, {"age": 90.0}]) | Transform(fitted)
+    >>> fired(pipeline.run())
+    Counter({('age', 'out_of_range'): 1})
+    """
+    counted = result.metrics().query(beam.metrics.MetricsFilter().with_namespace(METRICS))["counters"]
+    total: Counter[tuple[str, str]] = Counter()
+    for one in counted:
+        policy, _, name = one.key.metric.name.partition(": ")
+        total[name, policy] += int(one.result or 0)
+    return total
 
 
 class Scan(beam.PTransform):
@@ -157,6 +180,8 @@ class Transform(beam.PTransform):
 
     fitted: a `tfnorm.Fitted`, the path of a saved one, or a PCollection with one element, as `Fit` gives it.
     inverse: back to real units instead.
+
+    What policies did is counted as metrics of Beam, which `tfnorm.beam.fired(pipeline.run())` reads, and not in `fitted.fired`.
 
     Elements are mapped in batches, and keep their times and windows; those of a bundle keep their order. Rows may hold more
     fields afterwards (the marks of `impute(indicator=True)`); named tuples then become `beam.Row`.
@@ -365,11 +390,13 @@ class _Mapped(beam.DoFn):
         waiting, self._waiting = self._waiting, []
         if not waiting:
             return
-        fitted = self._fitted
-        assert fitted is not None
+        assert self._fitted is not None
+        fitted = replace(self._fitted, fired=Counter())  # other threads may have the same one
         names = [*fitted, *(mark_name(name) for name in fitted if self._inverse and fitted.maps[name].marks)]
         change = fitted.inverse if self._inverse else fitted.transform
         keys = [name for name in key_columns(fitted.maps.values()) if name not in fitted]
         done = mapped([element for element, _, _ in waiting], names, keys, change)
         for value, (_, timestamp, window) in zip(done, waiting, strict=True):
             yield WindowedValue(value, timestamp, (window,))
+        for (name, policy), count in fitted.fired.items():
+            beam.metrics.Metrics.counter(METRICS, f"{policy}: {name}").inc(count)

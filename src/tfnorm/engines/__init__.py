@@ -15,10 +15,11 @@ from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 from tfnorm.errors import DataError
+from tfnorm.patience import ATTEMPTS
 
 T = TypeVar("T")
-ATTEMPTS = 3
 TASKS = 16  # to each worker, so that none is idle for long at the end
+LONGEST = 8  # 2**LONGEST neighbours are a task at most: who is at work for longer than PATIENCE is taken to hang
 _log = logging.getLogger("tfnorm")
 
 
@@ -106,13 +107,14 @@ class LostError(Exception):
     """What came back is of no use, for that reason; it is asked for again."""
 
 
-def cut(shards: Sequence[Any], parallel: int, each: int = TASKS) -> list[Task]:
-    """Shards as tasks: runs as long as leave every worker so many, each a branch of the tree, the last one what there is of it.
+def cut(shards: Sequence[Any], parallel: int, each: int = TASKS, longest: int = LONGEST) -> list[Task]:
+    """Shards as tasks: runs as long as leave every worker so many, and no longer than 2**longest, each a branch of the tree, the
+    last one what there is of it.
 
     >>> [len(task.shards) for task in cut(range(5), 2)], [len(task.shards) for task in cut(range(67), 1)][-3:]
     ([1, 1, 1, 1, 1], [4, 4, 3])
     """
-    height = max(0, (len(shards) // (each * max(1, parallel))).bit_length() - 1)
+    height = min(longest, max(0, (len(shards) // (each * max(1, parallel))).bit_length() - 1))
     starts = range(0, len(shards), 1 << height)
     return [Task(number, number, height, tuple(shards[i : i + (1 << height)])) for number, i in enumerate(starts)]
 

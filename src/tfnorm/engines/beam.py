@@ -18,8 +18,8 @@ from tempfile import gettempdir
 from typing import Any
 
 from tfnorm.engines import LostError, Task
-from tfnorm.engines.executor import PATIENCE
 from tfnorm.errors import ChoiceError, needs
+from tfnorm.patience import PATIENCE
 
 HERE = ("directrunner", "fnapirunner", "bundlebaseddirectrunner", "switchingdirectrunner", "prismrunner")
 """Runners whose workers are processes of this machine, and find its temporary folder."""

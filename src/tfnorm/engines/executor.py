@@ -13,8 +13,8 @@ from typing import Any
 
 from tfnorm.engines import Task
 from tfnorm.errors import ChoiceError
+from tfnorm.patience import PATIENCE
 
-PATIENCE = 1800.0
 _log = logging.getLogger("tfnorm")
 
 

@@ -78,6 +78,7 @@ def _executor(executor: Any, workers: int | None) -> Remote:
     if hasattr(executor, "get_executor"):  # a Dask client
         there: Executors = _cluster("dask").of(executor)
         return there if workers is None else Executors(there.executor, workers)
+    workers = workers or getattr(executor, "num_workers", None)  # mpi4py's tells
     return Executors(executor) if workers is None else Executors(executor, workers)
 
 

@@ -12,7 +12,8 @@ from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
 from dataclasses import dataclass
 
 from tfnorm.engines import Task
-from tfnorm.engines.executor import PATIENCE, submitted
+from tfnorm.engines.executor import submitted
+from tfnorm.patience import PATIENCE
 
 _log = logging.getLogger("tfnorm")
 

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from tfnorm.engines import Task
-from tfnorm.engines.executor import PATIENCE, submitted
+from tfnorm.engines.executor import submitted
 from tfnorm.errors import ChoiceError, needs
+from tfnorm.patience import PATIENCE
 
 RETRIES = 3  # of a task whose worker or host died
 

@@ -10,19 +10,21 @@ from __future__ import annotations
 
 import logging
 import os
-import secrets
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import islice
 from typing import Any, ClassVar
 
 from tfnorm.engines import LostError, Task
 from tfnorm.errors import ChoiceError, last_line, needs
+from tfnorm.patience import PATIENCE
+from tfnorm.spark_jobs import Jobs
 
 JOB_TASKS = 256  # whose descriptions go out, and whose states come back, at once
+LOOK = 1.0  # seconds after which one looks again how far jobs are
 _log = logging.getLogger("tfnorm")
 
 
@@ -35,6 +37,7 @@ class Spark:
     )
 
     session: Any
+    patience: float = PATIENCE  # seconds in which no task that runs has ended, after which jobs are given up
 
     @classmethod
     def at(cls, address: str | None) -> Spark:
@@ -82,32 +85,35 @@ class Spark:
     def __call__(self, work: Callable[[Task], bytes], tasks: Sequence[Task]) -> Iterator[bytes]:
         size = min(max(8, 2 * self.parallel), JOB_TASKS)
         at_once = 2 * self.parallel // size + 1  # that no core is idle when one job ends
-        todo, tag, said = iter(tasks), f"tfnorm-{secrets.token_hex(8)}", ""
+        todo, said = iter(tasks), ""
         waiting: set[Future[list[bytes]]] = set()
         pool = ThreadPoolExecutor(at_once, "tfnorm-spark")
-        try:
-            while True:
-                while len(waiting) < at_once and (some := list(islice(todo, size))):
-                    waiting.add(pool.submit(self._job, work, some, tag))
-                if not waiting:
-                    break
-                finished, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-                for future in finished:
-                    try:
-                        yield from future.result()
-                    except Exception as error:  # Spark tried it several times
-                        said = f"Spark says: {last_line(error)}"
-                        if "No module named" in said:
-                            said += ". Install it where the workers' Python is, which PYSPARK_PYTHON tells"
-                        _log.warning("a job of Spark failed: %s", said)
-            if said:
-                raise LostError(said)
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-            if waiting and hasattr(self.session, "interruptTag"):
-                self.session.interruptTag(tag)
+        with Jobs(self.session) as jobs:
+            try:
+                while True:
+                    while len(waiting) < at_once and (some := list(islice(todo, size))):
+                        waiting.add(pool.submit(jobs.of(partial(self._job, work, some))))
+                    if not waiting:
+                        break
+                    finished, waiting = wait(waiting, timeout=LOOK, return_when=FIRST_COMPLETED)
+                    for future in finished:
+                        try:
+                            yield from future.result()
+                        except Exception as error:  # Spark tried it several times
+                            said = f"Spark says: {last_line(error)}"
+                            if "No module named" in said:
+                                said += ". Install it where the workers' Python is, which PYSPARK_PYTHON tells"
+                            _log.warning("a job of Spark failed: %s", said)
+                    if jobs.idle() > self.patience:  # its tasks are ended with it, and their processes
+                        raise LostError(f"no task of Spark has ended for {self.patience:g} seconds")
+                if said:
+                    raise LostError(said)
+            finally:
+                pool.shutdown(wait=False, cancel_futures=True)
+                if waiting:
+                    jobs.cancel()
 
-    def _job(self, work: Callable[[Task], bytes], tasks: Sequence[Task], tag: str) -> list[bytes]:
+    def _job(self, work: Callable[[Task], bytes], tasks: Sequence[Task]) -> list[bytes]:
         from pyspark.cloudpickle import dumps
 
         described = [dumps(task) for task in tasks]
@@ -121,7 +127,5 @@ class Spark:
                     state = pa.array([work(loads(described[number]))], pa.binary())
                     yield pa.RecordBatch.from_arrays([state], ["state"])
 
-        if hasattr(self.session, "addTag"):
-            self.session.addTag(tag)  # of this thread
         each = self.session.range(0, len(tasks), 1, len(tasks))  # a partition a task
         return [bytes(row[0]) for row in each.mapInArrow(measured, "state binary").collect()]

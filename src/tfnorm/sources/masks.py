@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -35,7 +35,7 @@ def masked(source: Source, mask: Any, chosen: Sequence[str]) -> Source:
             _check_column(column, *pick(source.columns, [one], source.name))
         elif not _is_number(one):
             masks[name] = _array(one, column, source)
-    return Masked(source, masks)
+    return (MaskedThere if hasattr(source, "states") else Masked)(source, masks)
 
 
 def names_of(mask: Any) -> list[str]:
@@ -107,17 +107,49 @@ class Masked:
         """What could not be read."""
         return getattr(self.source, "skipped", ())
 
-    def shards(self, columns: Sequence[str]) -> Iterator[Shard]:
+    def _of(self, columns: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
+        """The masks of these columns, and the columns that are read for both."""
         masks = {name: self.masks[name] for name in columns if name in self.masks}
-        needed = [one for one in masks.values() if isinstance(one, str)]
+        return masks, list(dict.fromkeys([*columns, *(one for one in masks.values() if isinstance(one, str))]))
+
+    def shards(self, columns: Sequence[str]) -> Iterator[Shard]:
+        masks, read = self._of(columns)
         start = 0
-        for shard in self.source.shards(list(dict.fromkeys([*columns, *needed]))):
+        for shard in self.source.shards(read):
             own = masks
             if any(isinstance(one, np.ndarray) for one in masks.values()):
                 stop = start + (shard.num_rows or 0)
                 own = {k: one[start:stop] if isinstance(one, np.ndarray) else one for k, one in masks.items()}
                 start = stop
             yield MaskedShard(shard, own)
+
+
+@dataclass(frozen=True)
+class MaskedThere(Masked):
+    """One of which workers hold the rows: they mask them, too."""
+
+    def states(self, columns: Sequence[str], work: Any, told: Any) -> Iterable[bytes]:
+        """As the source has it."""
+        masks, read = self._of(columns)
+        there: Any = self.source
+        return there.states(read, _Masking(work, masks), told)
+
+
+@dataclass(frozen=True)
+class _Masking:
+    """`tfnorm.elsewhere.Held` of parts whose masks are yet to be applied."""
+
+    work: Any
+    masks: Masks
+
+    def __call__(self, task: Any) -> bytes:
+        return self.work(replace(task, shards=tuple(MaskedShard(shard, self.masks) for shard in task.shards)))
+
+    def part(self, number: int, shard: Shard) -> bytes:
+        return self.work.part(number, MaskedShard(shard, self.masks))
+
+    def joined(self, number: int, messages: Iterable[bytes]) -> bytes:
+        return self.work.joined(number, messages)
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,13 @@ Where a step of the data set puts rows in another order each time (a shuffle wit
 from __future__ import annotations
 
 import copy
+import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from tfnorm.errors import DataError
+from tfnorm.patience import waits
 from tfnorm.sources import Batch, Column, Shard
 from tfnorm.sources.arrow import batches_of, needs_head, schema_columns
 from tfnorm.sources.columns import describe, pick, rows_per_shard, weight_column
@@ -24,6 +26,7 @@ NAME = "ray.data.Dataset"
 HEAD_ROWS = 1024
 RETRIES = 3  # of a part whose worker or host died
 PER_CORE = 2  # parts that are waited for: none is idle, and no more blocks are held than these need
+_log = logging.getLogger("tfnorm")
 
 
 @dataclass(frozen=True)
@@ -69,18 +72,15 @@ class RaySource:
         for reference, start, stop in _blocks(self.data):
             yield from batches_of([_table(_got(reference), start, stop)], columns, self.name)
 
-    def states(self, columns: Sequence[str], work: Callable[[Any], bytes]) -> Iterator[bytes]:
-        """What `work` makes of each part, by workers of Ray, in any order."""
+    def states(self, columns: Sequence[str], work: Callable[[Any], bytes], _told: Any) -> Iterator[bytes]:
+        """What `work` makes of each part, by workers of Ray, in any order: as they come, so that nothing is told besides."""
         import ray
 
         asked = pick(self.columns, columns, self.name)
         wanted = asked if self.weight is None else pick(self.columns, (*columns, self.weight), self.name)
         what = ", ".join(f"{column.name}: {describe(column)}" for column in wanted)
-        # without a claim on a core: Ray Data's own workers may hold them all until somebody takes their blocks
-        run = ray.remote(num_cpus=0, max_retries=RETRIES)(_measured)
-        job = ray.put((work, wanted))
         window = PER_CORE * max(1, int(ray.cluster_resources().get("CPU", 1)))
-        waiting: list[Any] = []
+        running = _Running(work, wanted)
         first = 0
         try:
             for number, pieces in enumerate(cut(_blocks(self.data), rows_per_shard(asked))):
@@ -88,16 +88,73 @@ class RaySource:
                 place = f"{first} to {first + rows - 1}"
                 names = (f"{self.name}, rows {place}", f"{self.name}, {place} of {what}")
                 spans = [(start, stop) for _, start, stop in pieces]
-                blocks = [block for block, _, _ in pieces]
-                waiting.append(run.options(**_where(blocks)).remote(job, number, names, spans, *blocks))
+                running.ask(number, names, spans, [block for block, _, _ in pieces])
                 first += rows
-                while len(waiting) >= window:
-                    yield _next(waiting)
-            while waiting:
-                yield _next(waiting)
+                while len(running) >= window:
+                    yield running.next()
+            while running:
+                yield running.next()
         finally:
-            for reference in waiting:
-                ray.cancel(reference, force=True)
+            running.cancel()
+
+
+class _Running:
+    """Parts that workers have been asked for: what comes first of each, and counts."""
+
+    def __init__(self, work: Callable[[Any], bytes], columns: Sequence[Column]) -> None:
+        import ray
+
+        # without a claim on a core: Ray Data's own workers may hold them all until somebody takes their blocks
+        self._run = ray.remote(num_cpus=0, max_retries=RETRIES)(_measured)
+        self._job = ray.put((work, tuple(columns)))
+        self._waiting: dict[Any, int] = {}  # reference -> number of the part, of which there may be several
+        self._parts: dict[int, tuple[Any, ...]] = {}  # number -> what is sent besides, as long as it may be sent again
+
+    def __len__(self) -> int:
+        return len(self._parts)
+
+    def ask(self, number: int, names: tuple[str, str], spans: Any, blocks: Sequence[Any]) -> None:
+        self._parts[number] = (names, spans, *blocks)
+        self._send(number, _where(blocks))
+
+    def next(self) -> bytes:
+        """The first that is there; it is waited for no longer."""
+        import ray
+
+        for patience in waits():
+            done, _ = ray.wait(list(self._waiting), num_returns=1, timeout=patience)
+            if done:
+                return self._taken(done[0])
+            _log.warning("%s: nothing came for %g seconds; %d parts are asked for again", NAME, patience, len(self))
+            for number in self._parts:
+                self._send(number, {"scheduling_strategy": "SPREAD"})
+        raise DataError(f"{NAME}: nothing came from Ray's workers for {sum(waits()):g} seconds. Their logs tell more.")
+
+    def cancel(self) -> None:
+        """What nobody waits for any longer."""
+        import ray
+
+        for reference in self._waiting:
+            ray.cancel(reference, force=True)
+
+    def _send(self, number: int, where: dict[str, Any]) -> None:
+        reference = self._run.options(**where).remote(self._job, number, *self._parts[number])
+        self._waiting[reference] = number
+
+    def _taken(self, reference: Any) -> bytes:
+        import ray
+
+        number = self._waiting.pop(reference)
+        del self._parts[number]
+        for other in [one for one, of in self._waiting.items() if of == number]:
+            del self._waiting[other]
+            ray.cancel(other, force=True)
+        try:
+            return bytes(ray.get(reference))
+        except ray.exceptions.RayError as error:
+            raise DataError(
+                f"{NAME}: a worker of Ray failed: {str(error).splitlines()[0]}. Its logs tell more."
+            ) from error
 
 
 Piece = tuple[Any, int, int]
@@ -202,15 +259,3 @@ def _measured(
     tables = tuple(_table(block, *span) for block, span in zip(blocks, spans, strict=True))
     shard = BlocksShard(*names, sum(len(table) for table in tables), tables, columns)
     return work(Part(number, (shard,)))
-
-
-def _next(waiting: list[Any]) -> bytes:
-    """The first that is there; it is waited for no longer."""
-    import ray
-
-    (done, *_), _ = ray.wait(waiting, num_returns=1)
-    waiting.remove(done)
-    try:
-        return bytes(ray.get(done))
-    except ray.exceptions.RayError as error:
-        raise DataError(f"{NAME}: a worker of Ray failed: {str(error).splitlines()[0]}. Its logs tell more.") from error

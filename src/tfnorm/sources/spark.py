@@ -6,24 +6,33 @@ the tree in which all are. By the DataFrame API alone, so that Spark Connect doe
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from tfnorm.errors import DataError, TfnormError, last_line
+from tfnorm.patience import waits
 from tfnorm.sources import Batch, Column, Shard
 from tfnorm.sources.arrow import batches_of, needs_head, schema_columns
 from tfnorm.sources.columns import describe, pick, weight_column
 from tfnorm.sources.streams import open_columns
+from tfnorm.spark_jobs import Jobs
 
 Run = Callable[[Iterator[Any]], Iterator[Any]]
 """From a partition's record batches to others."""
 
+Told = Callable[[int, int], None]
+"""Takes how many tasks are done, of how many that are known of."""
+
 NAME = "Spark DataFrame"
 HEAD_ROWS = 1024  # tell the shape of lists
 HEIGHT = 5  # 2**HEIGHT neighbouring partitions are folded by one worker
+LOOK = 0.5  # seconds after which one looks again how far it is
 
 
 @dataclass(frozen=True)
@@ -46,14 +55,19 @@ class SparkSource:
 
         return open_columns(NAME, self.columns, read, weight=self.weight).shards(columns)
 
-    def states(self, columns: Sequence[str], work: Any) -> Iterator[bytes]:
+    def states(self, columns: Sequence[str], work: Any, told: Told) -> Iterator[bytes]:
         """What workers measured, of 2**HEIGHT partitions each; `work` is `tfnorm.elsewhere.Held`."""
         names = [*columns, *([self.weight] if self.weight and self.weight not in columns else [])]
         wanted = pick(self.columns, names, NAME)
         schema = "run long, part long, state binary"
-        measured = map_in_arrow(self.frame, names, _measuring(wanted, work), schema)
-        joined = measured.repartition("run").mapInArrow(_joining(work), "run long, parts long, state binary")
-        found = sorted(_said(joined.collect), key=lambda row: int(row[0]))
+
+        def collected() -> Any:
+            measured = map_in_arrow(self.frame, names, _measuring(wanted, work), schema)
+            return (
+                measured.repartition("run").mapInArrow(_joining(work), "run long, parts long, state binary").collect()
+            )
+
+        found = sorted(_watched(self.frame.sparkSession, collected, told), key=lambda row: int(row[0]))
         for place, (run, parts, state) in enumerate(found):
             if run != place or (parts != 1 << HEIGHT and place < len(found) - 1):
                 raise DataError(f"{NAME}: not all of its partitions were measured. Run it again.")
@@ -96,7 +110,8 @@ def open_spark(frame: Any, *, weight: Any = None) -> SparkSource:
     if lists:
         import pyarrow as pa
 
-        batches = list(record_batches(frame, lists, HEAD_ROWS))
+        first = partial(record_batches, frame, lists, HEAD_ROWS)
+        batches = _watched(frame.sparkSession, lambda: list(first()), lambda *_: None)
         if not batches:
             raise DataError(f"{NAME}: it has no rows. Statistics need at least one.")
         head = pa.Table.from_batches(batches)
@@ -134,12 +149,36 @@ def record_batches(frame: Any, names: Sequence[str], limit: int | None = None) -
 
     import pyarrow as pa
 
-    rows = iter(_said(map_in_arrow(frame, names, sent, "batch binary", limit).toLocalIterator))
-    while (row := _said(lambda: next(rows, None))) is not None:
+    rows = iter(said_of(map_in_arrow(frame, names, sent, "batch binary", limit).toLocalIterator))
+    while (row := said_of(lambda: next(rows, None))) is not None:
         yield from pa.ipc.open_stream(bytes(row[0]))
 
 
-def _said(run: Callable[[], Any]) -> Any:
+def _watched(session: Any, run: Callable[[], Any], told: Told) -> Any:
+    """What it gives; it is told how far it is, ended where nothing is heard of it for long, and then run again.
+
+    run: makes what it runs itself, since Spark keeps of a data frame what was cancelled of it."""
+    for patience in waits():
+        pool = ThreadPoolExecutor(1, "tfnorm-spark")
+        with Jobs(session) as jobs:
+            running = pool.submit(jobs.of(run))
+            try:
+                while not wait([running], timeout=LOOK).done and jobs.idle() <= patience:
+                    told(jobs.tasks.done, jobs.tasks.all)
+                if running.done():
+                    return said_of(running.result)
+            finally:
+                if not running.done():
+                    jobs.cancel()
+                pool.shutdown(wait=False)
+        logging.getLogger("tfnorm").warning("%s: no task has ended for %g seconds: it is given up", NAME, patience)
+    raise DataError(
+        f"{NAME}: no task of Spark's has ended for {waits()[-1]:g} seconds, nor in the runs before. The executors' logs tell "
+        "more; spark.speculation=true starts what is slow elsewhere, too."
+    )
+
+
+def said_of(run: Callable[[], Any]) -> Any:
     """What Spark says becomes an error of ours; classic and Connect have errors of their own each."""
     try:
         return run()
