@@ -270,8 +270,8 @@ def _most(total: np.ndarray) -> np.ndarray:
 
 
 def _tallied(block: Block, start: int, *, measure: bool) -> Quantiles:
-    """The sketch of a block's rows from `start` on, up to BLOCK_ROWS of them, by counting them into tables; `measure` what else is
-    asked on the way."""
+    """The sketch of a block's rows from `start` on, up to BLOCK_ROWS of them, by counting them into tables; `measure` what else
+    is asked on the way."""
     from tfnorm.kernels import tables as counting
 
     features = block.features
@@ -321,7 +321,14 @@ def _tallied(block: Block, start: int, *, measure: bool) -> Quantiles:
         singles = Quantiles.join(several)
     over_at = np.cumsum([0, *map(len, over)])
     tables_left = (
-        counts, counts.view(np.uint64), over_at, np.concatenate(over), counting.OVER, counting.WIDTH, shift, base
+        counts,
+        counts.view(np.uint64),
+        over_at,
+        np.concatenate(over),
+        counting.OVER,
+        counting.WIDTH,
+        shift,
+        base,
     )
     return singles._settled(most, tables_left)
 

@@ -12,7 +12,7 @@ import numpy as np
 from tfnorm.statistics import Block, RowsOfTables
 
 SAMPLE = 512  # rows, by which tables are chosen
-CHUNK_VALUES = 1 << 19  # whose rows of the tables are found before they are counted, feature after feature
+CHUNK_VALUES = 1 << 20  # whose rows of the tables are found before they are counted, feature after feature
 KEPT_BYTES = 1 << 24  # what a block takes for a while comes back at once; fresh pages took a tenth of the time
 Tables = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 """(kind, shift, base, origin), each (features,): what `kernels.tables` has to know of each table."""
@@ -82,7 +82,7 @@ def count(
         done = first + start // features
         block.read(done, done + len(part) // features, wanted, measure=measure)
         if whole.any():
-            counting.find_whole_rows(part, origins, quad_step, found)
+            counting.find_whole_rows(part, origins, features, quad_step, found)
         rows, lots = found if quad_step else found[: len(part)], len(part) // stride
         counting.tally(rows, quads, quad_step, lots, to, stride, counts, over, start, outside, known)
     table, row = np.divmod(over[: known[1, 0]], counting.OVER_STEP)
@@ -96,12 +96,13 @@ def count(
 def _layout(features: int, chunk: int) -> tuple[int, int, int]:
     """How rows of the tables lie for a chunk of values: how many lanes are found together, how far on in the block the same lanes
     come again, and `kernels.reading.find_rows`' quad_step."""
-    from tfnorm.kernels.tables import TOGETHER
+    from tfnorm.kernels.tables import NARROW, TOGETHER
+    from tfnorm.kernels.turning import EIGHT
 
-    if features < TOGETHER:  # short rows side by side, so many that they are a multiple of four
-        return features * TOGETHER, math.lcm(features, 4), 0
+    if features < NARROW:  # short rows side by side, so many that they are a multiple of four
+        return -(-TOGETHER // features) * features, math.lcm(features, 4), 0
     # a few lines of the cache more: a power of two apart, they would share one set of it
-    return features, features, chunk // features + 24
+    return features if features % 4 else EIGHT * features, features, chunk // features + 24
 
 
 def keys_of(values: np.ndarray) -> np.ndarray:

@@ -11,8 +11,10 @@ import numpy as np
 
 from tfnorm.kernels.cells import SIGN, U
 from tfnorm.kernels.moments import entry, kernel
+from tfnorm.kernels.turning import lay_quads
 
-TOGETHER = 32  # lanes whose rows are found together at least; where there are fewer, several rows are taken as one
+NARROW = 32  # features; the rows of the tables of fewer lie as the values do
+TOGETHER = 256  # values whose rows of the tables are found together at least
 WIDTH = 16384  # rows of a table for magnitudes: as many for positive numbers, then as many for negative ones
 WIDTH_BITS = WIDTH.bit_length() - 1
 TABLE = 2 * WIDTH
@@ -23,7 +25,10 @@ ZERO_ROW, NOT_FINITE_ROW = (
 )  # behind a table: what has no row is counted all the same
 OUTSIDE = np.uint16(TABLE + WIDTH)  # of these two bits a row has one at most
 OVER_STEP = 2 * TABLE
-FULL, OVER = 0xFFFF, 1 << 15  # a table counts so far; what has come to OVER is written down and taken off before it is full
+FULL, OVER = (
+    0xFFFF,
+    1 << 15,
+)  # a table counts so far; what has come to OVER is written down and taken off before it is full
 SPILL_SHARE = 64  # of a block's values as many may lie outside the table; a column with more is sorted instead
 FLOAT_TABLE, WHOLE_TABLE, NO_TABLE = 0, 1, 2
 ENOUGH = 0.99  # of a sample in a table leave room among what may lie outside for what it does not show
@@ -95,25 +100,27 @@ def choose_tables(sample, features, target, single, kind, shift, base):
 
 
 @entry
-def find_whole_rows(x, origin, quad_step, out):
-    """As `find_rows`, for the features whose table has a row a whole number; `origin` is NaN where it has not."""
+def find_whole_rows(x, origin, width, quad_step, out):
+    """As `kernels.reading.find_rows`, for the features whose table has a row a whole number; `origin` is NaN where it has not."""
     lanes = len(origin)
-    rows, side = len(x) // lanes, np.zeros((lanes + 3) // 4 * 4, np.uint16)
-    near, quads, fours = side if quad_step > 0 else out, out.view(np.uint64), side.view(np.uint64)
-    for r in range(rows):
-        at = 0 if quad_step > 0 else r * lanes
-        row, found = x[r * lanes : (r + 1) * lanes], near[at : at + lanes]
+    side = np.zeros((lanes + 3) // 4 * 4, np.uint16)
+    near, quads, fours, quad_width = (
+        side if quad_step > 0 else out,
+        out.view(np.uint64),
+        side.view(np.uint64),
+        (width + 3) // 4,
+    )
+    for start in range(0, len(x), lanes):
+        at, row = 0 if quad_step > 0 else start, x[start : start + lanes]
+        found, first, rows = near[at : at + len(row)], start // width, len(row) // width
         if quad_step > 0:
-            for quad in range(len(fours)):
-                fours[quad] = quads[quad * quad_step + r]
-            side[lanes:] = 0
-        for i in range(lanes):
+            for four in range(quad_width):
+                for one in range(rows):
+                    fours[one * quad_width + four] = quads[four * quad_step + first + one]
+        for i in range(len(row)):
             found[i] = _whole_row(row[i], origin[i], found[i])
         if quad_step > 0:
-            for quad in range(len(fours)):
-                quads[quad * quad_step + r] = fours[quad]
-    for i in range(rows * lanes, len(x)):  # the rest of rows that lie side by side
-        out[i] = _whole_row(x[i], origin[i % lanes], out[i])
+            lay_quads(fours, quad_width, rows, quad_step, quads[first:])
 
 
 @kernel
