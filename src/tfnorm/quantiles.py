@@ -335,15 +335,15 @@ def _tallied(block: Block, start: int, *, measure: bool) -> Quantiles:
 
 def _outside(flat: np.ndarray, places: np.ndarray, kept: np.ndarray, zeros: np.ndarray) -> Quantiles:
     """The values (features, n) at those places, as many of a feature as are kept, and so many zeros; each a cell of its own."""
-    most = int(kept.max())
-    keys = np.full((len(kept), most + 1), ~np.uint64(0))
-    held = np.arange(most) < kept[:, None]
-    keys[:, :most][held] = keys_of(flat[places[:, :most][held]].astype(np.float64))
-    keys[zeros > 0, most] = _ZERO
-    keys.sort(axis=1)
-    keys, feature = keys[keys != ~np.uint64(0)], np.repeat(np.arange(len(kept)), kept + (zeros > 0))
+    number = kept + (zeros > 0)
+    ends, feature = np.cumsum(number), np.repeat(np.arange(len(number)), number)
+    keys = np.full(len(feature), _ZERO)
+    for j in np.flatnonzero(kept).tolist():
+        own = keys[ends[j] - number[j] : ends[j]]
+        own[: kept[j]] = keys_of(flat[places[j, : kept[j]]].astype(np.float64))
+        own.sort()
     counts = np.where(keys == _ZERO, zeros[feature], 1).astype(np.float64)
-    return Quantiles(np.cumsum(kept + (zeros > 0)), keys, np.zeros(len(keys), np.uint8), counts)
+    return Quantiles(ends, keys, np.zeros(len(keys), np.uint8), counts)
 
 
 def _room(features: int, cells: int) -> Arrays:

@@ -12,7 +12,7 @@ import numpy as np
 from tfnorm.statistics import Block, RowsOfTables
 
 SAMPLE = 512  # rows, by which tables are chosen
-CHUNK_VALUES = 1 << 20  # whose rows of the tables are found before they are counted, feature after feature
+CHUNK_VALUES = 1 << 19  # whose rows of the tables are found before they are counted, feature after feature
 KEPT_BYTES = 1 << 24  # what a block takes for a while comes back at once; fresh pages took a tenth of the time
 Tables = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 """(kind, shift, base, origin), each (features,): what `kernels.tables` has to know of each table."""
