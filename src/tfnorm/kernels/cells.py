@@ -24,25 +24,38 @@ def _counts_in_front(words, over, taken_off, width, below):
     Returns from which row up to which there are any; only there is `below` filled in.
     """
     half = width // 4
-    start, stop = half, half  # of the words with a count, by key
-    for word in range(half):
-        if words[word] != U(0):
-            stop = half + word + 1
-        if words[half + word] != U(0):
-            start = min(start, half - 1 - word)
+    start, stop = 0, 2 * half  # of the words with a count, by key
+    while start < half and words[2 * half - 1 - start] == U(0):
+        start += 1
+    while stop > half and words[stop - 1 - half] == U(0):
+        stop -= 1
     for row in over:
         start, stop = min(start, _place_of_row(row, width) // 4), max(stop, _place_of_row(row, width) // 4 + 1)
-    below[4 * start : 4 * stop + 1] = 0
+    total, mask = np.int32(0), U(0xFFFF)
+    below[4 * start] = 0
+    # four at once, each by its name: a row by itself takes longer to be found than to be added
+    for word in range(start, min(stop, half)):
+        four, part = words[2 * half - 1 - word], below[4 * word + 1 : 4 * word + 5]
+        total += np.int32(four >> U(48))
+        part[0] = total
+        total += np.int32((four >> U(32)) & mask)
+        part[1] = total
+        total += np.int32((four >> U(16)) & mask)
+        part[2] = total
+        total += np.int32(four & mask)
+        part[3] = total
+    for word in range(max(start, half), stop):
+        four, part = words[word - half], below[4 * word + 1 : 4 * word + 5]
+        total += np.int32(four & mask)
+        part[0] = total
+        total += np.int32((four >> U(16)) & mask)
+        part[1] = total
+        total += np.int32((four >> U(32)) & mask)
+        part[2] = total
+        total += np.int32(four >> U(48))
+        part[3] = total
     for row in over:
-        below[_place_of_row(row, width) + 1] += np.int32(taken_off)
-    total = np.int32(0)
-    for word in range(start, stop):  # four at once: a row by itself takes longer to be found than to be added
-        four = words[half + half - 1 - word] if word < half else words[word - half]
-        first = U(48) if word < half else U(0)
-        part = below[4 * word + 1 : 4 * word + 5]
-        for one in range(4):
-            total += part[one] + np.int32((four >> (first ^ U(16 * one))) & U(0xFFFF))
-            part[one] = total
+        below[_place_of_row(row, width) + 1 : 4 * stop + 1] += np.int32(taken_off)
     return 4 * start, 4 * stop
 
 
