@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -144,6 +145,51 @@ def test_the_result_is_not_the_input(choice: str, rows: int) -> None:
     y = tfnorm.fit(x, choice).transform(x)
     y[:] = 5
     assert (x == 1).all()
+
+
+@pytest.mark.parametrize("rows", [5, 3000, ALONE_BELOW])
+@pytest.mark.parametrize("name", MAPS)
+def test_a_result_is_written_where_it_is_wanted(name: str, rows: int) -> None:
+    step, x = MAPS[name], numbers(rows, FEATURES, dtype="float32")
+    expected, before = apply(step, x), x.copy()
+    for out in (
+        np.empty_like(expected),
+        np.empty((*expected.shape[:-1], 2 * expected.shape[-1]), expected.dtype)[..., ::2],
+    ):
+        assert apply(step, x, out=out) is out
+        np.testing.assert_array_equal(out, expected)
+        np.testing.assert_array_equal(x, before)
+    if (x.shape, x.dtype) == (expected.shape, expected.dtype):
+        assert apply(step, x, out=x) is x
+        np.testing.assert_array_equal(x, expected)
+
+
+def test_what_cannot_take_a_result_is_refused() -> None:
+    x = numbers(100, FEATURES, dtype="float32")
+    fitted = tfnorm.fit(x, "standard", infinite="missing")
+    read_only = np.empty_like(x)
+    read_only.flags.writeable = False
+    more = np.empty((101, FEATURES), np.float32)
+    wrong: list[tuple[Any, Any, str]] = [
+        (x, more, r"expected shape \(100, 3\) and float32, got shape \(101, 3\) and float32"),
+        (x, np.empty((100, FEATURES)), "got shape .* and float64. Make it with"),
+        (np.zeros((100, FEATURES), int), np.zeros((100, FEATURES), int), "and float64, got shape .* and int64"),
+        (x, [[0.0]], "expected an array, got list"),
+        (x, read_only, "read-only"),
+        (more[1:], more[:-1], "overlaps"),
+        (np.ma.masked_invalid(x), x, "takes no mask"),
+        (x, np.ma.masked_invalid(x), "got MaskedArray"),
+        ({"x": x}, x, "one dense array"),
+    ]
+    for data, out, message in wrong:
+        with pytest.raises(tfnorm.DataError, match=message):
+            fitted.transform(data, out=out)
+    named = tfnorm.fit({"a": x}, "standard", infinite="missing")
+    with pytest.raises(tfnorm.DataError, match="one dense array"):
+        named.transform(x, out=np.empty_like(x))
+    out = np.empty_like(x)
+    assert named["a"].transform(x, out=out) is out
+    np.testing.assert_array_equal(out, fitted.transform(x))
 
 
 def test_small_arrays_wait_for_no_compiler(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ CASES = {
     "transform.py": (
         "--rows 5000 --columns 3",
         [f"{technique}, 5,000 x 3" for technique in ("standard", "minmax", "robust", "l2")],
-        1,
+        2,
     ),
     "techniques.py": (
         "--fit-rounds 1 --values 20000 --rows 2000 --columns 3 --dtype float32",

@@ -254,8 +254,8 @@ LATE = {
 
 # library -> the files that import it; those in OPTIONAL are imported inside functions, when there is need
 LIBRARIES = {
-    "numba": {"kernels/moments", "kernels/powers", "kernels/decimals"},
-    "llvmlite": {"kernels/powers", "kernels/decimals"},
+    "numba": {"kernels/moments", "kernels/powers", "kernels/decimals", "kernels/turning"},
+    "llvmlite": {"kernels/powers", "kernels/decimals", "kernels/turning"},
     "keras": {
         *(
             f"layer/{name}"

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from tfnorm.fitted import Fitted
 
 DENSE_LIKE = "like= takes dense arrays. Go back sample by sample, or pad them."
+LONE_OUT = "out= is for one dense array. Leave it out, or transform the columns' arrays one by one."
 
 
 @dataclass(frozen=True)
@@ -113,13 +114,14 @@ class FittedColumn:
         """How many features the result has: more or fewer than came for some techniques."""
         return self.map.width(self.column.features)
 
-    def transform(self, values: Any, *, keys: Any = None) -> Any:
+    def transform(self, values: Any, *, keys: Any = None, out: np.ndarray | None = None) -> Any:
         """A lone array of this column to the normalized scale; a sparse or ragged one stays so.
 
         keys: for a technique by key, the rows' keys: `{"store": [...], "weekday": [...]}`, or the array where there is one key
             column; one key alone is that of all rows.
+        out: as for `Fitted.transform`.
         """
-        return self._run_by(values, False, keys)
+        return self._run_by(values, False, keys, out=out)
 
     def inverse(self, values: Any, *, keys: Any = None, like: Any = None, of: str = "mean") -> Any:
         """A lone array (a model's predictions, say) back to real units.
@@ -215,7 +217,9 @@ half of the values between 0.125 and 0.625'
         shape = array.shape if self.column.scalar else result[..., :width].shape
         return {self.name: result[..., :width].reshape(shape), mark: result[..., width:].reshape(shape)}
 
-    def _run_by(self, values: Any, inverse: bool, keys: Any, like: np.ndarray | None = None) -> Any:
+    def _run_by(
+        self, values: Any, inverse: bool, keys: Any, like: np.ndarray | None = None, out: np.ndarray | None = None
+    ) -> Any:
         """In the form in which the values came."""
         from tfnorm.sources import forms
 
@@ -223,14 +227,23 @@ half of the values between 0.125 and 0.625'
         given = keys_argument(self.map, keys, self.name)
         number = len(array if isinstance(array, Stored) else np.atleast_1d(array))
         groups = groups_of({self.name: self.map}, given, number) if given else None
-        return forms.like(values, self._run(array, inverse, groups, like))
+        return forms.like(values, self._run(array, inverse, groups, like, out))
 
-    def _run(self, array: Any, inverse: bool, groups: Groups | None = None, like: np.ndarray | None = None) -> Any:
+    def _run(
+        self,
+        array: Any,
+        inverse: bool,
+        groups: Groups | None = None,
+        like: np.ndarray | None = None,
+        out: np.ndarray | None = None,
+    ) -> Any:
         if inverse and self.map.lost and like is None:
             raise NotInvertibleError(f"column {quoted([self.name])}: {self.technique}: {self.map.lost}.")
         if isinstance(array, Stored):
             if like is not None:
                 raise DataError(f"column {quoted([self.name])}: {DENSE_LIKE}")
+            if out is not None:
+                raise DataError(f"column {quoted([self.name])}: {LONE_OUT}")
             return self._run_stored(array, inverse, groups)
         masked = isinstance(array, np.ma.MaskedArray)
         array = as_numbers(array, self.column)
@@ -268,7 +281,7 @@ half of the values between 0.125 and 0.625'
         if not inverse:
             self._enforce(array, groups)
             self._count_unseen(groups)
-        result = apply(self.map, array, groups=groups, inverse=inverse)
+        result = apply(self.map, array, groups=groups, inverse=inverse, out=out)
         if inverse and self.column.scalar and self.map.marks and (array.ndim == 1 or array.shape[-1] != 1):
             result = result[..., 0]  # the numbers without the axis that their marks were on
         return result if masked or not isinstance(result, np.ma.MaskedArray) else result.filled(np.nan)

@@ -23,8 +23,7 @@ from tfnorm.errors import ArtefactError
 from tfnorm.statistics import Block, Statistic, prepare
 from tfnorm.tallying import count, keys_of, tables_for
 
-BLOCK_ROWS = 1 << 18
-BLOCKS_AT_ONCE = 4  # of narrow rows: what is done for a block besides counting takes as long as for several
+BLOCK_ROWS = 1 << 20  # what is done for a block besides counting takes as long for a short one
 RESOLUTION = 800.0  # a block's cell of several values holds at most this part of it
 EXACT = 4096  # up to as many values in a block, each is kept
 MAX_CELLS = 8192
@@ -61,24 +60,19 @@ class Quantiles(Statistic):
             block = prepare(values, block.weight if len(block.weight) else None)
         rows = block.flat.reshape(-1, block.features)
         total = cls.nothing(block.features)
-        at_once = 1 if len(block.weight) else max(1, min(BLOCKS_AT_ONCE, GROUP // max(1, block.features)))
-        start = 0
-        while start < len(rows):
-            many = max(1, min(at_once, (len(rows) - start) // BLOCK_ROWS))
-            stop = start + many * BLOCK_ROWS
+        for start in range(0, len(rows), BLOCK_ROWS):
+            stop = start + BLOCK_ROWS
             part, weight = rows[start:stop], block.weight[start:stop]
             if len(weight) or len(part) < SORTED_BELOW:
                 weights = weight if len(weight) else None
                 sketch = cls.join([_values(part[:, j], weights) for j in range(block.features)])
                 sketch = sketch._settled(_most(sketch.total))
             elif block.features <= GROUP:
-                sketch = _tallied(block, start, many, measure=block is whole)
+                sketch = _tallied(block, start, measure=block is whole)
             else:
                 groups = (prepare(part[:, j : j + GROUP]) for j in range(0, block.features, GROUP))
-                sketch = cls.join([_tallied(group, 0, 1, measure=False) for group in groups])
-            for j in range(0, sketch.features, block.features):  # block by block
-                total = total + sketch.take(j, j + block.features)
-            start = stop
+                sketch = cls.join([_tallied(group, 0, measure=False) for group in groups])
+            total = total + sketch
         return total
 
     @classmethod
@@ -141,7 +135,7 @@ class Quantiles(Statistic):
         from tfnorm.kernels import cells
 
         none, empty = np.zeros(self.features + 1, np.int64), np.empty((self.features, 0), np.uint8)
-        tables = tables or (empty, empty.view(np.uint64), none, none[:0], 0, none, none)
+        tables = tables or (empty, empty.view(np.uint64), none, none[:0], 0, 0, none, none)
         # room for as many as there are rows that hold something: each is in one cell, and no cell has none
         rows = int(np.count_nonzero(tables[0])) + len(tables[3])
         out = _room(self.features, len(self.keys) + rows)
@@ -296,52 +290,50 @@ def _most(total: np.ndarray) -> np.ndarray:
     return np.where(total <= EXACT, -1.0, total / RESOLUTION)
 
 
-def _tallied(block: Block, start: int, many: int, *, measure: bool) -> Quantiles:
-    """The sketches of `many` blocks from row `start` on, side by side as if they were features of their own, by counting them
-    into tables; `measure` what else is asked on the way."""
+def _tallied(block: Block, start: int, *, measure: bool) -> Quantiles:
+    """The sketch of a block's rows from `start` on, up to BLOCK_ROWS of them, by counting them into tables; `measure` what else
+    is asked on the way."""
     from tfnorm.kernels import tables as counting
 
-    rows = min(BLOCK_ROWS, len(block.flat) // block.features - start)
-    flat = block.flat[start * block.features : (start + many * rows) * block.features]
-    blocks = flat.reshape(many, rows, block.features)
-    features = many * block.features
-    tables = tables_for(blocks, max(1.0, rows / RESOLUTION))
+    features = block.features
+    values = block.flat.reshape(-1, features)[start : start + BLOCK_ROWS]
+    rows, flat = len(values), values.reshape(-1)
+    tables = tables_for(values, max(1.0, rows / RESOLUTION))
     kind, shift, base, origin = tables
     counts, over, outside, known = count(block, start, rows, tables, measure=measure)
     kept, zeros, not_finite = known
-    most = _most(rows - not_finite)
+    most, spill = _most(rows - not_finite), outside.shape[1]
     passed = [(none, none) for none in over]
     largest = counts[:, : counting.TABLE].max(axis=1).astype(np.int64)
     for j in np.flatnonzero([len(several_times) for several_times in over]).tolist():
         row, times = passed[j] = np.unique(over[j], return_counts=True)  # the rows of the table, and how often
-        largest[j] = max(largest[j], (counts[j, row] + 256 * times).max())
-    few = np.where(kind == counting.FLOAT_TABLE, max(counting.SPILL, rows // 4), counting.SPILL)
+        largest[j] = max(largest[j], (counts[j, row] + counting.OVER * times).max())
+    few = np.where(kind == counting.FLOAT_TABLE, max(spill, rows // 4), spill)
     by_value = (kind == counting.NO_TABLE) | (kept > few) | (most < 0)
-    too_heavy = (kind == counting.FLOAT_TABLE) & ((kept > counting.SPILL) | (largest > most)) & ~by_value
+    too_heavy = (kind == counting.FLOAT_TABLE) & ((kept > spill) | (largest > most)) & ~by_value
     singles = _outside(flat, outside, np.where(by_value | too_heavy, 0, kept), zeros)  # what the tables do not tell
     special = by_value | too_heavy | (kind == counting.WHOLE_TABLE)
     if special.any():
         several = [singles.take(j, j + 1) for j in range(features)]
         for j in np.flatnonzero(special).tolist():
             table, (row, times) = counts[j, : counting.TABLE], passed[j]
-            values = blocks[j // block.features, :, j % block.features]
             if too_heavy[j]:
                 held = table.astype(np.int64)
-                held[row] += 256 * times
-                column, found = np.ascontiguousarray(values, np.float64), np.empty(rows)
+                held[row] += counting.OVER * times
+                column, found = np.ascontiguousarray(values[:, j], np.float64), np.empty(rows)
                 number = counting.heavy_values(column, column.view(np.int64), held, shift[j], base[j], most[j], found)
                 several[j] = _values(found[:number], zeros=zeros[j])
                 told = held > most[j]  # the rest of the table stays
                 table[told], over[j] = 0, over[j][~told[over[j]]]
                 continue
             if by_value[j]:
-                several[j] = _values(values)
+                several[j] = _values(values[:, j])
             else:
                 there = table != 0
                 there[row] = True
                 filled = np.flatnonzero(there)
                 held = table[filled].astype(np.float64)
-                held[np.searchsorted(filled, row)] += 256 * times
+                held[np.searchsorted(filled, row)] += counting.OVER * times
                 there_too = flat[outside[j, : kept[j]]]
                 several[j] = _values(
                     np.append(there_too, origin[j] + filled), np.append(np.ones(kept[j]), held), zeros[j]
@@ -349,21 +341,30 @@ def _tallied(block: Block, start: int, many: int, *, measure: bool) -> Quantiles
             table[:], over[j] = 0, over[j][:0]
         singles = Quantiles.join(several)
     over_at = np.cumsum([0, *map(len, over)])
-    tables_left = counts, counts.view(np.uint64), over_at, np.concatenate(over), counting.WIDTH, shift, base
+    tables_left = (
+        counts,
+        counts.view(np.uint64),
+        over_at,
+        np.concatenate(over),
+        counting.OVER,
+        counting.WIDTH,
+        shift,
+        base,
+    )
     return singles._settled(most, tables_left)
 
 
 def _outside(flat: np.ndarray, places: np.ndarray, kept: np.ndarray, zeros: np.ndarray) -> Quantiles:
     """The values (features, n) at those places, as many of a feature as are kept, and so many zeros; each a cell of its own."""
-    most = int(kept.max())
-    keys = np.full((len(kept), most + 1), ~np.uint64(0))
-    held = np.arange(most) < kept[:, None]
-    keys[:, :most][held] = keys_of(flat[places[:, :most][held]].astype(np.float64))
-    keys[zeros > 0, most] = _ZERO
-    keys.sort(axis=1)
-    keys, feature = keys[keys != ~np.uint64(0)], np.repeat(np.arange(len(kept)), kept + (zeros > 0))
+    number = kept + (zeros > 0)
+    ends, feature = np.cumsum(number), np.repeat(np.arange(len(number)), number)
+    keys = np.full(len(feature), _ZERO)
+    for j in np.flatnonzero(kept).tolist():
+        own = keys[ends[j] - number[j] : ends[j]]
+        own[: kept[j]] = keys_of(flat[places[j, : kept[j]]].astype(np.float64))
+        own.sort()
     counts = np.where(keys == _ZERO, zeros[feature], 1).astype(np.float64)
-    return Quantiles(np.cumsum(kept + (zeros > 0)), keys, np.zeros(len(keys), np.uint8), counts)
+    return Quantiles(ends, keys, np.zeros(len(keys), np.uint8), counts)
 
 
 def _room(features: int, cells: int) -> Arrays:

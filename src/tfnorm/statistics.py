@@ -64,7 +64,6 @@ class Block:
 
         progress, features = self._progress, self.features
         step, tables = moments.rows_per_block(features), tables or _NO_TABLES
-        lanes = max(1, len(tables.shift))
         bits = self.flat.view(np.uint32 if self.flat.dtype == np.float32 else np.uint64)
         shift, base = tables.shift.astype(bits.dtype, copy=False), tables.base.astype(bits.dtype, copy=False)
         measure = measure and progress.rows == start
@@ -76,7 +75,7 @@ class Block:
             done = 0
             if len(blocks) or len(tables.shift):
                 read = (at - start) * features
-                out = tables.out[read // lanes * 4 if tables.quad_step else read :]
+                out = tables.out[read // features * 4 if tables.quad_step else read :]
                 done = reading.read(
                     self.flat[part],
                     bits[part],

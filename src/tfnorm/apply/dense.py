@@ -17,6 +17,7 @@ import numpy as np
 from tfnorm.apply import sparing
 from tfnorm.apply.twins import Rows, twin
 from tfnorm.engines.threads import default_workers
+from tfnorm.errors import DataError
 from tfnorm.maps import Map, Runnable, working_dtypes
 
 TILE_BYTES = 1 << 19  # of one intermediate value
@@ -37,9 +38,10 @@ def apply(
     inverse: bool = False,
     workers: int | None = None,
     there: np.ndarray | None = None,
+    out: np.ndarray | None = None,
 ) -> np.ndarray:
     """Forward or back on an array of any number type, rows first; masked stays masked.
-    Maps by key need the rows' `groups`. The result shares no memory with x.
+    Maps by key need the rows' `groups`. The result shares no memory with x, unless it is written to `out`, and that is x.
 
     Computed in float32 for float32 and smaller types, in float64 for others, and cast last. `there`, of the shape of x, says
     which values count in what is computed of a whole sample; of a masked array, those that are not masked do.
@@ -47,14 +49,21 @@ def apply(
     if x.ndim == 1 and not step.elementwise and step.width(1) != 1:
         x = x[:, None]  # a number a row, that becomes several or did so
     if isinstance(x, np.ma.MaskedArray):
+        if out is not None:
+            raise DataError(
+                "out= takes no mask, and a masked array came. Fill it (x.filled(np.nan)), or leave out= out."
+            )
         return _masked(step, x, groups, inverse, workers)
     working, result, step = at_work(step, x.dtype)
-    out = np.empty([length or 0 for length in step.shape(x.shape, inverse=inverse)], result)
+    shape = tuple(length or 0 for length in step.shape(x.shape, inverse=inverse))
+    in_place = out is not None and _in_place(x, out, shape, np.dtype(result))
+    out = np.empty(shape, result) if out is None else out
     if not x.ndim or x.size <= SMALL_VALUES or not len(x):
         out[...] = _mapped(_bound(step, groups, x, slice(None)), x, working, inverse, np, there)
         return out
     alone = x.size < ALONE_BELOW
     twins = not alone and x.dtype.name == working == result and groups is None and there is None
+    twins = twins and out.flags.c_contiguous and not in_place  # whose loops are no vectors' where x is overwritten
     fill = (twin(step, x, out, inverse) if twins else None) or _tiles(step, x, groups, there, out, working, inverse)
     workers = 1 if alone else default_workers() if workers is None else workers
     if workers == 1:
@@ -66,6 +75,34 @@ def apply(
         for future in [pool.submit(fill, first, min(first + share, len(x))) for first in range(0, len(x), share)]:
             future.result()
     return out
+
+
+def _in_place(x: np.ndarray, out: Any, shape: tuple[int, ...], dtype: np.dtype) -> bool:
+    """Whether `out` is x itself; an error if it cannot take a result of that shape and type."""
+    if not isinstance(out, np.ndarray) or isinstance(out, np.ma.MaskedArray):
+        raise DataError(
+            f"out= expected an array, got {type(out).__name__}. Make one with np.empty({shape}, {dtype.name!r})."
+        )
+    if out.shape != shape or out.dtype != dtype:
+        raise DataError(
+            f"out= expected shape {shape} and {dtype.name}, got shape {out.shape} and {out.dtype.name}. "
+            f"Make it with np.empty({shape}, {dtype.name!r})."
+        )
+    if not out.flags.writeable:
+        raise DataError("out= is read-only. Pass an array that can be written, or leave out= out.")
+    if not np.may_share_memory(x, out):
+        return False
+    if (
+        x.dtype == out.dtype
+        and x.__array_interface__["data"] == out.__array_interface__["data"]
+        and ((x.shape, x.strides) == (out.shape, out.strides))
+    ):
+        return True
+    if np.shares_memory(x, out):
+        raise DataError(
+            "out= overlaps the data without being the same array. Pass the data itself, or memory of its own."
+        )
+    return False
 
 
 def at_work(step: Map, dtype: np.dtype) -> tuple[str, str, Map]:
@@ -117,6 +154,7 @@ def _tiles(
         groups is None
         and there is None
         and step.elementwise
+        and out.flags.c_contiguous
         and all(array.shape in ((1,), (features,)) for array in step.arrays().values())
     )
     flat_step = step.with_arrays(_repeated(step, rows * width)) if flat else step

@@ -17,32 +17,46 @@ SIGN = U(1 << 63)
 
 
 @kernel
-def _counts_in_front(words, over, width, below):
+def _counts_in_front(words, over, taken_off, width, below):
     """How many values lie in front of each row of a table, by key: negative numbers from the largest magnitude down first.
 
-    `words` are its counts, eight rows at once; `over` has a row each time that its count passed 255 and began again.
+    `words` are its counts, four rows at once; `over` has a row each time that `taken_off` was taken off its count.
     Returns from which row up to which there are any; only there is `below` filled in.
     """
-    start, stop = width // 8, width // 8  # of the words with a count, by key
-    for word in range(width // 8):
-        if words[word] != U(0):
-            stop = width // 8 + word + 1
-        if words[width // 8 + word] != U(0):
-            start = min(start, width // 8 - 1 - word)
+    half = width // 4
+    start, stop = 0, 2 * half  # of the words with a count, by key
+    while start < half and words[2 * half - 1 - start] == U(0):
+        start += 1
+    while stop > half and words[stop - 1 - half] == U(0):
+        stop -= 1
     for row in over:
-        start, stop = min(start, _place_of_row(row, width) // 8), max(stop, _place_of_row(row, width) // 8 + 1)
-    below[8 * start : 8 * stop + 1] = 0
+        start, stop = min(start, _place_of_row(row, width) // 4), max(stop, _place_of_row(row, width) // 4 + 1)
+    total, mask = np.int32(0), U(0xFFFF)
+    below[4 * start] = 0
+    # four at once, each by its name: a row by itself takes longer to be found than to be added
+    for word in range(start, min(stop, half)):
+        four, part = words[2 * half - 1 - word], below[4 * word + 1 : 4 * word + 5]
+        total += np.int32(four >> U(48))
+        part[0] = total
+        total += np.int32((four >> U(32)) & mask)
+        part[1] = total
+        total += np.int32((four >> U(16)) & mask)
+        part[2] = total
+        total += np.int32(four & mask)
+        part[3] = total
+    for word in range(max(start, half), stop):
+        four, part = words[word - half], below[4 * word + 1 : 4 * word + 5]
+        total += np.int32(four & mask)
+        part[0] = total
+        total += np.int32((four >> U(16)) & mask)
+        part[1] = total
+        total += np.int32((four >> U(32)) & mask)
+        part[2] = total
+        total += np.int32(four >> U(48))
+        part[3] = total
     for row in over:
-        below[_place_of_row(row, width) + 1] += np.int32(256)
-    total, half = np.int32(0), width // 8
-    for word in range(start, stop):  # eight at once: a row by itself takes longer to be found than to be added
-        eight = words[half + half - 1 - word] if word < half else words[word - half]
-        first = U(56) if word < half else U(0)
-        part = below[8 * word + 1 : 8 * word + 9]
-        for one in range(8):
-            total += part[one] + np.int32((eight >> (first ^ U(8 * one))) & U(0xFF))
-            part[one] = total
-    return 8 * start, 8 * stop
+        below[_place_of_row(row, width) + 1 : 4 * stop + 1] += np.int32(taken_off)
+    return 4 * start, 4 * stop
 
 
 @kernel
@@ -134,11 +148,12 @@ def settle(cells, most, tables, out):
 
     From the whole number line downwards: a cell that holds too much is parted in two. `cells` are a sketch's (ends, keys,
     levels, counts); what one of them holds stays together. Where `most` is negative, they stay as they are. `tables` are
-    (counts, the same as uint64, over_at, over, width, shift, base), as `kernels.tables` fills them: `over` from over_at[j] on
-    has the rows of table j whose count ran over, once for each time. No row holds more than `most`. `out` are a sketch's arrays.
+    (counts, the same as uint64, over_at, over, taken_off, width, shift, base), as `kernels.tables` fills them: `over` from
+    over_at[j] on has the rows of table j off whose count `taken_off` was taken, once for each time. No row holds more than
+    `most`. `out` are a sketch's arrays.
     """
     ends, keys, levels, counts = cells
-    _, words, over_at, over, width, shift, base = tables
+    _, words, over_at, over, taken_off, width, shift, base = tables
     new_ends, new_keys, new_levels, new_counts = out
     below, sums = np.zeros(2 * width + 1, np.int32), np.zeros(len(keys) + 1)
     # of the cells still to be looked at, a stack: their first key, their level,
@@ -152,7 +167,7 @@ def settle(cells, most, tables, out):
             _copy(cells, start, stop, out, used)
             used += stop - start
         else:
-            a, b = _counts_in_front(words[j], over[over_at[j] : over_at[j + 1]], width, below)
+            a, b = _counts_in_front(words[j], over[over_at[j] : over_at[j + 1]], taken_off, width, below)
             for i in range(start, stop):
                 sums[i + 1] = sums[i] + counts[i]
             top = 0

@@ -28,6 +28,7 @@ from tfnorm.kernels.moments import (
     rest,
 )
 from tfnorm.kernels.tables import NOT_FINITE_ROW, WIDTH, WIDTH_BITS, ZERO_ROW
+from tfnorm.kernels.turning import lay_quads
 
 
 @kernel
@@ -52,29 +53,25 @@ def _row_apart(bits, row, word):
 
 
 @kernel
-def find_rows(bits, shift, base, any_apart, quad_step, out, side):
+def find_rows(bits, shift, base, any_apart, width, quad_step, out, side):
     """The row of its table for each value: `bits` are float32's as uint32 or float64's as uint64.
 
     `shift` and `base`, one a lane, are of the same type. In `out` the rows lie as the values do; or, where `quad_step` is not 0,
-    those of four neighbouring lanes side by side, value after value, and those of the next four `quad_step` times four further
-    on. `side` has room for a number a lane, and for three more. `any_apart` says that there may be zeros or what is not finite.
+    as `lay_quads` does, for which `side` has room. `any_apart` says that there may be zeros or what is not finite.
     """
-    lanes, word = len(shift), bits.dtype.type
-    rows, near = len(bits) // lanes, side if quad_step > 0 else out
+    lanes, word, near = len(shift), bits.dtype.type, side if quad_step > 0 else out
     quads, fours = out.view(np.uint64), side.view(np.uint64)
-    for r in range(rows):
-        at = 0 if quad_step > 0 else r * lanes
-        row, found = bits[r * lanes : (r + 1) * lanes], near[at : at + lanes]
-        for i in range(lanes):
+    for start in range(0, len(bits), lanes):
+        at = 0 if quad_step > 0 else start
+        row = bits[start : start + lanes]
+        found = near[at : at + len(row)]
+        for i in range(len(row)):
             found[i] = _row_of(row[i], shift[i], base[i], word)
         if any_apart:
-            for i in range(lanes):
+            for i in range(len(row)):
                 found[i] = _row_apart(row[i], found[i], word)
         if quad_step > 0:
-            for quad in range(len(fours)):
-                quads[quad * quad_step + r] = fours[quad]
-    for i in range(rows * lanes, len(bits)):  # the rest of rows that lie side by side
-        out[i] = _row_apart(bits[i], _row_of(bits[i], shift[i % lanes], base[i % lanes], word), word)
+            lay_quads(fours, (width + 3) // 4, len(row) // width, quad_step, quads[start // width :])
 
 
 @entry
@@ -133,8 +130,8 @@ def read(x, bits, block_values, whole, blocks, counts, shift, base, quad_step, o
                     for kind in range(4):
                         counts[KINDS[kind], j] += kinds[kind, j]
         if len(shift) > 0:
-            on = first // table_lanes * 4 if quad_step > 0 else first
-            find_rows(bits[first : first + block_values], shift, base, any_apart, quad_step, out[on:], side)
+            on = first // features * 4 if quad_step > 0 else first
+            find_rows(bits[first : first + block_values], shift, base, any_apart, features, quad_step, out[on:], side)
         if found != GOOD:
             return number
         number += 1
