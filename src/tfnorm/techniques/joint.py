@@ -43,6 +43,8 @@ def whiten(
 
     Variances are the population's (divided by n). Samples with a missing value in any position are left out of the fit, and are
     missing in the result. A column must hold vectors, all of whose positions have statistics of their own: no axis=None.
+    Sparse rows are fitted on what they store, the zeros in between counted and never made; what becomes of them is dense, and
+    so must be what is transformed, part by part: `fitted.transform(x[:1000].toarray())`.
 
     By key (`whiten.by("store")`) the directions are each key's own, and so is what a number of the result stands for; a key of
     n rows has at most n - 1 of them, and the rest become 0, as everything does of a key of one row, unless `shrink` adds rows
