@@ -86,7 +86,7 @@ found["masked"] = [float(np.abs(left_out).max()), apart(masked[:60], rest)]
 text = tfnorm.fit({"k": np.array(["u", "v"] * 32), "a": table["a"]}, {"a": "standard.by('k')"})
 found["text keys"] = [told(lambda: text.layer(builtin=builtin)) for builtin in (False, True)]
 stock = by_key.layer(builtin=True)
-rows = {"a": table["a"], "store": keras.ops.convert_to_tensor(table["store"], "int64")}
+rows = {"a": keras.ops.convert_to_tensor(table["a"]), "store": keras.ops.convert_to_tensor(table["store"])}
 found["columns"]["by key, stock"] = apart(stock(rows)["a"], by_key.transform(wide(table))["a"])
 found["dataset"] = told(lambda: columns.dataset(type("Dataset", (), {"element_spec": {}})()))
 
