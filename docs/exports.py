@@ -42,7 +42,11 @@ text and int64 keys |
 | `.onnx` | onnxruntime; writing it needs `pip install 'tfnorm[onnx]'` | as the SavedModel; `age` comes out as `age_out` |
 
 A stock `.keras` is of the Keras that wrote it: 3.10 opens those of straight lines and curves that 3.15 wrote, and not those of
-quantiles, norms by sample, patches and marks, whose operations it does not load.
+quantiles, norms by sample, patches, marks and keys, whose operations it does not load.
+
+Numbers by key: the key columns go in beside the others, as int64 or text, and only numbers come out. Texts are found by
+`StringLookup` in stock Keras, by `LabelEncoder` in ONNX and by a hash table elsewhere; rows of a key that the fit has not seen
+get what `unseen` says.
 
 A name that is no plain word is written with `_` in all but `.keras`: "net worth" is `net_worth`.
 

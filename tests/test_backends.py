@@ -84,7 +84,10 @@ masked = of_array.layer()(x, mask=np.arange(64) < 60)
 left_out, rest = numbers(masked)[60:], of_array.transform(x.astype("float64"))[:60]
 found["masked"] = [float(np.abs(left_out).max()), apart(masked[:60], rest)]
 text = tfnorm.fit({"k": np.array(["u", "v"] * 32), "a": table["a"]}, {"a": "standard.by('k')"})
-found["text keys"] = told(lambda: text.layer())
+found["text keys"] = [told(lambda: text.layer(builtin=builtin)) for builtin in (False, True)]
+stock = by_key.layer(builtin=True)
+rows = {"a": keras.ops.convert_to_tensor(table["a"]), "store": keras.ops.convert_to_tensor(table["store"])}
+found["columns"]["by key, stock"] = apart(stock(rows)["a"], by_key.transform(wide(table))["a"])
 found["dataset"] = told(lambda: columns.dataset(type("Dataset", (), {"element_spec": {}})()))
 
 # ---- models
@@ -205,7 +208,8 @@ def test_a_model_saved_on_tensorflow_predicts_the_same(found):
 
 def test_what_needs_tensorflow_says_so(found, backend):
     name = backend.split()[0]
-    assert f"text keys in a layer need Keras on TensorFlow, and it runs on {name}" in found["text keys"]
+    for said in found["text keys"]:
+        assert f"text keys in a layer need Keras on TensorFlow, and it runs on {name}" in said
     assert f"Keras runs on {name} here. Set KERAS_BACKEND=tensorflow" in found["dataset"]
 
 

@@ -224,7 +224,7 @@ class Fitted:
         inverse: back to real units, for any of the columns.
         concatenate: dict in, one tensor out, the columns side by side in the order of the fit: for a Dense layer to follow.
         builtin: of Keras' own layers and operations, as a small model, whose `.keras` file opens where tfnorm is not installed.
-            It takes the fitted columns only, in the shapes that they had. ChoiceError where a technique needs our layer (`by`).
+            It takes the fitted columns and their keys, in the shapes that they had, and gives the columns.
         Other arguments go to `keras.layers.Layer` (name, dtype).
 
         Needs TensorFlow: `pip install 'tfnorm[tf]'`.

@@ -18,9 +18,10 @@ from keras import ops
 from tfnorm import maps
 from tfnorm.errors import ChoiceError
 from tfnorm.key_columns import TextKeys
-from tfnorm.layer.lookups import halved
+from tfnorm.layer.lookups import halved, need_tensorflow
 from tfnorm.layer.maps import fit_mark, quoted
 from tfnorm.layer.normalize import Normalize, Tensor
+from tfnorm.layer.replicas import let_texts_through
 from tfnorm.layer.serving import input_types
 from tfnorm.maps import Shape
 
@@ -50,6 +51,8 @@ class _Stock(Normalize):
     _find = staticmethod(halved)
 
     def _texts(self, index: int, place: int, column: TextKeys) -> Any:  # noqa: ARG002
+        need_tensorflow(column)
+        let_texts_through()
         unknown = "unknown"
         while unknown in column.values:
             unknown += "_"

@@ -162,13 +162,18 @@ def text_mark(lookup: int, column: int) -> str:
     return f"tfnorm_texts_{lookup}_{column}"
 
 
-def text_table(column: TextKeys) -> Any:
-    """Text -> code, as TensorFlow's own table: it runs in tf.data and is saved with the model."""
+def need_tensorflow(column: TextKeys) -> None:
+    """DataError where Keras runs on another backend, which has no texts."""
     if (backend := keras.backend.backend()) != "tensorflow":
         raise DataError(
             f"key column {column.name!r}: text keys in a layer need Keras on TensorFlow, and it runs on {backend}. Give the "
             "keys numbers before the fit, or normalize outside of the model: fitted.transform(batch)"
         )
+
+
+def text_table(column: TextKeys) -> Any:
+    """Text -> code, as TensorFlow's own table: it runs in tf.data and is saved with the model."""
+    need_tensorflow(column)
     import tensorflow as tf
 
     let_texts_through()
