@@ -26,8 +26,10 @@ def sealed(value: Any, **head: Any) -> bytes:
     pieces: list[bytes] = []
     at = 0
 
-    def behind(array: np.ndarray) -> dict[str, Any]:
+    def behind(array: Any) -> dict[str, Any]:
         nonlocal at
+        if not isinstance(array, np.ndarray):
+            raise TypeError(f"{type(array).__name__} has no form in JSON")
         pieces.append(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).tobytes())
         named = [array.dtype.name, list(array.shape), at]
         at += len(pieces[-1])
@@ -52,9 +54,9 @@ def head_of(data: bytes) -> dict[str, Any]:
     try:
         head = json.loads(data[: data.find(b"\n") + 1 or None])
     except (ValueError, RecursionError) as error:
-        raise ArtefactError(f"not a state: {error}") from None
+        raise ArtefactError(f"not what a worker sends: {error}") from None
     if not isinstance(head, dict):
-        raise ArtefactError("not a state: it has no head")
+        raise ArtefactError("not what a worker sends: it has no head")
     return head
 
 
@@ -63,7 +65,7 @@ def opened(kind: Any, data: bytes) -> Any:
     head = head_of(data)
     body = memoryview(data)[data.find(b"\n") + 1 : -1]
     if head.get("checksum") != hashlib.sha256(body).hexdigest():
-        raise ArtefactError("the checksum does not fit")
+        raise ArtefactError("it is damaged: the checksum does not fit")
     end = data.find(b"\n", len(data) - len(body) - 1)
     text, behind = data[len(data) - len(body) - 1 : end], memoryview(data)[end + 1 : -1]
 
@@ -73,7 +75,7 @@ def opened(kind: Any, data: bytes) -> Any:
     try:
         return decode(kind, json.loads(text, object_hook=with_arrays))
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise ArtefactError(f"not a state: {error}") from None
+        raise ArtefactError(f"not what a worker sends: {error}") from None
 
 
 def _array(named: list[Any], behind: memoryview) -> np.ndarray:
