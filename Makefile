@@ -20,7 +20,7 @@ test: $(VENV)/ready
 
 # Real clusters on this machine, started and stopped by the tests; Spark needs Java 17.
 engines: $(VENV)/ready
-	$(BIN)/python -m pip install --quiet -e '.[test,beam,dask,ray,spark]' 'pyspark[connect]' loky
+	$(BIN)/python -m pip install --quiet -e '.[test,beam,dask,mpi,ray,spark]' 'pyspark[connect]' loky mpich
 	$(BIN)/python -m pytest tests/engines
 
 # Keras on JAX and PyTorch, which are large: a step of their own.

@@ -207,7 +207,7 @@ MAY: dict[str, set[str]] = {
         *("messages", "states", "skipping", "gather", "fitted", "choosing", "fitting", "artefact"),
     },
     "spark": {
-        *("errors", "spark_jobs", "sources", "maps", "profile", "unseen", "fitted", "fitting", "artefact", "files_out"),
+        *("errors", "spark_jobs", "sources", "profile", "unseen", "fitted", "fitting", "artefact", "files_out"),
     },
     "terminal": {"progress"},
     "demo_model": {"fitted", "summary", "terminal"},

@@ -10,7 +10,7 @@ import dataclasses
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from glob import has_magic
@@ -217,22 +217,35 @@ def _columns(fitted: Fitted, path: str, names: Sequence[str], inverse: bool, onl
             "Add what is missing, or name the columns to take with --only."
         )
     found = [name for name in wanted if name in names]
-    lost = [name for name in found if inverse and fitted[name].map.lost]
+    if inverse:
+        refuse_lost(fitted, found, "Name the others with --only.")
+    return found
+
+
+def refuse_lost(fitted: Fitted, names: Sequence[str], advice: str) -> None:
+    """NotInvertibleError where a technique forgets what the way back would need."""
+    lost = [name for name in names if fitted[name].map.lost]
     if lost:
         raise NotInvertibleError(
-            f"column {quoted(lost)}: {fitted[lost[0]].technique}: {fitted[lost[0]].map.lost}. "
-            "Name the others with --only."
+            f"column {quoted(lost)}: {fitted[lost[0]].technique}: {fitted[lost[0]].map.lost}. {advice}"
         )
-    return found
+
+
+def marks_of(
+    fitted: Fitted, names: Sequence[str], there: Collection[str], place: str, *, inverse: bool
+) -> dict[str, str]:
+    """The columns of marks, and whose they are; DataError where one is there before it is made."""
+    marks = {mark_name(name): name for name in names if fitted[name].map.marks}
+    if taken := [mark for mark in marks if mark in there and not inverse]:
+        raise DataError(f"column {quoted(taken)}: is there already, and is what marks are called ({place}). Rename it.")
+    return marks
 
 
 def mapped_batch(fitted: Fitted, names: Sequence[str], batch: Any, path: str, first_row: int, inverse: bool) -> Any:
     import pyarrow as pa
 
     arrays, fields = dict(zip(batch.schema.names, batch.columns, strict=True)), {one.name: one for one in batch.schema}
-    marks = {mark_name(name): name for name in names if fitted[name].map.marks}
-    if taken := [mark for mark in marks if mark in arrays and not inverse]:
-        raise DataError(f"column {quoted(taken)}: is there already, and is what marks are called ({path}). Rename it.")
+    marks = marks_of(fitted, names, arrays, path, inverse=inverse)
     steps = {name: fitted.maps[name] for name in names if fitted.maps[name].keyed()}
     keys = {name: _keys(batch, name, steps.values(), path) for name in key_columns(steps.values())}
     groups = groups_of(steps, keys, batch.num_rows, path, first_row) if steps else None

@@ -17,10 +17,9 @@ from typing import Any
 import numpy as np
 
 from tfnorm import artefact, fitting
-from tfnorm.errors import DataError, NotInvertibleError, needs
-from tfnorm.files_out import mapped_batch
+from tfnorm.errors import DataError, needs
+from tfnorm.files_out import mapped_batch, marks_of, refuse_lost
 from tfnorm.fitted import Fitted
-from tfnorm.maps import mark_name
 from tfnorm.profile import Profile
 from tfnorm.sources.arrow import from_numpy, numpy_dtype
 from tfnorm.sources.columns import did_you_mean, quoted, refuse_duplicates
@@ -122,15 +121,12 @@ def _planned(fitted: Fitted, frame: Any, *, inverse: bool) -> tuple[list[str], l
     if not names:
         hint = did_you_mean(came.names[0], fitted.columns) if came.names else ""
         raise DataError(f"none of the fitted columns {quoted(fitted.columns)} is among {quoted(came.names)}.{hint}")
-    lost = [name for name in names if inverse and fitted[name].map.lost]
-    if lost:
-        raise NotInvertibleError(f"column {quoted(lost)}: {fitted[lost[0]].technique}: {fitted[lost[0]].map.lost}.")
+    if inverse:
+        refuse_lost(fitted, names, "Leave them out.")
     keys = [name for name in key_columns(fitted.maps[name] for name in names) if name not in came.names]
     if keys:
         raise DataError(f"key column {quoted(keys)} of the fit not there; {NAME} has {quoted(came.names)}. Add it.")
-    marks = {mark_name(name) for name in names if fitted[name].map.marks}
-    if taken := [mark for mark in marks if mark in came.names and not inverse]:
-        raise DataError(f"column {quoted(taken)}: is there already, and is what marks are called. Rename it.")
+    marks = marks_of(fitted, names, came.names, NAME, inverse=inverse)
     fields: list[Any] = []
     types: dict[str, Any] = {}
     for field in frame.schema.fields:

@@ -149,6 +149,11 @@ def same(first: Any, second: Any) -> bool:
     return bool(first.profile == second.profile and first.fingerprint == second.fingerprint)
 
 
+def collected(frame: Any) -> Any:
+    """Here, as a table; before Spark 4 there was no public way."""
+    return frame.toArrow() if hasattr(frame, "toArrow") else pa.Table.from_batches(frame._collect_as_arrow())
+
+
 def statistics(profile: Any) -> Any:
     """All but where they come from."""
     return dataclasses.replace(profile, provenance=())
@@ -346,7 +351,7 @@ def test_scan_check_and_advice_of_a_data_frame(frame: Any, paths: list[str]) -> 
     (there,), (here,) = tfnorm.check(fitted, frame).columns, tfnorm.check(fitted, paths).columns
     assert dataclasses.replace(there, profile=here.profile) == here
     few = frame.select("a", "b")
-    assert tfnorm.fit(few, "auto").choice == tfnorm.fit(few.toArrow(), "auto").choice
+    assert tfnorm.fit(few, "auto").choice == tfnorm.fit(collected(few), "auto").choice
 
 
 def test_neighbours_folded_by_workers_are_the_same_tree(session: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -367,14 +372,14 @@ def test_transform_and_inverse_are_those_of_the_collected_table(frame: Any) -> N
     choice: dict[str, Any] = {"a": "robust", "b": "yeo_johnson, standard", "c": "standard.by('k')", "v": "whiten"}
     choice |= {"dotted.name": "minmax", "time": "standard"}
     fitted = tfnorm.fit(frame, choice, unit={"time": "s"}, out_of_range="clip", missing={"dotted.name": 0.5})
-    there, here = tfnorm.spark.transform(fitted, frame), fitted.transform(frame.toArrow())
+    there, here = tfnorm.spark.transform(fitted, frame), fitted.transform(collected(frame))
     assert there.columns == frame.columns
-    got = there.toArrow()
+    got = collected(there)
     assert there.schema["v"].dataType.simpleString() == "array<double>"
     assert there.schema["dotted.name"].dataType.simpleString() == "float"
     for name in got.schema.names:
         assert got[name].to_pylist() == here[name].to_pylist(), name
-    back, raw = tfnorm.spark.inverse(fitted, there.drop("time")).toArrow(), frame.toArrow()
+    back, raw = collected(tfnorm.spark.inverse(fitted, there.drop("time"))), collected(frame)
     for name in ("a", "b", "c"):
         np.testing.assert_allclose(back[name].to_numpy(), raw[name].to_numpy(), rtol=1e-9)
     np.testing.assert_allclose(back["v"].to_pylist(), raw["v"].to_pylist(), atol=1e-12)
@@ -386,7 +391,7 @@ def test_what_policies_did_comes_back(session: Any, frame: Any) -> None:
     fitted = tfnorm.fit(few, choice, out_of_range="clip", missing=0.0)
     here = tfnorm.fit(few, choice, out_of_range="clip", missing=0.0)
     gaps = frame.selectExpr("a", "if(k = 1, null, b) AS b", "c", "k * 2 AS k")
-    here.transform(gaps.toArrow())
+    here.transform(collected(gaps))
     assert {policy for _, policy in here.fired} == {"out_of_range", "missing", "unseen"}
     assert tfnorm.spark.fired(fitted, gaps) == here.fired
     assert not fitted.fired
@@ -479,4 +484,4 @@ def test_spark_connect_is_the_same(frame: Any, files: Path, paths: list[str], tm
     one = tfnorm.fit(paths, CHOICE)
     assert by_files == tfnorm.fit(files, CHOICE).fingerprint
     assert by_frame == one.fingerprint
-    assert float(total) == pytest.approx(sum(one.transform(frame.toArrow())["a"].to_pylist()), abs=1e-5)
+    assert float(total) == pytest.approx(sum(one.transform(collected(frame))["a"].to_pylist()), abs=1e-5)
