@@ -301,13 +301,14 @@ def _tallied(block: Block, start: int, *, measure: bool) -> Quantiles:
     tables = tables_for(values, max(1.0, rows / RESOLUTION))
     kind, shift, base, origin = tables
     counts, over, outside, known = count(block, start, rows, tables, measure=measure)
+    full = np.iinfo(counts.dtype).max + 1
     kept, zeros, not_finite = known
     most, spill = _most(rows - not_finite), outside.shape[1]
     passed = [(none, none) for none in over]
     largest = counts[:, : counting.TABLE].max(axis=1).astype(np.int64)
     for j in np.flatnonzero([len(several_times) for several_times in over]).tolist():
         row, times = passed[j] = np.unique(over[j], return_counts=True)  # the rows of the table, and how often
-        largest[j] = max(largest[j], (counts[j, row] + counting.OVER * times).max())
+        largest[j] = max(largest[j], (counts[j, row] + full * times).max())
     few = np.where(kind == counting.FLOAT_TABLE, max(spill, rows // 4), spill)
     by_value = (kind == counting.NO_TABLE) | (kept > few) | (most < 0)
     too_heavy = (kind == counting.FLOAT_TABLE) & ((kept > spill) | (largest > most)) & ~by_value
@@ -319,7 +320,7 @@ def _tallied(block: Block, start: int, *, measure: bool) -> Quantiles:
             table, (row, times) = counts[j, : counting.TABLE], passed[j]
             if too_heavy[j]:
                 held = table.astype(np.int64)
-                held[row] += counting.OVER * times
+                held[row] += full * times
                 column, found = np.ascontiguousarray(values[:, j], np.float64), np.empty(rows)
                 number = counting.heavy_values(column, column.view(np.int64), held, shift[j], base[j], most[j], found)
                 several[j] = _values(found[:number], zeros=zeros[j])
@@ -333,7 +334,7 @@ def _tallied(block: Block, start: int, *, measure: bool) -> Quantiles:
                 there[row] = True
                 filled = np.flatnonzero(there)
                 held = table[filled].astype(np.float64)
-                held[np.searchsorted(filled, row)] += counting.OVER * times
+                held[np.searchsorted(filled, row)] += full * times
                 there_too = flat[outside[j, : kept[j]]]
                 several[j] = _values(
                     np.append(there_too, origin[j] + filled), np.append(np.ones(kept[j]), held), zeros[j]
@@ -346,7 +347,7 @@ def _tallied(block: Block, start: int, *, measure: bool) -> Quantiles:
         counts.view(np.uint64),
         over_at,
         np.concatenate(over),
-        counting.OVER,
+        full,
         counting.WIDTH,
         shift,
         base,

@@ -12,7 +12,7 @@ import numpy as np
 from tfnorm.statistics import Block, RowsOfTables
 
 SAMPLE = 512  # rows, by which tables are chosen
-CHUNK_VALUES = 1 << 19  # whose rows of the tables are found before they are counted, feature after feature
+CHUNK_VALUES = 1 << 20  # whose rows of the tables are found before they are counted, feature after feature
 KEPT_BYTES = 1 << 24  # what a block takes for a while comes back at once; fresh pages took a tenth of the time
 Tables = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 """(kind, shift, base, origin), each (features,): what `kernels.tables` has to know of each table."""
@@ -47,7 +47,7 @@ def count(
 ) -> tuple[np.ndarray, list[np.ndarray], np.ndarray, np.ndarray]:
     """`num_rows` from `first` on counted into their tables.
 
-    The tables' counts (features, TABLE); for each, the rows off whose count OVER was taken, once for each time;
+    The tables' counts (features, TABLE), modulo what their type holds; for each, the rows whose count ran over, once each time;
     the places of what lies outside (features, n); and (3, features) how many values are such, zero, and not finite.
     """
     from tfnorm.kernels import moments
@@ -57,10 +57,13 @@ def count(
     kind, shift, base, origin = tables
     features = block.features
     flat = block.flat[first * features : (first + num_rows) * features]
-    counts = np.zeros((features + 1, counting.TABLE + counting.APART), np.uint16)
+    kind_of_count = np.uint8 if num_rows <= counting.BYTES_ENOUGH else np.uint16
+    counts, full = (
+        np.zeros((features + 1, counting.TABLE + counting.APART), kind_of_count),
+        np.iinfo(kind_of_count).max + 1,
+    )
     outside = np.empty((features, max(1, num_rows // counting.SPILL_SHARE)), np.int64)
     known = np.zeros((3, features + 1), np.int64)
-    known[2] = counting.FULL
     if flat.dtype == np.float32:
         shift = np.maximum(shift - 29, 0)
         base = base - (counting.SINGLE_BIAS >> shift)
@@ -71,7 +74,7 @@ def count(
     lanes, stride, quad_step = _layout(features, chunk)
     own = np.arange(-(-stride // 4) * 4)  # lanes, and up to three more that are not to be counted
     to = np.where(own < stride, own % features, features)
-    over = np.empty(len(flat) // stride * len(own) // counting.OVER + 1, np.int64)
+    over = np.empty(len(flat) // stride * len(own) // full + 1, np.int64)
     found = np.empty(quad_step * len(own) or chunk, np.uint16)
     quads = found.view(np.uint64)
     whole, lane = kind == counting.WHOLE_TABLE, np.arange(lanes) % features
@@ -86,11 +89,11 @@ def count(
         rows, lots = found if quad_step else found[: len(part)], len(part) // stride
         counting.tally(rows, quads, quad_step, lots, to, stride, counts, over, start, outside, known)
     table, row = np.divmod(over[: known[1, 0]], counting.OVER_STEP)
-    taken_off = [row[(table == j) & (row < counting.TABLE)] for j in range(features)]
+    ran_over = [row[(table == j) & (row < counting.TABLE)] for j in range(features)]
     apart = counts[:features, [counting.ZERO_ROW, counting.NOT_FINITE_ROW]].T.astype(np.int64)
     for kind_apart, special in enumerate((counting.ZERO_ROW, counting.NOT_FINITE_ROW)):
-        apart[kind_apart] += counting.OVER * np.bincount(table[row == special], minlength=features + 1)[:features]
-    return counts[:features], taken_off, outside, np.vstack([known[:1, :features], apart])
+        apart[kind_apart] += full * np.bincount(table[row == special], minlength=features + 1)[:features]
+    return counts[:features], ran_over, outside, np.vstack([known[:1, :features], apart])
 
 
 def _layout(features: int, chunk: int) -> tuple[int, int, int]:

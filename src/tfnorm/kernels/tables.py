@@ -11,7 +11,7 @@ import numpy as np
 
 from tfnorm.kernels.cells import SIGN, U
 from tfnorm.kernels.moments import entry, kernel
-from tfnorm.kernels.turning import lay_quads
+from tfnorm.kernels.turning import lay_quads, sum_of
 
 NARROW = 32  # features; the rows of the tables of fewer lie as the values do
 TOGETHER = 256  # values whose rows of the tables are found together at least
@@ -25,10 +25,8 @@ ZERO_ROW, NOT_FINITE_ROW = (
 )  # behind a table: what has no row is counted all the same
 OUTSIDE = np.uint16(TABLE + WIDTH)  # of these two bits a row has one at most
 OVER_STEP = 2 * TABLE
-FULL, OVER = (
-    0xFFFF,
-    1 << 15,
-)  # a table counts so far; what has come to OVER is written down and taken off before it is full
+CAREFUL = -1
+BYTES_ENOUGH = 1 << 18  # values of a column, of which few rows of its table get more than a byte counts
 SPILL_SHARE = 64  # of a block's values as many may lie outside the table; a column with more is sorted instead
 FLOAT_TABLE, WHOLE_TABLE, NO_TABLE = 0, 1, 2
 ENOUGH = 0.99  # of a sample in a table leave room among what may lie outside for what it does not show
@@ -136,20 +134,10 @@ def _whole_row(number, origin, otherwise):
 
 
 @kernel
-def _make_room(j, low, over, known):
-    """Take OVER off the rows of a table that have come to it, and find out how many values it can count from here on."""
-    table, largest, limit = low[j], np.uint16(0), np.uint16(OVER)
-    for row in range(len(table)):
-        largest = table[row] if table[row] > largest else largest
-    if largest >= limit:
-        largest = np.uint16(0)
-        for row in range(len(table)):
-            if table[row] >= limit:
-                table[row] -= limit
-                over[known[1, 0]] = j * OVER_STEP + row
-                known[1, 0] += 1
-            largest = table[row] if table[row] > largest else largest
-    known[2, j] = FULL - np.int64(largest)
+def _run_over(j, row, over, known):
+    over[known[1, 0]] = j * OVER_STEP + np.int64(row)
+    known[1, 0] += 1
+    known[2, j] = CAREFUL
 
 
 @kernel
@@ -157,10 +145,10 @@ def _tally_four(quads, at, step, lots, low, lanes, aside):
     """Count `lots` of `quads`, every step-th from `at` on, the rows in the tables of four neighbouring lanes, read as one number.
 
     Where a value of the four lies outside, nothing is counted and which of the quads it was is written to `aside`. Returns how
-    many there are. Whether a row has come to its end is not asked here, where it would cost a third more.
+    many there are. Whether a count runs over is not asked of each, which would take a third longer.
     """
     t0, t1, t2, t3 = low[lanes[0]], low[lanes[1]], low[lanes[2]], low[lanes[3]]
-    one, at, found = np.uint16(1), U(at), U(0)
+    one, at, found = low.dtype.type(1), U(at), U(0)
     for i in range(lots):
         four = quads[at]
         if four & (four << U(1)) & _HIGHEST_BITS:
@@ -176,61 +164,96 @@ def _tally_four(quads, at, step, lots, low, lanes, aside):
 
 
 @kernel
+def _tally_four_carefully(quads, at, step, lots, low, lanes, aside, over, known):
+    """As `_tally_four`, and what runs over is written down."""
+    j0, j1, j2, j3 = lanes[0], lanes[1], lanes[2], lanes[3]
+    t0, t1, t2, t3 = low[j0], low[j1], low[j2], low[j3]
+    one, at, found = low.dtype.type(1), U(at), U(0)
+    for i in range(lots):
+        four = quads[at]
+        if four & (four << U(1)) & _HIGHEST_BITS:
+            aside[found] = i
+            found += U(1)
+        else:
+            r0, r1, r2, r3 = four & U(0xFFFF), (four >> U(16)) & U(0xFFFF), (four >> U(32)) & U(0xFFFF), four >> U(48)
+            t0[r0] += one
+            if t0[r0] == 0:
+                _run_over(j0, r0, over, known)
+            t1[r1] += one
+            if t1[r1] == 0:
+                _run_over(j1, r1, over, known)
+            t2[r2] += one
+            if t2[r2] == 0:
+                _run_over(j2, r2, over, known)
+            t3[r3] += one
+            if t3[r3] == 0:
+                _run_over(j3, r3, over, known)
+        at += U(step)
+    return np.int64(found)
+
+
+@kernel
+def _count_again(rows, at, step, lots, own, j, low, aside, over, known):
+    """Find which of table j's counts ran over in what `_tally_four` has counted: they are less than a sum of their own."""
+    table, again, apart = low[j], np.zeros(low.shape[1], np.int64), 0
+    for i in range(lots):
+        if apart < len(aside) and aside[apart] == i:
+            apart += 1
+            continue
+        for one in range(4):
+            if own[one] == j:
+                again[rows[4 * (at + i * step) + one]] += 1
+    full = np.int64(1) << np.int64(8 * low.itemsize)
+    for row in range(len(table)):
+        before = (np.int64(table[row]) - again[row]) & (full - 1)
+        for _ in range((before + again[row]) // full):
+            _run_over(j, row, over, known)
+
+
+@kernel
 def _tally_one(row, j, place, low, over, outside, known):
     if row != OUTSIDE:
-        if known[2, j] == 0:
-            _make_room(j, low, over, known)
-        low[j, row] += np.uint16(1)
-        known[2, j] -= 1
+        low[j, row] += low.dtype.type(1)
+        known[2, j] += known[2, j] != CAREFUL
+        if low[j, row] == 0:
+            _run_over(j, row, over, known)
     elif j < len(outside):  # the table after the last is of lanes that are not to be counted
         if known[0, j] < outside.shape[1]:
             outside[j, known[0, j]] = place
         known[0, j] += 1
 
 
-@kernel
-def _times(j, lanes):
-    """How many of four lanes are of one table."""
-    return (lanes[0] == j) + (lanes[1] == j) + (lanes[2] == j) + (lanes[3] == j)
-
-
-@kernel
-def _as_many_as_fit(lots, lanes, low, over, known):
-    """How many of `lots` the tables of four lanes can count for certain, one at least; these are taken for counted."""
-    for j in lanes:
-        if known[2, j] < min(lots, OVER // 4) * _times(j, lanes):
-            _make_room(j, low, over, known)
-    for j in lanes:
-        lots = min(lots, known[2, j] // _times(j, lanes))
-    for j in lanes:
-        known[2, j] -= lots
-    return lots
-
-
 @entry
 def tally(rows, quads, quad_step, lots, lanes, stride, low, over, first, outside, known):
     """Count some lanes by their `rows` of the tables: uint16, and the same as `quads`, uint64, as `find_rows` lays them.
 
-    A table counts to FULL: so small it stays in cache. Before it is full, what has come to OVER begins again, and
-    table * OVER_STEP + row is written to `over`. `lanes` says which table each is of, the last one if it is not to be counted.
-    They are a multiple of four, and come `lots` of times, each time `stride` further in the block, at whose place `first` the
-    first of them is. `outside` (features, n) gets the places of what lies outside the tables. `known` (3, features + 1) counts
-    those (even if more than fit); as the first of its second row, how many are in `over`; and how many values each table can
-    still count.
+    A table counts to 255, or to 65,535, and begins again: so small it stays in cache. Then table * OVER_STEP + row is written to
+    `over`. `lanes` says which table each is of, the last one if it is not to be counted. They are a multiple of four, and come
+    `lots` of times, each time `stride` further in the block, at whose place `first` the first of them is. `outside` (features, n)
+    gets the places of what lies outside the tables. `known` (3, features + 1) counts those (even if more than fit); as the first
+    of its second row, how many are in `over`; and how many values each table has counted, or CAREFUL once a count has run over.
     """
     width, aside = len(lanes), np.empty(lots, np.int64)
     for lane in range(0, width, 4):
-        start, step = (lane // 4 * quad_step, 1) if quad_step > 0 else (lane // 4, width // 4)
-        own, done = lanes[lane : lane + 4], 0
-        while done < lots:
-            many = _as_many_as_fit(lots - done, own, low, over, known)
-            at = start + done * step
-            found = _tally_four(quads, at, step, many, low, own, aside)
-            for i in range(found):
-                for one in range(4):
-                    row, place = rows[4 * (at + aside[i] * step) + one], first + (done + aside[i]) * stride + lane + one
-                    _tally_one(row, own[one], place, low, over, outside, known)
-            done += many
+        at, step = (lane // 4 * quad_step, 1) if quad_step > 0 else (lane // 4, width // 4)
+        own, careful = lanes[lane : lane + 4], False
+        for j in own:
+            careful |= known[2, j] == CAREFUL
+        if careful:
+            found = _tally_four_carefully(quads, at, step, lots, low, own, aside, over, known)
+        else:
+            found = _tally_four(quads, at, step, lots, low, own, aside)
+        for one in range(4):
+            if known[2, own[one]] != CAREFUL:
+                known[2, own[one]] += lots - found
+        for j in own:
+            ran_over = not careful and j < len(outside) and known[2, j] != CAREFUL and sum_of(low[j]) != known[2, j]
+            if ran_over:
+                _count_again(rows, at, step, lots, own, j, low, aside[:found], over, known)
+        for i in range(found):
+            for one in range(4):
+                row, place = rows[4 * (at + aside[i] * step) + one], first + aside[i] * stride + lane + one
+                _tally_one(row, own[one], place, low, over, outside, known)
     if quad_step == 0:
         for at in range(lots * width, len(rows)):  # what is left of rows that lie side by side
             _tally_one(rows[at], lanes[at - lots * width], first + at, low, over, outside, known)
