@@ -85,9 +85,10 @@ left_out, rest = numbers(masked)[60:], of_array.transform(x.astype("float64"))[:
 found["masked"] = [float(np.abs(left_out).max()), apart(masked[:60], rest)]
 text = tfnorm.fit({"k": np.array(["u", "v"] * 32), "a": table["a"]}, {"a": "standard.by('k')"})
 found["text keys"] = [told(lambda: text.layer(builtin=builtin)) for builtin in (False, True)]
-stock = by_key.layer(builtin=True)
-rows = {"a": keras.ops.convert_to_tensor(table["a"]), "store": keras.ops.convert_to_tensor(table["store"])}
-found["columns"]["by key, stock"] = apart(stock(rows)["a"], by_key.transform(wide(table))["a"])
+near = {"a": z[:, 1], "store": table["store"]}
+near_by_key = tfnorm.fit(near, {"a": "standard.by('store')"})
+rows = {name: keras.ops.convert_to_tensor(one) for name, one in near.items()}
+found["columns"]["by key, stock"] = apart(near_by_key.layer(builtin=True)(rows)["a"], near_by_key.transform(wide(near))["a"])
 found["dataset"] = told(lambda: columns.dataset(type("Dataset", (), {"element_spec": {}})()))
 
 # ---- models
