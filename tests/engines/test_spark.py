@@ -244,7 +244,7 @@ def test_a_worker_that_hangs_is_replaced(session: Any, files: Path, tmp_path: Pa
     stop = killer(tmp_path, "process", signal.SIGSTOP)
     hung = Around(Spark(session, patience=5.0), lambda task: stop() if task.number == 2 else None, [])
     assert same(tfnorm.fit(files, CHOICE, engine=hung), tfnorm.fit(files, CHOICE))
-    assert len(hung.asked) == 2
+    assert len(hung.asked) > 1
     assert "no task of Spark has ended for 5 seconds" in caplog.text
 
 
@@ -385,11 +385,12 @@ def test_transform_and_inverse_are_those_of_the_collected_table(frame: Any) -> N
     np.testing.assert_allclose(back["v"].to_pylist(), raw["v"].to_pylist(), atol=1e-12)
 
 
-def test_what_policies_did_comes_back(session: Any, frame: Any) -> None:
-    few = frame.limit(300)
+def test_what_policies_did_comes_back(session: Any, frame: Any, tmp_path: Path) -> None:
+    few = frame.filter("w = 3 AND k <> 4")
     choice = {"a": "minmax", "b": "minmax", "c": "standard.by('k')"}
     fitted = tfnorm.fit(few, choice, out_of_range="clip", missing=0.0)
-    here = tfnorm.fit(few, choice, out_of_range="clip", missing=0.0)
+    fitted.save(tmp_path / "norm.json")
+    here: Any = tfnorm.load(tmp_path / "norm.json")
     gaps = frame.selectExpr("a", "if(k = 1, null, b) AS b", "c", "k * 2 AS k")
     here.transform(collected(gaps))
     assert {policy for _, policy in here.fired} == {"out_of_range", "missing", "unseen"}
