@@ -1,13 +1,12 @@
 """What does a fit cost at a size that no machine here holds: 100,000 parts of 1,000 columns, a petabyte?
 
     python benchmarks/scale.py                                      # folds some thousand states, and reckons from that
-    python benchmarks/scale.py --folded 10000 --tree 100000         # folds them all: two hours of a core
+    python benchmarks/scale.py --folded 10000 --tree 100000         # folds them all: an hour of a core
     python benchmarks/scale.py --states FOLDER                      # keeps the states there, and makes them once
 
-By simulation. Real are the states (everything that scan gathers, of drawn columns of five kinds, in blocks as long as those of a
-fit), their bytes, and what driver and workers do with them, by the code that fits use, in processes of their own, in the order
-in which so many workers would deliver. There are 64 different parts, over and over. Reckoned from these rates, and said so, is
-what is larger than was run.
+By simulation. Real are the states (everything that scan gathers, of drawn columns of five kinds), their bytes, and what driver
+and workers do with them, by the code that fits use, in processes of their own, in the order in which so many workers would
+deliver. There are 64 different parts, over and over. Reckoned from these rates, and said so, is what is larger than was run.
 """
 
 from __future__ import annotations
@@ -43,13 +42,13 @@ from tfnorm.engines.executor import submitted
 from tfnorm.fitting import EVERYTHING, chosen_columns
 from tfnorm.maps import Identity
 from tfnorm.measuring import Measure, Measured, Want
-from tfnorm.quantiles import BLOCK_ROWS
 from tfnorm.sources import open_source
 from tfnorm.states import read, written
 
 PETABYTE, GIGABIT = 1e15, 1.25e8  # bytes; bytes a second
 KINDS = 5
 BLOCKS, PARTS = 8, 64  # different ones of all columns, of which parts are made; and different parts
+ROWS = 1 << 18  # of a block; those of a fit are longer, and so their sums have rather fewer cells
 BLOCKS_A_PART = 10  # 2.6 million rows of 1,000 columns: ten gigabytes
 WINDOW = 6  # tasks that wait at once for the processes of a tree
 
@@ -264,7 +263,7 @@ def main() -> None:
         return
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--columns", type=int, default=1000)
-    parser.add_argument("--rows", type=int, default=BLOCK_ROWS, help="of a block")
+    parser.add_argument("--rows", type=int, default=ROWS, help="of a block")
     parser.add_argument("--shards", type=int, default=100_000)
     parser.add_argument("--folded", type=int, default=1024, help="how many states a driver really folds, at most")
     parser.add_argument("--tree", type=int, default=1024, help="of how many parts workers and a driver fold states")
