@@ -194,10 +194,11 @@ class Quantiles(Statistic):
     def coarsened(self, resolution: float = FINAL_RESOLUTION, exact: int = EXACT) -> Quantiles:
         """With the widest cells of at most 1/resolution of a feature's values; what a profile keeps when the pass is over.
 
-        Up to `exact` different values of a feature stay as they are.
+        Up to `exact` different values of a feature stay as they are, and so do cells that are hardly more than these would be.
         """
         many, wide = np.diff(self.ends, prepend=0), self._of_each(np.maximum, self.levels) > 0
-        return self._settled(np.where(wide | (many > exact), self.total / resolution, -1.0))
+        too_many = (wide & (many > 2 * resolution)) | (many > exact)
+        return self._settled(np.where(too_many, self.total / resolution, -1.0)) if too_many.any() else self
 
     @property
     def total(self) -> np.ndarray:
