@@ -473,7 +473,7 @@ TESTS = {
     ),
     "engines/test_dask": ("a_worker_is_killed_in_the_middle", "a_worker_that_hangs_costs_time"),
     "engines/test_ray": (
-        *("a_worker_is_killed_in_the_middle", "a_worker_is_killed_in_the_middle_of_a_data_set"),
+        *("a_worker_is_killed_in_the_middle", "a_worker_of_a_data_set_dies_or_hangs"),
         *("a_node_dies_in_the_middle",),
     ),
     "test_fit": ("one_error_lists_all_columns_that_hold_no_numbers", "infinities", "times_ask_for_a_unit"),

@@ -60,7 +60,8 @@ def test_tails_are_those_of_the_values(right: float, left: float, size: int) -> 
         within = 0.04 if max(left, right) > 0.5 else 0.02
         expected = solvers.tukey_tails(*(exact[2:] / exact[1]))
         assert found_tails == pytest.approx(expected, abs=within)
-        assert found_tails == pytest.approx((left, right), abs=2 * within)  # what chance leaves of so many values, too
+        # what chance leaves of so many values is no matter of the sketch
+        assert tuple(expected) == pytest.approx((left, right), abs=2 * within)
 
 
 SHAPES: dict[str, tuple[Draw, float]] = {  # how it is drawn, and how near lambda is
