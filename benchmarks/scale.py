@@ -141,7 +141,7 @@ class Part:
     fingerprint = name
 
     def __call__(self) -> Any:
-        raise NotImplementedError
+        raise NotImplementedError  # what a part gives is made elsewhere: here it only stands for its place in the tree
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Columns that a layer maps at once: their numbers side by side in weights, and how these become a map.
 
-The one law: a group gives each column what its own map gives, whatever numbers the weights have.
+The one law: a group gives each column what its own map gives, whatever numbers the weights are set to together.
 
 A layer's way in has one pass less over the data where the centers can hold the offsets: as the numbers of the fit have it, so
 that it is part of what is compiled. Such centers are weights beside the others, so other numbers that are set later are right,
